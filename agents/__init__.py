@@ -1,0 +1,1 @@
+"""Agents, a folder each, in the order of their papers."""

@@ -1,0 +1,24 @@
+"""What building an agent gives the commands that start it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.agent import Agent, Task
+from core.learner import Arithmetic
+
+Note = Callable[[str], None]
+"""Says a line to the user."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """An agent ready for the trainer."""
+
+    agent: Agent
+    task: Task
+    arithmetic: Arithmetic
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Worth keeping in the run's meta.json, such as the parameter count."""

@@ -1,0 +1,252 @@
+"""Deep Q-learning with experience replay: Mnih et al. 2015, algorithm 1, on L lanes.
+
+Legend: L lanes, B batch, A actions.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.dqn.config import DQNConfig
+from agents.dqn.losses import greedy_action, td_loss, td_target
+from agents.dqn.network import QNetwork
+from core.agent import Metrics
+from core.lanes import FrameStack, Lanes, Step
+from core.learner import Arithmetic, Learner, load_weights
+from core.optimisers import build_optimiser
+from core.replay import FrameReplay
+from core.schedule import linear
+
+
+class EpsilonGreedy:
+    """Acts greedily on Q, or at random with probability epsilon, each lane on its own."""
+
+    def __init__(
+        self, network: torch.nn.Module, lanes: FrameStack, num_actions: int,
+        arithmetic: Arithmetic, rng: np.random.Generator,
+    ) -> None:
+        self.network = network
+        self.frames = lanes
+        self.num_actions = num_actions
+        self.arithmetic = arithmetic
+        self.rng = rng
+        self.epsilon = 0.0
+
+    def act(self, step: Step) -> np.ndarray:
+        """Actions, int64 [L], for the newest step. One forward for all lanes."""
+        observation = self.frames.push(step)
+        num_lanes = len(observation)
+        explore = self.rng.random(num_lanes) < self.epsilon
+        random_actions = self.rng.integers(0, self.num_actions, num_lanes)
+        if explore.all():
+            return random_actions
+        with torch.no_grad(), self.arithmetic.autocast():
+            q = self.network(self.arithmetic.tensor(observation))  # [L, A]
+        return np.where(explore, random_actions, greedy_action(q).cpu().numpy())
+
+
+class DQN:
+    """Q-learning with a replay memory and a target network."""
+
+    def __init__(
+        self, config: DQNConfig, lanes: Lanes, replay: FrameReplay, arithmetic: Arithmetic,
+        evaluation_epsilon: float, life_loss_terminal: bool,
+    ) -> None:
+        """Args:
+            config: the algorithm's options.
+            lanes: where it acts.
+            replay: an empty memory, built for these lanes.
+            arithmetic: device, precision, layout.
+            evaluation_epsilon: chance of a random action when scored.
+            life_loss_terminal: a lost life ends the return (the game goes on).
+        """
+        self.config = config
+        self.lanes = lanes
+        self.replay = replay
+        self.arithmetic = arithmetic
+        self.evaluation_epsilon = evaluation_epsilon
+        self.life_loss_terminal = life_loss_terminal
+        acting_seed, sampling_seed = np.random.SeedSequence(config.run.seed).spawn(2)
+        self.sampling_rng = np.random.default_rng(sampling_seed)
+        torch.manual_seed(config.run.seed)
+        network = build_network(config, lanes)
+        self.online = arithmetic.place(network)
+        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        optimiser = build_optimiser(
+            config.optimiser, self.online.parameters(), config.learning_rate,
+            config.optimiser_epsilon,
+        )
+        self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
+        self.actor = EpsilonGreedy(
+            self.online, FrameStack(lanes.observation_spec, lanes.num_lanes), lanes.num_actions,
+            arithmetic, np.random.default_rng(acting_seed),
+        )
+        self._learned_until = config.warmup_steps  # agent steps whose updates have been made
+        self._agent_steps = 0
+        self._last_errors = torch.empty(0)
+
+    # ---------------------------------------------------------------- collect
+
+    def act(self, step: Step, agent_steps: int) -> np.ndarray:
+        """Epsilon-greedy actions, int64 [L]."""
+        config = self.config
+        self._agent_steps = agent_steps
+        self.actor.epsilon = linear(
+            config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps,
+            max(0, agent_steps - config.warmup_steps),
+        )
+        return self.actor.act(step)
+
+    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Store one transition per lane."""
+        terminated = outcome.terminated
+        if self.life_loss_terminal:
+            terminated = terminated | outcome.life_lost
+        self.replay.append(
+            step.observation, actions, outcome.reward, terminated, outcome.truncated,
+            outcome.valid, step.first,
+        )
+
+    # ---------------------------------------------------------------- learn
+
+    def learn(self, agent_steps: int) -> None:
+        """Make the updates that are due: one per ``update_every`` steps since the warm-up."""
+        config = self.config
+        due = (agent_steps - self._learned_until) // config.update_every
+        if due < 1:
+            return
+        self._learned_until += due * config.update_every
+        if not self.replay.can_sample(config.batch_size):
+            return
+        while due > 0:
+            group = min(due, self._updates_to_next_copy())
+            self._update(group)
+            due -= group
+
+    def _updates_to_next_copy(self) -> int:
+        period = self._copy_period()
+        return period - self.learner.updates % period if period else 1
+
+    def _copy_period(self) -> int:
+        """Updates between copies to the target network; 0 without one."""
+        config = self.config
+        if config.target_every == 0:
+            return 0
+        return max(1, config.target_every // config.update_every)
+
+    def _update(self, updates: int) -> None:
+        """Several updates between which the target network does not change.
+
+        Its values are computed in one forward for all of them, which is the same arithmetic in
+        larger and so cheaper batches.
+        """
+        config = self.config
+        batch = self.replay.sample(
+            self.sampling_rng, config.batch_size * updates, config.discount, config.clip_rewards
+        )
+        tensors = {name: self.arithmetic.tensor(getattr(batch, name)) for name in (
+            "observation", "action", "n_step_return", "bootstrap_discount", "next_observation")}
+        target_network = self.target if config.target_every else self.online
+        with torch.no_grad(), self.arithmetic.autocast():
+            tensors["q_target_t"] = target_network(tensors["next_observation"]).float()
+        for part in range(updates):
+            rows = slice(part * config.batch_size, (part + 1) * config.batch_size)
+            self._update_once({name: tensor[rows] for name, tensor in tensors.items()})
+        period = self._copy_period()
+        if period and self.learner.updates % period == 0:
+            self.target.load_state_dict(self.online.state_dict())
+
+    def _update_once(self, batch: Mapping[str, torch.Tensor]) -> None:
+        def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            q_online_t = None
+            if self.config.double:
+                with torch.no_grad():
+                    q_online_t = self.online(batch["next_observation"]).float()
+            target = td_target(batch["n_step_return"], batch["bootstrap_discount"],
+                               batch["q_target_t"], q_online_t)
+            q_tm1 = self.online(batch["observation"]).float()
+            loss, self._last_errors = td_loss(q_tm1, batch["action"], target, self.config.loss)
+            best = q_tm1.detach().max(dim=1).values
+            return loss, {"q_mean": best.mean(), "q_max": best.max()}
+
+        self.learner.update(loss_function)
+
+    # ---------------------------------------------------------------- report
+
+    def metrics(self) -> Metrics:
+        """Loss, action values, exploration and replay since the last call."""
+        drained = self.learner.drain_metrics()
+        names = {"loss": "loss/td", "q_mean": "q/mean", "q_max": "q/max",
+                 "gradient_norm": "optimiser/gradient_norm"}
+        scalars = {names[name]: value for name, value in drained.items()}
+        scalars["exploration/epsilon"] = self.actor.epsilon
+        scalars["optimiser/learning_rate"] = self.learner.learning_rate
+        scalars["replay/fill"] = self.replay.size / self.config.replay_capacity
+        learned = self.learner.updates * self.config.batch_size
+        scalars["speed/samples_per_agent_step"] = learned / max(1, self._agent_steps)
+        metrics = Metrics(scalars)
+        if self.learner.updates:
+            metrics.histograms["q/td_error"] = self._last_errors.cpu().numpy()
+        if self.lanes.observation_spec.is_image:
+            frames = self.actor.frames.observation[0]  # [K, H, W] or [K, H, W, C]
+            metrics.images["network/input"] = np.concatenate(list(frames), axis=1)
+        return metrics
+
+    def evaluation_policy(self, num_lanes: int, seed: int) -> EpsilonGreedy:
+        """The policy to be scored: the same network, epsilon of the evaluation protocol."""
+        policy = EpsilonGreedy(
+            self.online, FrameStack(self.lanes.observation_spec, num_lanes),
+            self.lanes.num_actions, self.arithmetic, np.random.default_rng(seed),
+        )
+        policy.epsilon = self.evaluation_epsilon
+        return policy
+
+    # ---------------------------------------------------------------- save
+
+    def needs_checkpoint(self) -> bool:
+        """True when the replay file would soon overwrite what the last checkpoint refers to."""
+        return self.replay.rows_since_checkpoint >= self.replay.headroom_rows
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimiser, replay, random streams and stacked frames."""
+        learner = self.learner.state_dict()
+        return {
+            "network": learner.pop("network"),
+            "learner": learner,
+            "target": dict(self.target.state_dict()),
+            "replay": self.replay.checkpoint(),
+            "agent": {
+                "learned_until": self._learned_until,
+                "frames": self.actor.frames.state_dict(),
+                "acting_rng": self.actor.rng.bit_generator.state,
+                "sampling_rng": self.sampling_rng.bit_generator.state,
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from ``state_dict``."""
+        self.learner.load_state_dict({"network": state["network"], **state["learner"]})
+        load_weights(self.target, state["target"])
+        if "replay" in state:  # absent where the user asked for a fresh one
+            self.replay.restore(state["replay"])
+        self._learned_until = int(state["agent"]["learned_until"])
+        self.actor.frames.load_state_dict(state["agent"]["frames"])
+        self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
+        self.sampling_rng.bit_generator.state = state["agent"]["sampling_rng"]
+        # A resume may change it; the optimiser's state holds the old one.
+        self.learner.set_learning_rate(self.config.learning_rate)
+
+    def lanes_restarted(self, last: Step) -> None:
+        """Close the cut episodes as truncated, with the frames they ended on."""
+        self.replay.end_episodes(last.observation)
+
+
+def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
+    """The Q-network that ``config`` asks for."""
+    return QNetwork(config.network, lanes.observation_spec, lanes.num_actions,
+                    dueling=config.dueling)

@@ -1,0 +1,148 @@
+"""Puts a DQN together from its options: lanes, replay, arithmetic, agent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.built import Built, Note
+from agents.dqn.agent import DQN, EpsilonGreedy, build_network
+from agents.dqn.config import DQNConfig
+from agents.dqn.losses import td_loss, td_target
+from core.evaluation import Policy
+from core.lanes import FrameStack, Lanes
+from core.learner import Arithmetic, Learner, load_weights
+from core.optimisers import build_optimiser
+from core.probe import choose_arithmetic
+from core.replay import FrameReplay, ReplaySpec, check_fits, plan_replay
+from envs.atari_protocol import PROTOCOLS
+from envs.make import is_atari, make_lanes
+from envs.task import make_task
+
+HEADROOM = 32_000
+"""Transitions that may pass between two checkpoints without overwriting what the first refers
+to; when they have passed, the next checkpoint is written early."""
+
+
+def build(
+    config: DQNConfig, folder: Path, note: Note, arithmetic: Arithmetic | None = None
+) -> Built:
+    """A DQN ready to be trained.
+
+    Args:
+        config: its options.
+        folder: where the replay keeps its files.
+        note: told what was chosen.
+        arithmetic: of the run that is resumed; None to choose by measuring.
+
+    Raises:
+        UserError: unknown environment or network, or too little memory or disk.
+    """
+    lanes = make_lanes(config.env, config.lanes, config.atari)
+    try:
+        spec = replay_spec(config, lanes)
+        plan = plan_replay(spec)
+        check_fits(plan, folder)
+        note(plan.text)
+        if arithmetic is None:
+            probe = choose_arithmetic(config.run, _trial(config, lanes))
+            note(str(probe))
+            arithmetic = probe.choice
+        torch.set_num_threads(arithmetic.threads)
+        agent = DQN(
+            config, lanes, FrameReplay(spec, folder), arithmetic,
+            evaluation_epsilon=evaluation_epsilon(config),
+            life_loss_terminal=is_atari(config.env)
+            and PROTOCOLS[config.atari.protocol].life_loss_terminal,
+        )
+    except BaseException:
+        lanes.close()
+        raise
+    return Built(agent, make_task(config.env, config.atari), arithmetic, {
+        "parameters": parameter_count(agent.online), "replay": plan.text,
+    })
+
+
+def build_policy(
+    config: DQNConfig, lanes: Lanes, weights: Mapping[str, Any], seed: int, device: str
+) -> Policy:
+    """The policy of a trained network on the given lanes.
+
+    Raises:
+        UserError: the weights belong to another network or game.
+    """
+    network = build_network(config, lanes)
+    load_weights(network, weights)
+    arithmetic = Arithmetic(device)
+    policy = EpsilonGreedy(
+        arithmetic.place(network), FrameStack(lanes.observation_spec, lanes.num_lanes),
+        lanes.num_actions, arithmetic, np.random.default_rng(seed),
+    )
+    policy.epsilon = evaluation_epsilon(config)
+    return policy
+
+
+def describe(config: DQNConfig) -> list[str]:
+    """What a dry run says: the network's size and what the replay will take."""
+    lanes = make_lanes(config.env, 1, config.atari)
+    try:
+        network = build_network(config, lanes)
+        plan = plan_replay(replay_spec(config, lanes))
+    finally:
+        lanes.close()
+    return [f"{parameter_count(network):,} parameters", plan.text]
+
+
+def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
+    """The memory that these options need."""
+    observation = lanes.observation_spec
+    return ReplaySpec(
+        capacity=config.replay_capacity, lanes=config.lanes, frame_shape=observation.shape,
+        frame_dtype=observation.dtype, stack=observation.stack, n_step=config.n_step,
+        storage=config.replay, headroom=HEADROOM,
+    )
+
+
+def evaluation_epsilon(config: DQNConfig) -> float:
+    """Chance of a random action when scored: the user's, or the protocol's."""
+    if config.evaluation_epsilon >= 0:
+        return config.evaluation_epsilon
+    return PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
+
+
+def parameter_count(network: torch.nn.Module) -> int:
+    """Trainable numbers in a network."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def _trial(config: DQNConfig, lanes: Lanes) -> Callable[[Arithmetic], Callable[[], object]]:
+    """One real update on made-up data, for the start-up probe."""
+    spec, size = lanes.observation_spec, config.batch_size
+    frames = np.zeros((size, *spec.shape, spec.stack), dtype=spec.dtype)
+    stacked = np.moveaxis(frames, -1, 1) if spec.is_image else frames[..., 0]
+
+    def trial(arithmetic: Arithmetic) -> Callable[[], object]:
+        network = arithmetic.place(build_network(config, lanes))
+        target = copy.deepcopy(network)
+        optimiser = build_optimiser(config.optimiser, network.parameters(), 1e-5, 1e-5)
+        learner = Learner(network, optimiser, arithmetic, config.max_gradient_norm)
+        actions = arithmetic.tensor(np.zeros(size, dtype=np.int64))
+        zeros = arithmetic.tensor(np.zeros(size, dtype=np.float32))
+
+        def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+            observation = arithmetic.tensor(stacked)
+            with torch.no_grad():
+                q_t = target(observation).float()
+                q_online_t = network(observation).float() if config.double else None
+            loss, _ = td_loss(network(observation).float(), actions,
+                              td_target(zeros, zeros, q_t, q_online_t), config.loss)
+            return loss, {}
+
+        return lambda: learner.update(loss_function)
+
+    return trial

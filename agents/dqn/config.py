@@ -1,0 +1,157 @@
+"""Options of DQN, and the published settings as presets. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.config import RunConfig, free, locked, warn
+from core.errors import UserError
+from envs.atari_protocol import AtariConfig
+
+
+@dataclass(frozen=True)
+class DQNConfig:
+    """Deep Q-learning. Steps are agent steps over all lanes; one is 4 Atari frames."""
+
+    env: str = locked("ALE/Pong-v5")
+    """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
+    lanes: int = locked(8)
+    """Environments side by side, one batched forward for all."""
+    network: str = locked("auto")
+    """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
+    dueling: bool = locked(False)
+    """Separate value and advantage streams (Wang et al. 2016)."""
+    double: bool = warn(False)
+    """Choose the next action with the online network (van Hasselt et al. 2016)."""
+    n_step: int = locked(1)
+    """Rewards summed before bootstrapping."""
+    loss: Literal["mse", "huber"] = warn("mse")
+    """Squared or Huber loss of the TD error; Huber is the paper's error clipping."""
+    discount: float = warn(0.99)
+    """Discount per agent step."""
+    clip_rewards: bool = warn(True)
+    """Learn from the sign of rewards; scores are raw always."""
+    optimiser: Literal["adam", "rmsprop"] = locked("adam")
+    """Adam, or the centred RMSProp of the papers."""
+    learning_rate: float = warn(6.25e-5)
+    """Step size of the optimiser."""
+    optimiser_epsilon: float = locked(1.5e-4)
+    """Constant in the optimiser's denominator (inside the root for rmsprop)."""
+    max_gradient_norm: float = warn(0.0)
+    """Clip the gradient to this norm; 0 for not at all."""
+    batch_size: int = warn(32)
+    """Transitions per update."""
+    update_every: int = warn(4)
+    """Agent steps per update. batch_size / update_every samples are learned per step."""
+    target_every: int = warn(8_000)
+    """Agent steps between copies to the target network; 0 for no target network."""
+    warmup_steps: int = warn(20_000)
+    """Agent steps before learning starts."""
+    epsilon_start: float = warn(1.0)
+    """Chance of a random action at first."""
+    epsilon_end: float = warn(0.01)
+    """Chance of a random action at last."""
+    epsilon_decay_steps: int = warn(250_000)
+    """Agent steps, after the warm-up, from first to last."""
+    evaluation_epsilon: float = free(-1.0)
+    """Chance of a random action in evaluation; -1 for the protocol's."""
+    replay: Literal["ram", "mmap", "packed"] = free("ram")
+    """Where frames are kept: memory, a memory-mapped file, or compressed in memory."""
+    replay_capacity: int = locked(1_000_000)
+    """Transitions kept."""
+    atari: AtariConfig = field(default_factory=AtariConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def validate(self) -> None:
+        """Raise UserError for values that cannot work together."""
+        for name in ("lanes", "n_step", "batch_size", "update_every", "replay_capacity"):
+            if getattr(self, name) < 1:
+                raise _bad(name, getattr(self, name), "at least 1")
+        for name in ("target_every", "warmup_steps", "epsilon_decay_steps", "max_gradient_norm"):
+            if not getattr(self, name) >= 0:
+                raise _bad(name, getattr(self, name), "0 or more")
+        for name in ("epsilon_start", "epsilon_end", "discount"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _bad(name, getattr(self, name), "between 0 and 1")
+        if not 0 < self.learning_rate < 1:
+            raise _bad("learning_rate", self.learning_rate, "between 0 and 1")
+        if not (self.evaluation_epsilon == -1 or 0 <= self.evaluation_epsilon <= 1):
+            raise _bad("evaluation_epsilon", self.evaluation_epsilon, "between 0 and 1, or -1")
+
+
+def _bad(name: str, value: object, wanted: str) -> UserError:
+    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
+
+
+DEFAULT_PRESET = "adam"
+
+PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "adam": (
+        "Dopamine's DQN with Adam and squared error; sticky actions (default)",
+        {},
+    ),
+    "nature2015": (
+        "Mnih et al. 2015: RMSProp, Huber, 50M steps, no-op starts, life loss",
+        {
+            "loss": "huber",
+            "optimiser": "rmsprop",
+            "learning_rate": 0.00025,
+            # 0.01 for gradients summed over the batch of 32; ours are means.
+            "optimiser_epsilon": 0.01 / 32**2,
+            "target_every": 10_000,
+            "warmup_steps": 50_000,
+            "epsilon_end": 0.1,
+            "epsilon_decay_steps": 1_000_000,
+            "network": "nature",
+            "atari": {"protocol": "nature2015"},
+            "run": {"total_steps": 50_000_000},
+        },
+    ),
+    "dqn2013": (
+        "Mnih et al. 2013: the small network, no target network, 2.5M steps",
+        {
+            "network": "dqn2013",
+            "optimiser": "rmsprop",
+            "learning_rate": 0.00025,
+            "optimiser_epsilon": 0.01 / 32**2,
+            "target_every": 0,
+            "update_every": 1,
+            "epsilon_end": 0.1,
+            "epsilon_decay_steps": 250_000,
+            "atari": {"protocol": "nature2015"},
+            "run": {"total_steps": 2_500_000},
+        },
+    ),
+    "sb3": (
+        "the Atari settings of rl-baselines3-zoo, 10M steps",
+        {
+            "loss": "huber",
+            "learning_rate": 1e-4,
+            "optimiser_epsilon": 1e-8,
+            "max_gradient_norm": 10.0,
+            "target_every": 1_000,
+            "warmup_steps": 100_000,
+            "epsilon_decay_steps": 900_000,
+            "replay_capacity": 100_000,
+            "network": "nature",
+            "atari": {"protocol": "sb3"},
+        },
+    ),
+    "cpu": (
+        "for two cores: the 2013 network, double, 3-step returns, 2M steps",
+        {
+            "network": "dqn2013",
+            "double": True,
+            "n_step": 3,
+            "learning_rate": 2e-4,
+            "max_gradient_norm": 10.0,
+            "target_every": 2_000,
+            "warmup_steps": 10_000,
+            "epsilon_decay_steps": 100_000,
+            "replay_capacity": 300_000,
+            "run": {"total_steps": 2_000_000, "evaluate_every": 100_000},
+        },
+    ),
+}

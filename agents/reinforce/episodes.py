@@ -1,0 +1,123 @@
+"""Collects whole episodes from lanes that advance together.
+
+    lane 0   o0 a0 r1 | o1 a1 r2 | o2          finished: T steps, T + 1 frames
+    lane 1   o0 a0 r1 | ...                    in progress
+
+Frames are kept single; stacks are put together when an episode is used.
+
+Legend: L lanes, T steps of an episode, K frames stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.lanes import ObservationSpec, Step
+
+INITIAL_CAPACITY = 64
+
+
+@dataclass(frozen=True)
+class FinishedEpisode:
+    """One whole episode."""
+
+    frames: np.ndarray
+    """[T + 1, *shape]; the last one is the final observation, in which no action was taken."""
+    action: np.ndarray
+    """int64 [T]."""
+    reward: np.ndarray
+    """float64 [T], raw."""
+    terminated: bool
+    """False where it was cut off by a limit: the final observation has a value then."""
+
+
+class EpisodeCollector:
+    """Episodes in progress, one per lane, and finished ones until they are taken."""
+
+    def __init__(self, spec: ObservationSpec, num_lanes: int) -> None:
+        self._frames = np.zeros((num_lanes, INITIAL_CAPACITY, *spec.shape), dtype=spec.dtype)
+        self._action = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=np.int64)
+        self._reward = np.zeros((num_lanes, INITIAL_CAPACITY))
+        self._length = np.zeros(num_lanes, dtype=np.int64)
+        self.finished: list[FinishedEpisode] = []
+
+    def append(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Add one tick. Rows that only reset their lane hold no action and are left out."""
+        self._length[step.first] = 0
+        lanes = np.flatnonzero(outcome.valid)
+        if self._length.max() >= self._action.shape[1]:
+            self._grow()
+        at = self._length[lanes]
+        self._frames[lanes, at] = step.observation[lanes]
+        self._action[lanes, at] = actions[lanes]
+        self._reward[lanes, at] = outcome.reward[lanes]
+        self._length[lanes] += 1
+        for lane in np.flatnonzero(outcome.done):
+            self._finish(int(lane), outcome)
+
+    def _finish(self, lane: int, outcome: Step) -> None:
+        length = self._length[lane]
+        self.finished.append(FinishedEpisode(
+            np.concatenate([self._frames[lane, :length], outcome.observation[lane][None]]),
+            self._action[lane, :length].copy(), self._reward[lane, :length].copy(),
+            bool(outcome.terminated[lane]),
+        ))
+        self._length[lane] = 0
+
+    def _grow(self) -> None:
+        self._frames, self._action, self._reward = (
+            np.concatenate([array, np.zeros_like(array)], axis=1)
+            for array in (self._frames, self._action, self._reward)
+        )
+
+    def take(self) -> list[FinishedEpisode]:
+        """The finished episodes, in the order in which they ended; they are forgotten here."""
+        finished, self.finished = self.finished, []
+        return finished
+
+    def drop_unfinished(self) -> None:
+        """Forget episodes in progress: their lanes were restarted."""
+        self._length[:] = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Episodes in progress and finished ones."""
+        longest = int(self._length.max())
+        return {
+            "frames": self._frames[:, :longest].copy(),
+            "action": self._action[:, :longest].copy(),
+            "reward": self._reward[:, :longest].copy(),
+            "length": self._length.copy(),
+            "finished": [dict(vars(episode)) for episode in self.finished],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        self._length = np.asarray(state["length"]).copy()
+        longest = int(self._length.max())
+        while self._action.shape[1] < longest:
+            self._grow()
+        for mine, name in ((self._frames, "frames"), (self._action, "action"),
+                           (self._reward, "reward")):
+            mine[:, :longest] = np.asarray(state[name])
+        self.finished = [FinishedEpisode(**episode) for episode in state["finished"]]
+
+
+def stack_frames(frames: np.ndarray, spec: ObservationSpec) -> np.ndarray:
+    """One episode's frames as the network saw them, zero before its start.
+
+    Args:
+        frames: [T + 1, *shape], oldest first.
+        spec: says how many are stacked.
+
+    Returns:
+        [T + 1, *stacked_shape]; the frames themselves where nothing is stacked.
+    """
+    if not spec.is_image and spec.stack == 1:
+        return frames
+    padding = np.zeros((spec.stack - 1, *spec.shape), dtype=frames.dtype)
+    padded = np.concatenate([padding, frames])
+    return np.stack([padded[k : k + len(frames)] for k in range(spec.stack)], axis=1)

@@ -1,0 +1,50 @@
+"""Policy and baseline: a torso with two heads, or two torsos with a head each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from core.lanes import ObservationSpec
+from networks.registry import build_torso
+
+
+class PolicyAndBaseline(nn.Module):
+    """Observations [B, ...] -> logits of the policy [B, A] and expected returns [B]."""
+
+    def __init__(
+        self, torso: str, spec: ObservationSpec, num_actions: int, *, separate_baseline: bool
+    ) -> None:
+        """Args:
+            torso: name in the network registry, or 'auto'.
+            spec: the observations.
+            num_actions: A.
+            separate_baseline: the baseline has a torso of its own.
+        """
+        super().__init__()
+        self.policy_torso = build_torso(torso, spec)
+        self.value_torso = build_torso(torso, spec) if separate_baseline else None
+        self.policy_logits = nn.Linear(self.policy_torso.num_features, num_actions)
+        self.value_head = nn.Linear(self.policy_torso.num_features, 1)
+        with torch.no_grad():  # a policy that starts out uniform loses no exploration
+            self.policy_logits.weight.mul_(0.01)
+            self.policy_logits.bias.zero_()
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, A] and values [B]."""
+        features = self.policy_torso(observation)
+        logits: Tensor = self.policy_logits(features)
+        if self.value_torso is not None:
+            features = self.value_torso(observation)
+        return logits, self.value_head(features).squeeze(1)
+
+    def policy(self, observation: Tensor) -> Tensor:
+        """Logits [B, A] alone, for acting."""
+        logits: Tensor = self.policy_logits(self.policy_torso(observation))
+        return logits
+
+    def value(self, observation: Tensor) -> Tensor:
+        """Values [B] alone."""
+        torso = self.policy_torso if self.value_torso is None else self.value_torso
+        value: Tensor = self.value_head(torso(observation)).squeeze(1)
+        return value

@@ -1,0 +1,1 @@
+"""Tabular Q-learning: Watkins 1989; Watkins and Dayan 1992."""

@@ -1,0 +1,76 @@
+"""Options of tabular Q-learning, and settings that are known to work as presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.config import RunConfig, free, locked, warn
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class TabularConfig:
+    """Tabular Q-learning. Steps are agent steps over all lanes."""
+
+    env: str = locked("tengen/Grid")
+    """Environment: tengen/Grid, or any Gymnasium id with discrete observations and actions."""
+    lanes: int = locked(32)
+    """Environments side by side, all learning in one table."""
+    discount: float = warn(0.99)
+    """Discount per agent step."""
+    learning_rate_power: float = warn(0.8)
+    """omega: the n-th visit of a state and action learns at rate 1 / n ** omega, in (0.5, 1]."""
+    epsilon_start: float = warn(1.0)
+    """Chance of a random action at first."""
+    epsilon_end: float = warn(0.5)
+    """Chance of a random action at last."""
+    epsilon_decay_steps: int = warn(100_000)
+    """Agent steps from first to last."""
+    evaluation_epsilon: float = free(0.0)
+    """Chance of a random action in evaluation."""
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def validate(self) -> None:
+        """Raise UserError for values that cannot work together."""
+        if self.lanes < 1:
+            raise _bad("lanes", self.lanes, "at least 1")
+        if self.epsilon_decay_steps < 0:
+            raise _bad("epsilon_decay_steps", self.epsilon_decay_steps, "0 or more")
+        for name in ("epsilon_start", "epsilon_end", "evaluation_epsilon", "discount"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _bad(name, getattr(self, name), "between 0 and 1")
+        if not 0.5 < self.learning_rate_power <= 1:
+            raise _bad("learning_rate_power", self.learning_rate_power, "above 0.5, at most 1")
+
+
+def _bad(name: str, value: object, wanted: str) -> UserError:
+    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
+
+
+DEFAULT_PRESET = "grid"
+
+PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "grid": (
+        "tengen/Grid: the exact values in seconds (default)",
+        {"run": {"total_steps": 400_000, "evaluate_every": 200_000, "evaluate_episodes": 100}},
+    ),
+    "frozenlake": (
+        "FrozenLake-v1 on slippery ice: 0.74, the best possible, in 400k steps",
+        {
+            "env": "FrozenLake-v1",
+            "learning_rate_power": 0.6,
+            "run": {"total_steps": 400_000, "evaluate_every": 200_000, "evaluate_episodes": 200},
+        },
+    ),
+    "taxi": (
+        "Taxi-v4: 7.9, the best possible, in 600k steps",
+        {
+            "env": "Taxi-v4",
+            "learning_rate_power": 0.6,
+            "epsilon_end": 0.1,
+            "run": {"total_steps": 600_000, "evaluate_every": 200_000, "evaluate_episodes": 100},
+        },
+    ),
+}

@@ -1,0 +1,54 @@
+"""`tengen export`: a trained agent without its training, small enough to share.
+
+What comes out is a run folder with one checkpoint that holds the weights only, so `tengen
+evaluate` scores it like any other run. It cannot be resumed.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Copy the weights and options of a run, and nothing else, into a new folder."""
+
+    run: Annotated[str, tyro.conf.Positional]
+    """Run folder."""
+    out: Annotated[str, tyro.conf.Positional]
+    """New folder."""
+    checkpoint: str = ""
+    """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Export one run; return the exit code."""
+    from commands.evaluate import checkpoint_path
+    from commands.options import parse_dataclass
+    from core import checkpoint
+    from core.run_folder import RunFolder
+
+    options = parse_dataclass(ExportOptions, argv, prog="tengen export")
+    source = RunFolder.open(Path(options.run))
+    meta = source.read_meta()
+    if "agent" not in meta:
+        raise UserError(f"{options.run}/meta.json names no agent")
+    loaded = checkpoint.load(checkpoint_path(source, options.checkpoint), keys=["network"])
+    target = RunFolder.create(Path(), meta["agent"], "", 0, Path(options.out))
+    target.write_config(source.read_config())
+    kept = ("agent", "environment", "seed", "preset", "versions", "parameters")
+    target.write_meta({name: meta[name] for name in kept if name in meta}
+                      | {"exported_at_agent_steps": loaded.step})
+    checkpoint.save(target.checkpoints, loaded.step, loaded.state, identity=loaded.identity)
+    target.set_status("finished", agent_steps=loaded.step)
+    sys.stdout.write(f"{options.out}: the weights at {loaded.step:,} agent steps; "
+                     f"score them with: tengen evaluate {options.out}\n")
+    return 0

@@ -1,0 +1,169 @@
+"""Start a run, or go on with one: from options to a trainer in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from agents.registry import AGENTS, AgentEntry, load_object
+from commands.options import CommandOptions, ResumeOptions
+from core.config import from_toml, resume_changes, to_toml
+from core.errors import UserError
+from core.progress import Progress
+from core.run_folder import RunFolder, environment_facts
+
+
+Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
+
+
+def start_training(
+    entry: AgentEntry, config: Any, options: CommandOptions, argv: Sequence[str]
+) -> int:
+    """Train from step 0 in a new run folder; return the exit code.
+
+    Raises:
+        UserError: what the user asked for cannot be done.
+    """
+    build_module = load_object(entry.build_module)
+    if options.dry_run:
+        sys.stdout.write(to_toml(config) + "\n")
+        for line in build_module.describe(config):
+            sys.stdout.write(f"# {line}\n")
+        return 0
+    run_dir = Path(config.run.run_dir) if config.run.run_dir else None
+    folder = RunFolder.create(
+        Path(config.run.runs), entry.name, config.env, config.run.seed, run_dir
+    )
+    with _locked(folder):
+        folder.write_config(to_toml(config))
+        folder.write_meta({"agent": entry.name, "environment": config.env,
+                           "seed": config.run.seed, "preset": options.preset,
+                           **environment_facts(), "argv": list(argv)})
+        return _train(entry, config, folder, None)
+
+
+def resume_training(path: Path, parse: Parse) -> int:
+    """Go on with the run in ``path``; return the exit code.
+
+    Args:
+        path: a run folder.
+        parse: from (agent entry, saved config) to the config with the user's changes, and the
+            options of the resume.
+
+    Raises:
+        UserError: no run there, a locked option changed, or the checkpoint is damaged.
+    """
+    folder = RunFolder.open(path)
+    entry, saved = saved_config(folder)
+    config, options = parse(entry, saved)
+    with _locked(folder):
+        for change in resume_changes(saved, config):
+            Progress().note(f"changed on resume: {change}")
+        folder.write_config(to_toml(config))
+        return _train(entry, config, folder, options)
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    """Two trainers in one folder would spoil each other's files."""
+    folder.lock()
+    try:
+        yield
+    finally:
+        folder.unlock()
+
+
+def saved_config(folder: RunFolder) -> tuple[AgentEntry, Any]:
+    """The agent and the options of a run.
+
+    Raises:
+        UserError: the folder's files are damaged or name an unknown agent.
+    """
+    name = folder.read_meta().get("agent")
+    if name not in AGENTS:
+        raise UserError(f"{folder.path}/meta.json names no agent of this suite: {name!r}")
+    entry = AGENTS[name]
+    config_type = load_object(entry.config)
+    return entry, from_toml(config_type, folder.read_config(), f"{folder.path}/config.toml")
+
+
+def _train(
+    entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOptions | None
+) -> int:
+    """``resume`` is None where the run starts anew."""
+    progress = Progress(config.run.progress)
+    try:
+        trainer = _build_trainer(entry, config, folder, progress, resume)
+    except UserError:
+        folder.set_status("failed")
+        raise
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    try:
+        state = trainer.run()
+    finally:
+        trainer.agent.lanes.close()
+    if state == "stopped":
+        progress.note(f"stopped and saved at {trainer.agent_steps:,} steps; "
+                      f"go on with: tengen resume {folder.path}")
+    else:
+        progress.note(f"finished {trainer.agent_steps:,} steps; score it with: "
+                      f"tengen evaluate {folder.path} --video")
+    return 0
+
+
+def _build_trainer(
+    entry: AgentEntry, config: Any, folder: RunFolder, progress: Progress,
+    resume: ResumeOptions | None,
+) -> Any:
+    from core import checkpoint
+    from core.learner import Arithmetic
+    from core.trainer import Trainer
+
+    loaded, arithmetic = None, None
+    if resume is not None:
+        name = resume.checkpoint
+        where = folder.checkpoints / name if name else folder.checkpoints
+        loaded = checkpoint.load(where)
+        _require_same_run(loaded, entry, config)
+        arithmetic = Arithmetic(**loaded.state["arithmetic"])
+        # What the user may change on a resume is measured again.
+        if arithmetic.device != config.run.device and config.run.device != "auto":
+            arithmetic = None
+    built = load_object(entry.build_module).build(
+        config, folder.replay, progress.note, arithmetic)
+    folder.write_meta(folder.read_meta() | built.facts)
+    trainer = Trainer(
+        built.agent, built.task, config.run, folder,
+        identity={"agent": entry.name, "environment": config.env},
+        hyperparameters=flatten(dataclasses.asdict(config)), progress=progress,
+        arithmetic=built.arithmetic,
+    )
+    if loaded is not None and resume is not None:
+        trainer.restore(loaded.state, fresh_replay=resume.fresh_replay)
+        progress.note(f"resuming at {trainer.agent_steps:,} steps from {loaded.path.name}")
+    return trainer
+
+
+def _require_same_run(loaded: Any, entry: AgentEntry, config: Any) -> None:
+    wanted = {"agent": entry.name, "environment": config.env}
+    for key, value in wanted.items():
+        if loaded.identity.get(key) != value:
+            raise UserError(f"{loaded.path} belongs to {key} {loaded.identity.get(key)!r}, this "
+                            f"run is {value!r}; use the checkpoint's own run folder")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options as one flat dict of numbers, strings and booleans."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value if isinstance(value, (bool, int, float, str)) else \
+                json.dumps(value)
+    return flat

@@ -1,0 +1,29 @@
+"""`tengen train AGENT`: train an agent in a new run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agents.registry import AGENTS
+from commands.options import HELP, parse_training, print_table
+from core.errors import UserError, did_you_mean
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train; return the exit code."""
+    if not argv or argv[0] in HELP:
+        agents = {name: entry.summary for name, entry in AGENTS.items()}
+        print_table(agents, "agents", "tengen train AGENT [options]   (or --resume RUN)")
+        return 0
+    if argv[0] == "--resume":
+        from commands.resume import main as resume
+
+        return resume(argv[1:])
+    name, rest = argv[0], list(argv[1:])
+    if name not in AGENTS:
+        raise UserError(f"there is no agent {name!r}{did_you_mean(name, AGENTS)} "
+                        f"(known: {', '.join(AGENTS)})")
+    config, options = parse_training(AGENTS[name], rest)
+    from commands.session import start_training
+
+    return start_training(AGENTS[name], config, options, ["tengen", "train", *argv])

@@ -1,0 +1,1 @@
+"""The rollout and training core. It knows no agent, no environment and no game."""

@@ -1,0 +1,76 @@
+"""What an agent gives the trainer, and what the trainer needs to know of the task.
+
+An agent differs from another only in how it chooses actions, what it stores and what its loss is.
+It contains no loop over time, writes no file and logs nothing: it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.evaluation import Policy
+from core.lanes import Lanes, Step
+
+
+@dataclass
+class Metrics:
+    """What an agent reports when asked; names are TensorBoard tags."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    histograms: dict[str, np.ndarray] = field(default_factory=dict)
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    """uint8 [H, W] or [H, W, 3]."""
+
+
+class Agent(Protocol):
+    """A learner on L lanes."""
+
+    lanes: Lanes
+
+    def act(self, step: Step, agent_steps: int) -> np.ndarray:
+        """Actions, int64 [L], for the newest step; ``agent_steps`` drives schedules."""
+
+    def learn(self, agent_steps: int) -> None:
+        """Make all updates that are due. Runs while the lanes carry out the actions, so it sees
+        only experience committed before them."""
+
+    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Commit one tick of experience: the actions taken at ``step`` led to ``outcome``."""
+
+    def metrics(self) -> Metrics:
+        """What happened since the last call. Raises DivergedError when the loss is not finite."""
+
+    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
+        """The policy to be scored, on lanes and random numbers of its own."""
+
+    def needs_checkpoint(self) -> bool:
+        """True when going on without a checkpoint would overwrite experience that the last one
+        still refers to."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, by part. ``network`` holds what evaluation needs: weights only."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from ``state_dict``."""
+
+    def lanes_restarted(self, last: Step) -> None:
+        """The lanes could not be restored: ``last`` was the newest step of the cut episodes."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on, as far as the trainer must know."""
+
+    environment: str
+    protocol: str
+    """The rules under which scores count, stored with every result; '' where there are none."""
+    frames_per_step: int
+    """Emulator frames per agent step; 1 where there are none."""
+    evaluation_lanes: Callable[[int], Lanes]
+    """Opens lanes for scoring, apart from those of training."""
+    normalise: Callable[[float], float | None]
+    """Raw score to human-normalised score, None where no human score is known."""

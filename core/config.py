@@ -1,0 +1,321 @@
+"""Options are frozen dataclasses, and nothing else is a source of options.
+
+Precedence: default < preset < TOML file < command line. The docstring under a field is its help
+text. Every field says whether a resumed run may change it. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+import inspect
+import math
+import textwrap
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from core.errors import UserError, did_you_mean
+
+SCHEMA_VERSION = 1
+MAX_FILE_BYTES = 1_000_000
+
+T = TypeVar("T")
+
+
+class ConfigError(UserError):
+    """An option that does not exist or has a value it cannot have."""
+
+
+def locked(default: Any) -> Any:
+    """A field that a resumed run must keep."""
+    return dataclasses.field(default=default, metadata={"resume": "locked"})
+
+
+def warn(default: Any) -> Any:
+    """A field that a resumed run may change, which is said aloud."""
+    return dataclasses.field(default=default, metadata={"resume": "warn"})
+
+
+def free(default: Any) -> Any:
+    """A field that a resumed run may change freely."""
+    return dataclasses.field(default=default, metadata={"resume": "free"})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How long, how often, where: the same for every agent."""
+
+    total_steps: int = free(10_000_000)
+    """Agent steps over all lanes."""
+    seed: int = locked(1)
+    """Every random stream of the run derives from it."""
+    device: str = free("auto")
+    """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "fp32", "bf16"] = warn("auto")
+    """Arithmetic of the networks; auto takes what a start-up probe finds fastest."""
+    threads: int = free(0)
+    """Processor threads for the networks; 0 lets the probe choose."""
+    compile: bool = free(False)
+    """Compile the networks with torch.compile; needs a C++ compiler and up to a minute."""
+    runs: str = free("runs")
+    """Where the folders of runs are made."""
+    run_dir: str = free("")
+    """Make this run's folder exactly here."""
+    checkpoint_seconds: float = free(300.0)
+    """A kill loses at most this much."""
+    keep_checkpoints: int = free(2)
+    """Newest checkpoints kept; the best is kept besides."""
+    log_seconds: float = free(5.0)
+    """Seconds between points in TensorBoard."""
+    evaluate_every: int = free(250_000)
+    """Agent steps between evaluations in separate environments; 0 for never."""
+    evaluate_episodes: int = free(10)
+    """Episodes of each evaluation."""
+    video: bool = free(True)
+    """Put an animated image of each evaluation into TensorBoard."""
+    progress: bool = free(True)
+    """Show a line of progress."""
+
+    def validate(self) -> None:
+        """Raise ConfigError for a value that cannot work."""
+        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "threads", "evaluate_every"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{_flag(name)} must be 0 or more, got {getattr(self, name)}")
+        for name in ("checkpoint_seconds", "log_seconds"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{_flag(name)} must be over 0, got {getattr(self, name)}")
+
+
+# ------------------------------------------------------------------ from file to config
+
+
+def resolve(
+    config_type: type[T], preset: Mapping[str, Any] | None = None, file: Path | None = None
+) -> T:
+    """Defaults, overridden by a preset, overridden by a TOML file.
+
+    Raises:
+        ConfigError: the file cannot be read, or names an option or value that does not exist.
+    """
+    config = _apply(config_type(), preset or {}, "preset", "")
+    if file is not None:
+        try:
+            if file.stat().st_size > MAX_FILE_BYTES:
+                raise ConfigError(f"{file} is larger than a config file can be")
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the config file {file}: {error}") from error
+        config = from_toml(config_type, text, str(file), base=config)
+    return config
+
+
+def from_toml(config_type: type[T], text: str, source: str, base: T | None = None) -> T:
+    """A config from TOML text.
+
+    Args:
+        config_type: a frozen dataclass whose fields all have defaults.
+        text: TOML; nested dataclasses are tables.
+        source: named in errors.
+        base: what the text overrides; None for the defaults.
+
+    Raises:
+        ConfigError: one line that names the key and the nearest valid one.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from error
+    version = tree.pop("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise ConfigError(
+            f"{source} has schema_version {version!r}; this version of tengen reads "
+            f"{SCHEMA_VERSION}"
+        )
+    config = _apply(config_type() if base is None else base, tree, source, "")
+    try:
+        check(config)
+    except UserError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return config
+
+
+def _apply(config: Any, tree: Mapping[str, Any], source: str, prefix: str) -> Any:
+    types = field_types(type(config))
+    changes: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name not in types:
+            hint = _did_you_mean_key(name, type(config))
+            raise ConfigError(f"{source}: there is no option {prefix + name!r}{hint}")
+        if dataclasses.is_dataclass(types[name]):
+            if not isinstance(value, Mapping):
+                raise ConfigError(
+                    f"{source}: {prefix + name!r} is a table of options, got {value!r}"
+                )
+            changes[name] = _apply(getattr(config, name), value, source, f"{prefix}{name}.")
+        else:
+            changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
+    return dataclasses.replace(config, **changes)
+
+
+def _checked(value: Any, wanted: Any, where: str) -> Any:
+    """The value if it has the wanted type; integers pass for floats."""
+    if get_origin(wanted) is Literal:
+        if not any(value == choice and type(value) is type(choice) for choice in get_args(wanted)):
+            allowed = [str(choice) for choice in get_args(wanted)]
+            raise ConfigError(
+                f"{where} must be one of {', '.join(allowed)}; got {value!r}"
+                f"{did_you_mean(str(value), allowed)}"
+            )
+        return value
+    if wanted is float and type(value) is int and abs(value) < 2**1023:
+        value = float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{where} must be {_TYPE_NAMES[wanted]}, got {value!r}")
+    if wanted is float and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number, got {value!r}")
+    return value
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def check(config: Any) -> None:
+    """Call ``validate`` on a config and on every config in it.
+
+    Raises:
+        UserError: a value that cannot work, such as one that a config file could not hold.
+    """
+    for name, kind in field_types(type(config)).items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(kind):
+            check(value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{_flag(name)} must be a finite number, got {value}")
+    validate = getattr(config, "validate", None)
+    if validate is not None:
+        validate()
+
+
+# ------------------------------------------------------------------ from config to file
+
+
+def to_toml(config: Any) -> str:
+    """TOML that ``from_toml`` turns into an equal config; help texts stand as comments."""
+    lines = [f"schema_version = {SCHEMA_VERSION}", *_table(config, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _table(config: Any, prefix: str) -> list[str]:
+    types, lines, tables = field_types(type(config)), [], []
+    docs = field_docs(type(config))
+    for name, kind in types.items():
+        value = getattr(config, name)
+        if dataclasses.is_dataclass(kind):
+            tables += ["", f"[{prefix}{name}]", *_table(value, f"{prefix}{name}.")]
+        else:
+            comment = f"  # {docs[name]}" if name in docs else ""
+            lines.append(f"{name} = {_toml_value(value)}{comment}")
+    return lines + tables
+
+
+def _toml_value(value: bool | int | float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + "".join(_escaped(character) for character in value) + '"'
+    return repr(value)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    code = ord(character)
+    return f"\\U{code:08x}" if code < 32 or code == 127 else character
+
+
+# ------------------------------------------------------------------ resume
+
+
+def resume_changes(old: Any, new: Any) -> list[str]:
+    """What a resume changes, as texts, apart from what may change freely.
+
+    Raises:
+        ConfigError: a locked option changed.
+    """
+    changed = list(_changes(old, new))
+    barred = [text for policy, text in changed if policy == "locked"]
+    if barred:
+        raise ConfigError(
+            f"a resumed run cannot change {'; '.join(barred)}; start a new run with "
+            f"`tengen train` for that"
+        )
+    return [text for policy, text in changed if policy == "warn"]
+
+
+def _changes(old: Any, new: Any) -> typing.Iterator[tuple[str, str]]:
+    for field in dataclasses.fields(old):
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if dataclasses.is_dataclass(before):
+            yield from _changes(before, after)
+        elif before != after:
+            policy = field.metadata.get("resume", "locked")
+            yield policy, f"{_flag(field.name)} from {before!r} to {after!r}"
+
+
+# ------------------------------------------------------------------ what a config consists of
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@functools.cache
+def field_types(config_type: type) -> dict[str, Any]:
+    """Field names to types, in order."""
+    hints = typing.get_type_hints(config_type)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
+
+
+def leaf_types(config_type: type) -> dict[str, Any]:
+    """Every option of a config and the configs in it; names are unique on the command line."""
+    leaves: dict[str, Any] = {}
+    for name, kind in field_types(config_type).items():
+        if dataclasses.is_dataclass(kind):
+            leaves |= leaf_types(kind)  # type: ignore[arg-type]
+        else:
+            leaves[name] = kind
+    return leaves
+
+
+@functools.cache
+def field_docs(config_type: type) -> dict[str, str]:
+    """Field names to the docstrings under them, on one line."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(config_type))).body[0]
+    except (OSError, TypeError):  # installed without sources
+        return {}
+    assert isinstance(tree, ast.ClassDef)
+    docs: dict[str, str] = {}
+    for field, text in zip(tree.body, tree.body[1:], strict=False):
+        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if named and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            docs[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[union-attr]
+    return docs
+
+
+def _did_you_mean_key(name: str, config_type: type) -> str:
+    near = did_you_mean(name, field_types(config_type))
+    if near:
+        return near
+    for table, kind in field_types(config_type).items():
+        if dataclasses.is_dataclass(kind) and name in field_types(kind):  # type: ignore[arg-type]
+            return f"; {name!r} belongs under [{table}]"
+    return ""

@@ -1,0 +1,64 @@
+"""Returns and lengths of training episodes, per lane."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from core.evaluation import Episode
+from core.lanes import Step
+
+RECENT = 100
+
+
+class EpisodeTracker:
+    """Adds up raw rewards; a lost life does not end an episode here."""
+
+    def __init__(self, num_lanes: int) -> None:
+        self._score = np.zeros(num_lanes)
+        self._length = np.zeros(num_lanes, dtype=np.int64)
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self.finished = 0
+
+    def update(self, outcome: Step) -> list[Episode]:
+        """Add one tick; return the episodes that ended with it, in order of lane."""
+        self._score += outcome.reward
+        self._length += outcome.valid
+        done = np.flatnonzero(outcome.done)
+        if not len(done):
+            return []
+        episodes = [Episode(float(self._score[i]), int(self._length[i])) for i in done]
+        self._score[done] = 0.0
+        self._length[done] = 0
+        self._recent.extend(episode.score for episode in episodes)
+        self.finished += len(episodes)
+        return episodes
+
+    def drop_unfinished(self) -> None:
+        """Forget episodes in progress: their lanes were restarted."""
+        self._score[:] = 0.0
+        self._length[:] = 0
+
+    @property
+    def recent_mean(self) -> float | None:
+        """Mean score of the last 100 episodes, None before the first."""
+        return float(np.mean(self._recent)) if self._recent else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Sums in progress and recent scores."""
+        return {
+            "score": self._score.copy(),
+            "length": self._length.copy(),
+            "recent": list(self._recent),
+            "finished": self.finished,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        self._score = np.asarray(state["score"]).copy()
+        self._length = np.asarray(state["length"]).copy()
+        self._recent = deque(state["recent"], maxlen=RECENT)
+        self.finished = int(state["finished"])

@@ -1,0 +1,40 @@
+"""Stop on SIGINT or SIGTERM: the first asks, a second SIGINT leaves at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Interrupt:
+    """While active, turns the first SIGINT or SIGTERM into a flag read between ticks."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            # Leave without unwinding: whatever was being written is a temporary file.
+            os._exit(130)
+        self.requested = True
+
+    def __call__(self) -> bool:
+        """True once a stop was asked for."""
+        return self.requested

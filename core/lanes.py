@@ -1,0 +1,170 @@
+"""Lanes: many things in progress that advance together, one agent step each per tick.
+
+A lane is one episode at a time: an Atari game, a board game, a network being designed.
+At every tick the actor chooses one action per lane and all lanes take it.
+
+Autoreset is Gymnasium's NEXT_STEP: the tick that ends an episode returns its true final
+observation; the tick after it ignores its action and returns the first observation of the next
+episode, with ``valid`` false. So every tick appends exactly one frame per lane, final frames
+included, and a truncated episode can be bootstrapped from the frame it really ended on.
+
+Legend: L lanes, K frames stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from core.errors import UserError
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """What one lane shows: the shape and dtype of a single frame, and how many are stacked."""
+
+    shape: tuple[int, ...]
+    """Shape of one frame: (height, width[, channels]) for images, (features,) for vectors."""
+    dtype: str
+    """'uint8', 'float32' or 'int64'."""
+    stack: int = 1
+    """Frames the network sees at once, oldest first."""
+
+    @property
+    def is_image(self) -> bool:
+        """True when a frame has height and width."""
+        return len(self.shape) >= 2
+
+    @property
+    def stacked_shape(self) -> tuple[int, ...]:
+        """Shape of one observation as a network receives it, without the batch axis."""
+        return (self.stack, *self.shape) if self.is_image or self.stack > 1 else self.shape
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one tick returned. Every array has a leading axis of L lanes."""
+
+    observation: np.ndarray
+    """The newest single frame, [L, *shape]."""
+    reward: np.ndarray
+    """Raw reward of the action, float64 [L]."""
+    terminated: np.ndarray
+    """The episode ended by its rules, bool [L]."""
+    truncated: np.ndarray
+    """The episode was cut off by a limit, bool [L]."""
+    life_lost: np.ndarray
+    """A life was lost and the episode goes on, bool [L]."""
+    valid: np.ndarray
+    """False where this tick only reset the lane and ignored its action, bool [L]."""
+
+    @property
+    def first(self) -> np.ndarray:
+        """True where the observation starts an episode, bool [L]."""
+        return ~self.valid
+
+    @property
+    def done(self) -> np.ndarray:
+        """True where the episode ended with this tick, bool [L]."""
+        done: np.ndarray = self.terminated | self.truncated
+        return done
+
+
+class Lanes(Protocol):
+    """L environments or games behind one interface.
+
+    ``send`` hands the actions over and may return before they are carried out, so that native
+    threads step the lanes while the learner works; ``receive`` waits for the result.
+    """
+
+    num_lanes: int
+    num_actions: int
+    observation_spec: ObservationSpec
+    restorable: bool
+    """True when ``state_dict`` holds everything: a resumed run goes on in mid-episode. False:
+    lanes restart at an episode boundary."""
+    overlaps: bool
+    """True when lanes step in the background between ``send`` and ``receive``."""
+
+    def reset(self, seed: int) -> Step:
+        """Start every lane anew; ``valid`` is false everywhere in the returned step."""
+
+    def send(self, actions: np.ndarray) -> None:
+        """Hand over one action per lane, int64 [L]. Raises ValueError for one out of range."""
+
+    def receive(self) -> Step:
+        """Wait until every lane has taken its action."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The lanes' whole state where ``restorable``, else an empty dict."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``. Only called where ``restorable``."""
+
+    def close(self) -> None:
+        """Free what the lanes hold."""
+
+
+def first_step(observation: np.ndarray) -> Step:
+    """The step that a reset returns: no reward, nothing ended, not valid."""
+    lanes = len(observation)
+    none = np.zeros(lanes, dtype=bool)
+    return Step(observation, np.zeros(lanes), none, none.copy(), none.copy(), none.copy())
+
+
+def check_actions(actions: np.ndarray, num_lanes: int, num_actions: int) -> np.ndarray:
+    """Return actions as int64 [L]. Raises ValueError when the shape or a value is out of range.
+
+    Native vector environments hang on an action out of range instead of failing.
+    """
+    actions = np.asarray(actions)
+    if actions.shape != (num_lanes,):
+        raise ValueError(f"{num_lanes} lanes need actions of shape ({num_lanes},), "
+                         f"got {actions.shape}")
+    if not np.issubdtype(actions.dtype, np.integer):
+        raise ValueError(f"actions must be integers, got {actions.dtype}")
+    if num_lanes and (actions.min() < 0 or actions.max() >= num_actions):
+        raise ValueError(f"actions must lie in 0..{num_actions - 1}, got {actions.tolist()}")
+    return actions.astype(np.int64, copy=False)
+
+
+class FrameStack:
+    """The last K frames of every lane, zero before the start of an episode."""
+
+    def __init__(self, spec: ObservationSpec, num_lanes: int) -> None:
+        self.spec = spec
+        # The stack axis is kept last in memory: that is the channels_last layout of the networks.
+        self._frames = np.zeros((num_lanes, *spec.shape, spec.stack), dtype=spec.dtype)
+
+    def push(self, step: Step) -> np.ndarray:
+        """Add the newest frame; return observations [L, K, *shape], or [L, *shape] for vectors.
+
+        The array is reused by the next call.
+        """
+        frames = self._frames
+        frames[..., :-1] = frames[..., 1:]
+        frames[step.first, ..., :-1] = 0
+        frames[..., -1] = step.observation
+        return self.observation
+
+    @property
+    def observation(self) -> np.ndarray:
+        """What the network sees now, without adding a frame."""
+        if not self.spec.is_image and self.spec.stack == 1:
+            return self._frames[..., 0]
+        return np.moveaxis(self._frames, -1, 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The frames held."""
+        return {"frames": self._frames.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore the frames. Raises UserError when they have another shape."""
+        frames = np.asarray(state["frames"])
+        if frames.shape != self._frames.shape or frames.dtype != self._frames.dtype:
+            raise UserError(f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "
+                            f"this run needs {self._frames.dtype} {self._frames.shape}")
+        self._frames = frames.copy()

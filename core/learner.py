@@ -1,0 +1,199 @@
+"""One optimiser step, in whatever arithmetic was chosen for this machine.
+
+The learner owns a network and its optimiser. An agent hands it a loss as a function; the learner
+runs it under autocast, steps, guards against NaN, and keeps the metrics on the device until
+somebody asks, so that a GPU is never waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+
+NORM_EVERY = 50
+"""Without clipping, the gradient norm is only for the log: measured once in so many updates."""
+
+Loss = Callable[[], tuple[Tensor, dict[str, Tensor]]]
+"""Computes (scalar loss, scalar metrics)."""
+
+
+class DivergedError(UserError):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How tensors are computed: chosen by the start-up probe or by the user."""
+
+    device: str = "cpu"
+    threads: int = 1
+    bf16: bool = False
+    channels_last: bool = True
+    compile: bool = False
+
+    def __str__(self) -> str:
+        precision = "bf16 autocast" if self.bf16 else "fp32"
+        layout = "channels_last" if self.channels_last else "contiguous"
+        compiled = ", compiled" if self.compile else ""
+        return f"{self.device}, {self.threads} threads, {precision}, {layout}{compiled}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain values, for a checkpoint."""
+        return asdict(self)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which forward passes run."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network to the device and its convolutions to the memory layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return network.to(device=self.device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+
+    def tensor(self, array: Any) -> Tensor:
+        """A numpy array as a tensor on the device, sharing memory on the CPU."""
+        return torch.as_tensor(array, device=self.device)
+
+
+class Learner:
+    """A network, its optimiser, and the arithmetic they use."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        arithmetic: Arithmetic,
+        max_gradient_norm: float = 0.0,
+    ) -> None:
+        """``max_gradient_norm`` 0 means no clipping."""
+        self.network = network
+        self.optimiser = optimiser
+        self.arithmetic = arithmetic
+        self.max_gradient_norm = max_gradient_norm
+        self.updates = 0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def update(self, loss_function: Loss) -> None:
+        """Take one optimiser step.
+
+        Raises:
+            DivergedError: the loss is NaN or infinite. On a GPU this shows when metrics are
+                drained, which happens before every checkpoint.
+        """
+        with self.arithmetic.autocast():
+            loss, metrics = loss_function()
+        loss = loss.float()
+        if loss.device.type == "cpu":
+            self._require_finite(float(loss.detach()))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = self._clip()
+        self.optimiser.step()
+        self.updates += 1
+        self._record({"loss": loss.detach(), **metrics}, norm)
+
+    def _clip(self) -> Tensor | None:
+        if self.max_gradient_norm > 0:
+            return nn.utils.clip_grad_norm_(self.network.parameters(), self.max_gradient_norm)
+        if self.updates % NORM_EVERY == 0:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            return nn.utils.get_total_norm(gradients)
+        return None
+
+    def _record(self, metrics: dict[str, Tensor], norm: Tensor | None) -> None:
+        if norm is not None:
+            metrics["gradient_norm"] = norm
+        for name, value in metrics.items():
+            value = value.detach()
+            if name.endswith("_max"):
+                held = self._sums.get(name)
+                self._sums[name] = value if held is None else torch.maximum(held, value)
+                self._counts[name] = 1
+            else:
+                self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+                self._counts[name] = self._counts.get(name, 0) + 1
+
+    def drain_metrics(self) -> dict[str, float]:
+        """Means (for names ending in ``_max``: maxima) since the last call.
+
+        Raises:
+            DivergedError: the loss is NaN or infinite.
+        """
+        drained = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        if "loss" in drained:
+            self._require_finite(drained["loss"])
+        return drained
+
+    def _require_finite(self, loss: float) -> None:
+        if loss - loss != 0:  # NaN and infinities
+            raise DivergedError(
+                f"the loss became {loss} at update {self.updates + 1}: training diverged; nothing "
+                f"was saved after the last checkpoint. Resume from it with a lower "
+                f"--learning-rate, or with --precision fp32"
+            )
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present learning rate."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Change the learning rate, as a resume with another value does."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser state and the number of updates."""
+        return {
+            "network": dict(self.network.state_dict()),
+            "optimiser": self.optimiser.state_dict(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``.
+
+        Raises:
+            UserError: the weights belong to another network.
+        """
+        load_weights(self.network, state["network"])
+        self.optimiser.load_state_dict(dict(state["optimiser"]))
+        self._match_layouts()
+        self.updates = int(state["updates"])
+
+    def _match_layouts(self) -> None:
+        """Copy the optimiser's moments into the memory layout of their parameters.
+
+        A checkpoint keeps no layout, and torch's fused Adam on the CPU pairs elements by their
+        place in memory: contiguous moments of a channels_last weight would be silently scrambled.
+        """
+        for parameter, moments in self.optimiser.state.items():
+            for name, moment in moments.items():
+                if isinstance(moment, Tensor) and moment.shape == parameter.shape:
+                    moments[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights into a network, strictly.
+
+    Raises:
+        UserError: a tensor is missing, left over, or has another shape; names the first.
+    """
+    wanted = network.state_dict()
+    for name in [*wanted, *weights]:
+        if name not in weights or name not in wanted:
+            where = "lacks" if name not in weights else "has an unknown"
+            raise UserError(f"these weights belong to another network: the file {where} {name!r}")
+        if wanted[name].shape != weights[name].shape:
+            raise UserError(f"these weights belong to another network: {name!r} has shape "
+                            f"{tuple(weights[name].shape)}, expected {tuple(wanted[name].shape)}")
+    network.load_state_dict(dict(weights))

@@ -1,0 +1,71 @@
+"""One line of progress: how far, how fast, how long still, and the score that matters."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+PLAIN_SECONDS = 30.0
+"""Where lines cannot be overwritten (a log file), one is written this often."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as '2h05m', '3m20s' or '12s'."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
+
+
+class Progress:
+    """Writes to a terminal in place, or a line now and then to anything else."""
+
+    def __init__(self, enabled: bool = True, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._enabled = enabled
+        self._in_place = self._stream.isatty()
+        self._last_plain = -PLAIN_SECONDS
+        self._width = 0
+
+    def line(self, text: str, force: bool = False) -> None:
+        """Show the present state."""
+        if not self._enabled:
+            return
+        if self._in_place:
+            self._stream.write("\r" + text.ljust(self._width))
+            self._width = len(text)
+        elif force or time.monotonic() - self._last_plain >= PLAIN_SECONDS:
+            self._stream.write(text + "\n")
+            self._last_plain = time.monotonic()
+        self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Say something that stays on the screen, whether or not progress is shown."""
+        if self._in_place and self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._width = 0
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+def describe(
+    agent_steps: int, total_steps: int, steps_per_second: float, scalars: dict[str, float]
+) -> str:
+    """The progress line.
+
+    Args:
+        agent_steps: done so far.
+        total_steps: wanted.
+        steps_per_second: recent rate.
+        scalars: label to value, in the order to be shown.
+    """
+    left = (total_steps - agent_steps) / steps_per_second if steps_per_second > 0 else 0.0
+    parts = [
+        f"{agent_steps:,}/{total_steps:,} steps ({100 * agent_steps / total_steps:.1f}%)",
+        f"{steps_per_second:,.0f} steps/s",
+        f"{duration(left)} left",
+    ]
+    parts += [f"{label} {value:.4g}" for label, value in scalars.items()]
+    return "  ".join(parts)

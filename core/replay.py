@@ -1,0 +1,318 @@
+"""Experience replay (Lin 1992; Mnih et al. 2015): rings of single frames, one per lane.
+
+Row t of lane l holds frame o_t, action a_t and what it led to: raw reward r_t, terminated_t,
+truncated_t; valid_t is false where the action was ignored, first_t true where o_t starts an
+episode. The row after the last of an episode holds the final frame and is not valid:
+
+    frame       o0     o1     o2     o3     p0     ...
+    valid       yes    yes    yes    no     yes
+    done               .      end                        n-step returns stop here ...
+    first       yes                         yes          ... and stacks of frames there
+
+Stacks, n-step returns and discounts are built when a batch is drawn. So a truncated episode is
+bootstrapped from the frame it really ended on, and a life lost (terminated, and the episode goes
+on) ends the return and not the stack.
+
+Legend: L lanes, B batch, K frames stacked, R physical rows, F numbers in a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import atomic
+from core.errors import UserError
+from core.replay_kernels import (
+    DONE,
+    FIRST,
+    TERMINATED,
+    TRUNCATED,
+    VALID,
+    count_sampleable,
+    select,
+)
+from core.replay_packed import PackedFrames
+from core.replay_plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
+from core.replay_storage import (
+    FRESH,
+    FrameStore,
+    MappedFrames,
+    RingFrames,
+    checked_array,
+    explain_write_errors,
+)
+
+__all__ = ["Batch", "FrameReplay", "ReplayPlan", "ReplaySpec", "check_fits", "plan_replay"]
+
+_STORES: dict[str, type[RingFrames | MappedFrames | PackedFrames]] = {
+    "ram": RingFrames,
+    "mmap": MappedFrames,
+    "packed": PackedFrames,
+}
+_COLUMNS = {"action": "int32", "reward": "float32", "flags": "uint8"}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Transitions drawn. Observations are [B, K, *shape] with K last in memory, or [B, *shape]."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    """int64 [B]."""
+    n_step_return: np.ndarray
+    """Discounted sum of up to n rewards, float32 [B]."""
+    bootstrap_discount: np.ndarray
+    """discount**k for k rewards summed, 0 where the last one terminated, float32 [B]."""
+    next_observation: np.ndarray
+    """The observation k steps later."""
+    row: np.ndarray
+    """Number of the row drawn, counted from the first ever appended, int64 [B]."""
+    lane: np.ndarray
+    """int64 [B]."""
+
+
+class FrameReplay:
+    """The newest transitions of L lanes. Identical draws whatever the storage."""
+
+    def __init__(self, spec: ReplaySpec, folder: Path) -> None:
+        """Args:
+            spec: size and form.
+            folder: holds the files; created.
+
+        Raises:
+            UserError: the folder cannot be created.
+        """
+        self.spec = spec
+        self.plan = plan_replay(spec)
+        with explain_write_errors(folder):
+            atomic.make_folder(folder)
+        self._store: FrameStore = _STORES[spec.storage](self.plan, folder)
+        shape = (self.plan.rows, spec.lanes)
+        self._columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
+        self._end = 0  # rows [_oldest, _end) are held
+        self._oldest = 0
+        self._checkpoint_end = 0
+        self.dropped = 0
+        """Transitions of the restored checkpoint that had been overwritten since."""
+
+    # ---------------------------------------------------------------- add
+
+    def append(
+        self,
+        frame: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        valid: np.ndarray,
+        first: np.ndarray,
+    ) -> None:
+        """Store one tick: one transition per lane, arrays [L, ...] (see the module).
+
+        Raises:
+            ValueError: a frame of another shape or kind.
+            UserError: the disk is full (storage 'mmap'); the memory is as before.
+        """
+        spec = self.spec
+        frame = np.asarray(frame)
+        if frame.shape != (spec.lanes, *spec.frame_shape) or not np.can_cast(
+            frame.dtype, spec.frame_dtype, "same_kind"
+        ):
+            raise ValueError(
+                f"frames must be {spec.frame_dtype} {(spec.lanes, *spec.frame_shape)},"
+                f" got {frame.dtype} {frame.shape}"
+            )
+        self._store.put(self._end, frame.reshape(spec.lanes, spec.frame_items))
+        slot = self._end % self.plan.rows
+        self._columns["action"][slot] = action
+        self._columns["reward"][slot] = reward
+        self._columns["flags"][slot] = (
+            np.asarray(terminated, bool) * TERMINATED
+            + np.asarray(truncated, bool) * TRUNCATED
+            + np.asarray(valid, bool) * VALID
+            + np.asarray(first, bool) * FIRST
+        )
+        self._end += 1
+        self._oldest = max(self._oldest, self._end - spec.retained_rows)
+
+    def end_episodes(self, observation: np.ndarray) -> None:
+        """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape]."""
+        if self._end == 0:
+            return
+        last = self._columns["flags"][(self._end - 1) % self.plan.rows]
+        none = np.zeros(self.spec.lanes, bool)
+        starts = (last & VALID) == 0  # that lane had just been reset
+        self.append(observation, none, none, none, none, none, starts)
+        last[((last & VALID) != 0) & ((last & DONE) == 0)] |= TRUNCATED
+
+    # ---------------------------------------------------------------- draw
+
+    @property
+    def _window_start(self) -> int:
+        return max(self._oldest, self._end - self.spec.window_rows)
+
+    @property
+    def size(self) -> int:
+        """Transitions held, valid or not; at most the capacity."""
+        return (self._end - self._window_start) * self.spec.lanes
+
+    def can_sample(self, batch_size: int) -> bool:
+        """Tell whether at least `batch_size` different transitions can be drawn."""
+        spec = self.spec
+        # At most every second row is not valid, so a well-filled memory need not be counted.
+        margin = (spec.n_step + spec.stack + 1) * spec.lanes
+        return self.size >= 4 * (batch_size + margin) or self._count() >= batch_size
+
+    def _count(self) -> int:
+        return int(
+            count_sampleable(
+                self._columns["flags"],
+                self._window_start,
+                self._oldest,
+                self._end,
+                self.spec.n_step,
+                self.spec.stack,
+            )
+        )
+
+    def sample(
+        self, rng: np.random.Generator, batch_size: int, discount: float, clip_rewards: bool
+    ) -> Batch:
+        """Draw transitions uniformly, with replacement, from those that can be drawn.
+
+        Args:
+            rng: the random stream; what is taken from it does not depend on the storage.
+            batch_size: B.
+            discount: per step.
+            clip_rewards: replace rewards by their sign.
+
+        Raises:
+            RuntimeError: nothing can be drawn yet.
+        """
+        spec, columns = self.spec, self._columns
+        n_step_return = np.empty(batch_size, np.float32)
+        bootstrap_discount = np.empty(batch_size, np.float32)
+        chosen = np.empty(batch_size, np.int64)
+        numbers = np.empty((2, batch_size, spec.stack), np.int64)
+        low, high = self._window_start * spec.lanes, (self._end - 1) * spec.lanes
+        filled = 0
+        while filled < batch_size:
+            if filled == 0 and not self.can_sample(1):
+                raise RuntimeError("the replay memory holds no transition that can be drawn yet")
+            filled = select(
+                rng.integers(low, high, batch_size),
+                filled,
+                columns["flags"],
+                columns["reward"],
+                self._oldest,
+                self._end,
+                spec.n_step,
+                float(discount),
+                bool(clip_rewards),
+                n_step_return,
+                bootstrap_discount,
+                chosen,
+                numbers,
+            )
+        row, lane = np.divmod(chosen, spec.lanes)
+        observation, next_observation = self._stacks(numbers)
+        action = columns["action"][row % self.plan.rows, lane].astype(np.int64)
+        return Batch(
+            observation, action, n_step_return, bootstrap_discount, next_observation, row, lane
+        )
+
+    def _stacks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames `numbers` [2, B, K] as observations and next observations."""
+        spec = self.spec
+        _, batch_size, stack = numbers.shape
+        out = np.empty((2, batch_size, spec.frame_items, stack), spec.frame_dtype)
+        self._store.gather(numbers.reshape(-1, stack), out.reshape(-1, spec.frame_items, stack))
+        shaped = out.reshape(2, batch_size, *spec.frame_shape, stack)
+        views = np.moveaxis(shaped, -1, 2) if spec.is_stacked else shaped[..., 0]
+        return views[0], views[1]
+
+    # ---------------------------------------------------------------- save
+
+    @property
+    def rows_since_checkpoint(self) -> int:
+        """Rows appended since the last checkpoint was taken or restored."""
+        return self._end - self._checkpoint_end
+
+    @property
+    def headroom_rows(self) -> int:
+        """Rows that may be appended without losing one that the last checkpoint refers to."""
+        return self.spec.headroom_rows
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Make the frames durable, writing only new ones; return the state to keep.
+
+        Raises:
+            UserError: the disk is full; nothing in memory changes, and a later call may succeed.
+        """
+        frames = self._store.save(self._oldest, self._end)
+        self._checkpoint_end = self._end
+        slots = np.arange(self._oldest, self._end) % self.plan.rows
+        return {
+            "form": self._form(),
+            "oldest": self._oldest,
+            "end": self._end,
+            "columns": {name: column[slots] for name, column in self._columns.items()},
+            "frames": frames,
+        }
+
+    def _form(self) -> dict[str, Any]:
+        """What must agree between a checkpoint and the memory it is restored into."""
+        spec = self.spec
+        return {
+            "layout": self._store.layout,
+            "rows": self.plan.rows,
+            "lanes": spec.lanes,
+            "frame_shape": list(spec.frame_shape),
+            "frame_dtype": spec.frame_dtype,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Fill this new, empty memory as `checkpoint` described; `dropped` says what it lacks.
+
+        Raises:
+            UserError: another form of memory, or files that are missing or damaged.
+        """
+        self._check_form(state.get("form"))
+        oldest, end = int(state["oldest"]), int(state["end"])
+        if not 0 <= oldest <= end <= oldest + self.plan.rows:
+            raise UserError(f"the checkpoint's replay has impossible rows {oldest}..{end}; {FRESH}")
+        shape = (end - oldest, self.spec.lanes)
+        columns = {
+            name: checked_array(state["columns"], name, dtype, shape)
+            for name, dtype in _COLUMNS.items()
+        }
+        kept_from = self._store.load(oldest, end, state["frames"]) if end > oldest else oldest
+        if kept_from == end > oldest:
+            raise UserError(
+                f"all {end - oldest} rows of the checkpoint's replay were overwritten since; {FRESH}"
+            )
+        slots = np.arange(oldest, end) % self.plan.rows
+        for name, column in columns.items():
+            self._columns[name][slots] = column
+        self._oldest, self._end, self._checkpoint_end = kept_from, end, end
+        self.dropped = (kept_from - oldest) * self.spec.lanes
+
+    def _check_form(self, form: Any) -> None:
+        ours = self._form()
+        if not isinstance(form, Mapping) or form.keys() != ours.keys():
+            raise UserError(f"the checkpoint's replay is of an unknown form; {FRESH}")
+        for name, value in ours.items():
+            if form[name] != value:
+                raise UserError(
+                    f"the checkpoint's replay has {name} {form[name]}, this run {value};"
+                    f" resume with the --replay it had, or {FRESH.removeprefix('resume ')}"
+                )
+
+    def close(self) -> None:
+        """Free the memory. The files stay."""
+        self._store.close()

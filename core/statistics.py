@@ -1,0 +1,1 @@
+def human_normalised(s, r, h): return (s-r)/(h-r)

@@ -1,0 +1,1 @@
+"""What agents act in: Atari, Gymnasium environments, small worlds with known answers."""

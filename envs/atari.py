@@ -1,0 +1,161 @@
+"""Atari 2600 lanes on ale-py's native vector environment.
+
+Frames are 84x84 grey, the maximum of the last two of four emulator frames (Mnih et al. 2015).
+Single frames with raw rewards come out; stacking, clipping and the treatment of lost lives belong
+to the learner. Lives are read from the emulator, because the vector environment's own life-loss
+modes either reset the game at every life or report a lost life as a finished episode.
+
+The vector environment cannot be cloned, so these lanes are not restorable: a resumed run starts
+its lanes at an episode boundary.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError, did_you_mean
+from core.lanes import ObservationSpec, Step, check_actions, first_step
+from envs.atari_protocol import AtariProtocol
+
+FRAME_SHAPE = (84, 84)
+SCREEN_SHAPE = (210, 160)
+STACK = 4
+PREFIX = "ALE/"
+
+
+def rom_name(env_id: str) -> str:
+    """The ROM of an id such as 'ALE/SpaceInvaders-v5': 'space_invaders'.
+
+    Raises UserError for an id that is no Atari game, with the nearest one.
+    """
+    import ale_py
+    import gymnasium
+
+    gymnasium.register_envs(ale_py)
+    known = {
+        name: str(spec.kwargs["game"])
+        for name, spec in gymnasium.registry.items()
+        if name.startswith(PREFIX) and name.endswith("-v5")
+    }
+    if env_id not in known:
+        raise UserError(
+            f"there is no Atari game {env_id!r}{did_you_mean(env_id, known)} "
+            f"(ids look like ALE/Pong-v5)"
+        )
+    return known[env_id]
+
+
+def lane_seeds(seed: int, num_lanes: int) -> np.ndarray:
+    """The emulators' seeds, 31 bits each, int64 [L]; the first lanes keep theirs if L changes.
+
+    From a single number the vector environment would count up, so that lane 1 of seed 0 was lane 0
+    of seed 1, and it takes a negative one to mean no seed at all.
+    """
+    words = np.random.SeedSequence(int(seed)).generate_state(num_lanes)
+    return words.astype(np.int64) & 0x7FFFFFFF
+
+
+class AtariLanes:
+    """L games of one ROM. See ``core.lanes.Lanes`` for the contract."""
+
+    restorable = False
+    overlaps = True
+
+    def __init__(
+        self,
+        env_id: str,
+        num_lanes: int,
+        protocol: AtariProtocol,
+        *,
+        evaluation: bool = False,
+        full_action_space: bool = False,
+        threads: int = 0,
+        colour: bool = False,
+    ) -> None:
+        """Open the emulators.
+
+        Args:
+            env_id: such as 'ALE/Pong-v5'.
+            num_lanes: games side by side.
+            protocol: how episodes start and end.
+            evaluation: use the protocol's evaluation frame cap.
+            full_action_space: all 18 actions.
+            threads: native threads; 0 for one per core, at most one per lane. Always given to
+                the emulator, whose own default ignores the limits of a container.
+            colour: 210x160 RGB screens instead of 84x84 grey, for videos.
+
+        Raises:
+            UserError: unknown game, or a ROM that cannot be opened.
+        """
+        from ale_py.vector_env import AtariVectorEnv
+
+        cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
+        rom = rom_name(env_id)
+        height, width = SCREEN_SHAPE if colour else FRAME_SHAPE
+        cores = len(os.sched_getaffinity(0))
+        try:
+            self._env = AtariVectorEnv(
+                rom, num_lanes,
+                num_threads=min(threads or cores, num_lanes),
+                max_num_frames_per_episode=cap,
+                repeat_action_probability=protocol.sticky_probability,
+                full_action_space=full_action_space,
+                img_height=height, img_width=width, grayscale=not colour,
+                stack_num=1,
+                # The emulator draws 0..noop_max-1 no-ops, so 1 means none.
+                noop_max=protocol.noop_max + 1,
+                use_fire_reset=protocol.fire_reset,
+                reward_clipping=False,
+            )
+        except (RuntimeError, FileNotFoundError, OSError) as error:
+            raise UserError(f"cannot open the ROM of {env_id}: {error}; "
+                            f"`tengen doctor` checks the installation") from error
+        self.num_lanes = num_lanes
+        actions: Any = self._env.single_action_space
+        self.num_actions = int(actions.n)
+        frame = (*SCREEN_SHAPE, 3) if colour else FRAME_SHAPE
+        self.observation_spec = ObservationSpec(frame, "uint8", 1 if colour else STACK)
+        self._done = np.zeros(num_lanes, dtype=bool)
+        self._lives = np.zeros(num_lanes, dtype=np.int64)
+
+    def reset(self, seed: int) -> Step:
+        """Start every lane anew; lane i is seeded from (seed, i)."""
+        observation, info = self._env.reset(seed=lane_seeds(seed, self.num_lanes))
+        self._done = np.zeros(self.num_lanes, dtype=bool)
+        self._lives = np.array(info["lives"], dtype=np.int64)
+        return first_step(self._newest(observation))
+
+    def send(self, actions: np.ndarray) -> None:
+        """Start all lanes on their actions, int64 [L], and return at once."""
+        self._env.send(check_actions(actions, self.num_lanes, self.num_actions))
+
+    def receive(self) -> Step:
+        """Wait for all lanes."""
+        observation, reward, terminated, truncated, info = self._env.recv()
+        lives = np.array(info["lives"], dtype=np.int64)
+        valid = ~self._done
+        done = terminated | truncated
+        life_lost = valid & ~done & (lives < self._lives)
+        self._done, self._lives = done, lives
+        return Step(self._newest(observation), reward.astype(np.float64), terminated, truncated,
+                    life_lost, valid)
+
+    @staticmethod
+    def _newest(observation: np.ndarray) -> np.ndarray:
+        return observation[:, -1]  # [L, 1, ...] -> [L, ...]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty: the native emulators cannot be saved."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Never called: these lanes are not restorable."""
+        raise RuntimeError("Atari lanes cannot be restored")
+
+    def close(self) -> None:
+        """Stop the native threads."""
+        self._env.close()

@@ -1,0 +1,68 @@
+"""Evaluation protocols of the Atari literature, as data.
+
+A score means nothing without its protocol: sticky actions, no-op starts, life loss, the frame
+cap, the action set, and the epsilon and number of episodes of evaluation all move it. The
+protocol is stored with every result, and results under different protocols are not mixed.
+
+Papers: Mnih et al. 2015 (doi 10.1038/nature14236), Machado et al. 2018 (arXiv 1709.06009),
+Castro et al. 2018 (Dopamine, arXiv 1812.06110), Raffin et al. 2021 (stable-baselines3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from core.config import free, locked
+from core.errors import UserError
+
+FRAMES_PER_STEP = 4
+
+ProtocolName = Literal["machado2018", "nature2015", "dopamine", "sb3"]
+
+
+@dataclass(frozen=True)
+class AtariProtocol:
+    """How episodes start, end and are scored."""
+
+    name: str
+    sticky_probability: float
+    """Chance that the emulator repeats the previous action, per emulator frame."""
+    noop_max: int
+    """Most no-ops, of one emulator frame each, at the start of an episode: 0 to this many, equally
+    likely."""
+    fire_reset: bool
+    """Press FIRE for one emulator frame after a reset, where the action set has it; a no-op less
+    follows."""
+    life_loss_terminal: bool
+    """In training, a lost life counts as terminal for the update; the game goes on."""
+    training_frame_cap: int
+    evaluation_frame_cap: int
+    """Emulator frames after which an episode is truncated."""
+    evaluation_epsilon: float
+    evaluation_episodes: int
+
+
+PROTOCOLS: dict[str, AtariProtocol] = {
+    "machado2018": AtariProtocol("machado2018", 0.25, 0, False, False, 108_000, 108_000, 0.001, 30),
+    "nature2015": AtariProtocol("nature2015", 0.0, 30, False, True, 108_000, 18_000, 0.05, 30),
+    "dopamine": AtariProtocol("dopamine", 0.25, 0, False, False, 108_000, 108_000, 0.001, 30),
+    "sb3": AtariProtocol("sb3", 0.0, 30, True, True, 108_000, 108_000, 0.01, 30),
+}
+
+
+@dataclass(frozen=True)
+class AtariConfig:
+    """Options that only Atari games (environment ids ALE/...) use."""
+
+    protocol: ProtocolName = locked("machado2018")
+    """Sticky actions, no-op starts, life loss, frame cap and evaluation settings, by paper."""
+    full_action_space: bool = locked(False)
+    """Use all 18 joystick actions instead of the game's own."""
+    env_threads: int = free(0)
+    """Native threads that step the emulators; 0: one per core, at most one per lane."""
+
+    def validate(self) -> None:
+        """Raise UserError for a value that cannot work."""
+        if self.env_threads < 0:
+            raise UserError(f"--env-threads must be 0 or more, got {self.env_threads}")

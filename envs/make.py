@@ -1,0 +1,44 @@
+"""From an environment id to lanes: 'ALE/Pong-v5', 'CartPole-v1', 'tengen/Catch'."""
+
+from __future__ import annotations
+
+from core.errors import UserError
+from core.lanes import Lanes
+from envs.atari_protocol import PROTOCOLS, AtariConfig
+
+
+def is_atari(env_id: str) -> bool:
+    """True for an Atari game's id."""
+    return env_id.startswith("ALE/")
+
+
+def make_lanes(
+    env_id: str, num_lanes: int, atari: AtariConfig, *, evaluation: bool = False
+) -> Lanes:
+    """Open ``num_lanes`` lanes of an environment.
+
+    Args:
+        env_id: an Atari id (ALE/...), a small world (tengen/...) or any Gymnasium id.
+        num_lanes: how many.
+        atari: protocol, action set and threads of Atari games.
+        evaluation: episodes are for scoring: the protocol's evaluation limits hold.
+
+    Raises:
+        UserError: unknown environment, or one that this suite cannot drive.
+    """
+    if num_lanes < 1:
+        raise UserError(f"--lanes must be at least 1, got {num_lanes}")
+    if is_atari(env_id):
+        from envs.atari import AtariLanes
+
+        return AtariLanes(
+            env_id, num_lanes, PROTOCOLS[atari.protocol], evaluation=evaluation,
+            full_action_space=atari.full_action_space, threads=atari.env_threads,
+        )
+    if env_id.startswith("tengen/"):
+        from envs.small import make_small
+
+        return make_small(env_id, num_lanes)
+    from envs.gymnasium_lanes import GymnasiumLanes
+
+    return GymnasiumLanes(env_id, num_lanes)

@@ -1,0 +1,1 @@
+"""Networks that agents use: torsos from observation to features."""

@@ -1,0 +1,36 @@
+"""The convolutional network of Mnih et al. 2015, "Human-level control through deep reinforcement
+learning" (Nature 518, doi 10.1038/nature14236), Methods, "Model architecture".
+
+Against the 2013 network: one more convolution, more filters, twice the hidden units.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from core.lanes import ObservationSpec
+from networks.torso import Torso, flattened_features, image_channels, require_image, scale_image
+
+
+class NatureCNN(Torso):
+    """uint8 [B, 4, 84, 84] -> features [B, 512]."""
+
+    num_features = 512
+
+    def __init__(self, spec: ObservationSpec) -> None:
+        """Raises UserError unless frames are images of 36x36 or more."""
+        super().__init__()
+        require_image(spec, "nature", 36)
+        channels = image_channels(spec)
+        self.convolutions = nn.Sequential(  # 84x84
+            nn.Conv2d(channels, 32, 8, stride=4), nn.ReLU(),  # 20x20
+            nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),  # 9x9
+            nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(),  # 7x7
+            nn.Flatten(),
+        )
+        flat = flattened_features(self.convolutions, channels, spec)
+        self.hidden = nn.Sequential(nn.Linear(flat, self.num_features), nn.ReLU())
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """Frames, uint8 [B, K, H, W], to features [B, 512]."""
+        return self.hidden(self.convolutions(scale_image(observation)))

@@ -1,0 +1,49 @@
+"""What every torso shares: observation in, features out.
+
+Legend: B batch, K frames stacked, H W plane, C channels, D features.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.lanes import ObservationSpec
+
+
+class Torso(nn.Module):
+    """A network from observations to features [B, D]."""
+
+    num_features: int
+    """D, the width of the output."""
+
+
+def image_channels(spec: ObservationSpec) -> int:
+    """Input channels of an image observation: frames times colours."""
+    colours = spec.shape[2] if len(spec.shape) == 3 else 1
+    return spec.stack * colours
+
+
+def require_image(spec: ObservationSpec, network: str, smallest: int) -> None:
+    """Raise UserError unless the observation is an image of at least ``smallest`` pixels."""
+    if not spec.is_image:
+        raise UserError(f"network {network} needs images, this environment shows vectors of shape "
+                        f"{spec.shape}; use --network mlp")
+    if min(spec.shape[:2]) < smallest:
+        other = "mlp" if network == "small" else "small"
+        raise UserError(f"network {network} needs images of {smallest}x{smallest} or more, this "
+                        f"environment shows {spec.shape[0]}x{spec.shape[1]}; use --network {other}")
+
+
+def scale_image(observation: Tensor) -> Tensor:
+    """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W]."""
+    if observation.dim() == 5:
+        observation = observation.movedim(4, 2).flatten(1, 2)  # [B, K*C, H, W]
+    return observation.to(torch.get_default_dtype()) * (1.0 / 255.0)
+
+
+def flattened_features(layers: nn.Module, channels: int, spec: ObservationSpec) -> int:
+    """Features that convolutions give for this image size, counted by a dry run."""
+    with torch.no_grad():
+        return int(layers(torch.zeros(1, channels, *spec.shape[:2])).shape[1])

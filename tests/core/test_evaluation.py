@@ -1,0 +1,49 @@
+"""Evaluation plays whole episodes, a fixed share per lane."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scripted_lanes import Idle, ScriptedLanes
+
+from core.evaluation import play_episodes
+
+EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
+
+
+@settings(deadline=None)
+@given(
+    scripts=st.lists(st.lists(EPISODE, min_size=1, max_size=3), min_size=1, max_size=4),
+    episodes=st.integers(0, 9),
+)
+def test_each_lane_plays_its_share(scripts: list[list[tuple[int, float]]], episodes: int) -> None:
+    lanes = ScriptedLanes(scripts)
+    played = play_episodes(lanes, Idle(lanes.num_lanes), episodes, seed=5)
+    expected = []
+    for lane, script in enumerate(scripts):
+        share = len(range(lane, episodes, len(scripts)))
+        for number in range(share):
+            length, reward = script[number % len(script)]
+            expected.append((length * reward, length))
+    assert [(e.score, e.length_steps) for e in played] == expected
+    assert len(played) == episodes
+    assert episodes == 0 or lanes.seed == 5
+
+
+def test_short_episodes_are_not_favoured() -> None:
+    """A lane of 100-step episodes counts as much as one of 1-step episodes."""
+    lanes = ScriptedLanes([[(1, 0.0)], [(100, 1.0)]])
+    scores = [episode.score for episode in play_episodes(lanes, Idle(2), 10, seed=0)]
+    assert np.mean(scores) == 50
+
+
+def test_stop_abandons_and_watch_sees_every_tick() -> None:
+    lanes = ScriptedLanes([[(3, 1.0)]])
+    assert play_episodes(lanes, Idle(1), 1, 0, stop=lambda: True) == []
+    asked = iter([False, False, True])
+    assert play_episodes(lanes, Idle(1), 1, 0, stop=lambda: next(asked)) == []
+    seen: list[bool] = []
+    play_episodes(lanes, Idle(1), 2, 0, watch=lambda step, _: seen.append(bool(step.valid[0])))
+    # reset, two steps; the end is only watched on the way to the next episode
+    assert seen == [False, True, True, True, False, True, True]

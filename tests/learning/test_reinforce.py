@@ -1,0 +1,85 @@
+"""REINFORCE learns, in the Trainer that every agent shares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from agents.reinforce.build import build_policy
+from agents.reinforce.config import DEFAULT_PRESET, PRESETS, ReinforceConfig
+from core import checkpoint
+from core.evaluation import play_episodes
+from core.trainer import Trainer
+from envs.make import make_lanes
+
+MakeTrainer = Callable[..., Trainer]
+
+
+def test_cartpole_is_solved_within_a_minute(make_trainer: MakeTrainer) -> None:
+    run = dict(PRESETS[DEFAULT_PRESET][1]["run"])
+    run["evaluate_every"] = run["total_steps"]
+    started = time.process_time()
+    trainer = make_trainer("reinforce", ReinforceConfig(), seed=1, checkpoint_seconds=1e9, **run)
+    assert trainer.run() == "finished"
+    spent = time.process_time() - started
+    (evaluation,) = trainer.folder.read_jsonl("evaluations")
+    assert len(evaluation["scores"]) == 100
+    assert np.mean(evaluation["scores"]) >= 475
+    assert spent < 60
+
+    # The checkpoint alone plays the same game.
+    weights = checkpoint.load(trainer.folder.checkpoints).state["network"]
+    config = ReinforceConfig()
+    lanes = make_lanes(config.env, 4, config.atari)
+    policy = build_policy(config, lanes, weights, seed=0, device="cpu")
+    assert np.mean([e.score for e in play_episodes(lanes, policy, 8, seed=3)]) >= 475
+
+
+def test_resume_restores_episodes_and_starts_lanes_anew(make_trainer: MakeTrainer) -> None:
+    config = ReinforceConfig(lanes=3, episodes_per_update=50)
+    first = make_trainer("reinforce", config, total_steps=600, evaluate_every=0)
+    first.run()
+    assert len(first.agent.episodes.finished) > 3  # type: ignore[attr-defined]
+    resumed = make_trainer("reinforce", config, total_steps=6000, evaluate_every=0)
+    kept = resumed.agent.state_dict()["episodes"]
+    before = first.agent.state_dict()["episodes"]
+    assert len(kept["finished"]) == len(before["finished"])
+    for mine, theirs in zip(kept["finished"], before["finished"], strict=True):
+        for name in ("frames", "action", "reward"):
+            np.testing.assert_array_equal(mine[name], theirs[name])
+    assert kept["length"].tolist() == [0, 0, 0]
+    assert resumed.run() == "finished"
+    assert resumed.agent.learner.updates > 0  # type: ignore[attr-defined]
+
+
+def test_images_are_learned_from_too(make_trainer: MakeTrainer) -> None:
+    config = ReinforceConfig(env="tengen/Catch", learning_rate=3e-3, episodes_per_update=32)
+    trainer = make_trainer("reinforce", config, total_steps=48_000, evaluate_every=48_000,
+                           evaluate_episodes=100, checkpoint_seconds=1e9)
+    trainer.run()
+    assert trainer.last_evaluation == pytest.approx(1.0, abs=0.2)
+
+
+@pytest.mark.parametrize("separate_baseline", [True, False])
+def test_resume_equals_an_uninterrupted_run(
+    make_trainer: MakeTrainer, separate_baseline: bool
+) -> None:
+    config = ReinforceConfig(env="tengen/Catch", lanes=3, episodes_per_update=5,
+                             separate_baseline=separate_baseline)
+    whole = make_trainer("reinforce", config, "whole", total_steps=900, evaluate_every=0)
+    whole.run()
+    first = make_trainer("reinforce", config, "cut", total_steps=900, evaluate_every=0)
+    first._start()
+    while first.agent_steps < 400:
+        first._tick()
+    first.save()
+    resumed = make_trainer("reinforce", config, "cut", total_steps=900, evaluate_every=0)
+    assert resumed.agent_steps == first.agent_steps
+    resumed.run()
+    for name, tensor in whole.agent.state_dict()["network"].items():
+        assert tensor.equal(resumed.agent.state_dict()["network"][name]), name
+    assert whole.folder.read_jsonl("episodes")[-1]["return"] == \
+        resumed.folder.read_jsonl("episodes")[-1]["return"]
