@@ -36,6 +36,16 @@ AGENTS: dict[str, AgentEntry] = {
             "q-learning", "a table of exact values, for worlds with numbered states",
             "agents.tabular.config:TabularConfig", "agents.tabular.build",
         ),
+        AgentEntry(
+            "sb3-dqn", "yardstick: stable-baselines3's DQN on our lanes",
+            "agents.baselines.config:SB3DQNConfig", "agents.baselines.build",
+            "agents.baselines.train:start",
+        ),
+        AgentEntry(
+            "sb3-ppo", "yardstick: stable-baselines3's PPO on our lanes",
+            "agents.baselines.config:SB3PPOConfig", "agents.baselines.build",
+            "agents.baselines.train:start",
+        ),
     )
 }
 

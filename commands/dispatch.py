@@ -24,7 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code. User errors are one line and exit code 2."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         sys.stderr.write(f"tengen: error: {error}\n")
         return 2

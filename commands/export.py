@@ -31,12 +31,13 @@ class ExportOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Export one run; return the exit code."""
-    from commands.evaluate import checkpoint_path
     from commands.options import parse_dataclass
+
+    options = parse_dataclass(ExportOptions, argv, prog="tengen export")
+    from commands.evaluate import checkpoint_path
     from core import checkpoint
     from core.run_folder import RunFolder
 
-    options = parse_dataclass(ExportOptions, argv, prog="tengen export")
     source = RunFolder.open(Path(options.run))
     meta = source.read_meta()
     if "agent" not in meta:

@@ -102,7 +102,7 @@ def _parse_pair(
     config: Any, extra: Any, argv: Sequence[str], prog: str, description: str
 ) -> tuple[Any, Any]:
     # A name of "" puts the agent's options into the first box of the help.
-    agent = Annotated[type(config), tyro.conf.arg(name="")]
+    agent: Any = Annotated[type(config), tyro.conf.arg(name="")]
     pair = dataclasses.make_dataclass(
         "Options", [("agent", agent), ("command", type(extra))], frozen=True
     )

@@ -97,6 +97,8 @@ def _train(
 ) -> int:
     """``resume`` is None where the run starts anew."""
     progress = Progress(config.run.progress)
+    if entry.start is not None:
+        return _start_own_loop(entry, config, folder, progress, resume)
     try:
         trainer = _build_trainer(entry, config, folder, progress, resume)
     except UserError:
@@ -116,13 +118,32 @@ def _train(
     return 0
 
 
+def _start_own_loop(
+    entry: AgentEntry, config: Any, folder: RunFolder, progress: Progress,
+    resume: ResumeOptions | None,
+) -> int:
+    """Train an agent whose loop is not ours."""
+    if resume is not None and (resume.checkpoint or resume.fresh_replay):
+        raise UserError(f"a run of {entry.name} keeps one model.zip and no replay memory; leave "
+                        f"--checkpoint and --fresh-replay out")
+    assert entry.start is not None
+    start = load_object(entry.start)
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    code: int = start(config, folder, progress, resume=resume is not None,
+                      trust=resume is not None and resume.trust)
+    return code
+
+
 def _build_trainer(
     entry: AgentEntry, config: Any, folder: RunFolder, progress: Progress,
     resume: ResumeOptions | None,
 ) -> Any:
     from core import checkpoint
     from core.learner import Arithmetic
+    from core.memory import keep_freed_memory
     from core.trainer import Trainer
+
+    keep_freed_memory()
 
     loaded, arithmetic = None, None
     if resume is not None:

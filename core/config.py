@@ -147,7 +147,7 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
     return config
 
 
-def _apply(config: Any, tree: Mapping[str, Any], source: str, prefix: str) -> Any:
+def _apply(config: T, tree: Mapping[str, Any], source: str, prefix: str) -> T:
     types = field_types(type(config))
     changes: dict[str, Any] = {}
     for name, value in tree.items():
@@ -162,7 +162,8 @@ def _apply(config: Any, tree: Mapping[str, Any], source: str, prefix: str) -> An
             changes[name] = _apply(getattr(config, name), value, source, f"{prefix}{name}.")
         else:
             changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
-    return dataclasses.replace(config, **changes)
+    changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]
+    return changed
 
 
 def _checked(value: Any, wanted: Any, where: str) -> Any:
@@ -214,8 +215,9 @@ def to_toml(config: Any) -> str:
 
 
 def _table(config: Any, prefix: str) -> list[str]:
-    types, lines, tables = field_types(type(config)), [], []
-    docs = field_docs(type(config))
+    config_type: Any = type(config)
+    types, docs = field_types(config_type), field_docs(config_type)
+    lines, tables = [], []
     for name, kind in types.items():
         value = getattr(config, name)
         if dataclasses.is_dataclass(kind):
@@ -277,19 +279,18 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-@functools.cache
-def field_types(config_type: type) -> dict[str, Any]:
+def field_types(config_type: Any) -> dict[str, Any]:
     """Field names to types, in order."""
     hints = typing.get_type_hints(config_type)
     return {field.name: hints[field.name] for field in dataclasses.fields(config_type)}
 
 
-def leaf_types(config_type: type) -> dict[str, Any]:
+def leaf_types(config_type: Any) -> dict[str, Any]:
     """Every option of a config and the configs in it; names are unique on the command line."""
     leaves: dict[str, Any] = {}
     for name, kind in field_types(config_type).items():
         if dataclasses.is_dataclass(kind):
-            leaves |= leaf_types(kind)  # type: ignore[arg-type]
+            leaves |= leaf_types(kind)
         else:
             leaves[name] = kind
     return leaves
@@ -305,9 +306,10 @@ def field_docs(config_type: type) -> dict[str, str]:
     assert isinstance(tree, ast.ClassDef)
     docs: dict[str, str] = {}
     for field, text in zip(tree.body, tree.body[1:], strict=False):
-        named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if named and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            docs[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[union-attr]
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+            continue
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            docs[field.target.id] = " ".join(str(text.value.value).split())
     return docs
 
 
@@ -316,6 +318,6 @@ def _did_you_mean_key(name: str, config_type: type) -> str:
     if near:
         return near
     for table, kind in field_types(config_type).items():
-        if dataclasses.is_dataclass(kind) and name in field_types(kind):  # type: ignore[arg-type]
+        if dataclasses.is_dataclass(kind) and name in field_types(kind):
             return f"; {name!r} belongs under [{table}]"
     return ""

@@ -111,8 +111,8 @@ class Learner:
     def _record(self, metrics: dict[str, Tensor], norm: Tensor | None) -> None:
         if norm is not None:
             metrics["gradient_norm"] = norm
-        for name, value in metrics.items():
-            value = value.detach()
+        for name, metric in metrics.items():
+            value = metric.detach()
             if name.endswith("_max"):
                 held = self._sums.get(name)
                 self._sums[name] = value if held is None else torch.maximum(held, value)

@@ -26,16 +26,9 @@ from typing import Any
 import numpy as np
 
 from core import atomic
+from core import replay_kernels as kernels
 from core.errors import UserError
-from core.replay_kernels import (
-    DONE,
-    FIRST,
-    TERMINATED,
-    TRUNCATED,
-    VALID,
-    count_sampleable,
-    select,
-)
+from core.replay_kernels import FIRST, TERMINATED, TRUNCATED, VALID
 from core.replay_packed import PackedFrames
 from core.replay_plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
 from core.replay_storage import (
@@ -43,6 +36,7 @@ from core.replay_storage import (
     FrameStore,
     MappedFrames,
     RingFrames,
+    check_form,
     checked_array,
     explain_write_errors,
 )
@@ -144,11 +138,10 @@ class FrameReplay:
         """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape]."""
         if self._end == 0:
             return
-        last = self._columns["flags"][(self._end - 1) % self.plan.rows]
         none = np.zeros(self.spec.lanes, bool)
-        starts = (last & VALID) == 0  # that lane had just been reset
-        self.append(observation, none, none, none, none, none, starts)
-        last[((last & VALID) != 0) & ((last & DONE) == 0)] |= TRUNCATED
+        self.append(observation, none, none, none, none, none, none)
+        last = self._columns["flags"][(self._end - 2) % self.plan.rows]
+        last |= (last & VALID > 0) * np.uint8(TRUNCATED)  # where terminated, that counts
 
     # ---------------------------------------------------------------- draw
 
@@ -170,7 +163,7 @@ class FrameReplay:
 
     def _count(self) -> int:
         return int(
-            count_sampleable(
+            kernels.count_sampleable(
                 self._columns["flags"],
                 self._window_start,
                 self._oldest,
@@ -204,7 +197,7 @@ class FrameReplay:
         while filled < batch_size:
             if filled == 0 and not self.can_sample(1):
                 raise RuntimeError("the replay memory holds no transition that can be drawn yet")
-            filled = select(
+            filled = kernels.select(
                 rng.integers(low, high, batch_size),
                 filled,
                 columns["flags"],
@@ -282,7 +275,7 @@ class FrameReplay:
         Raises:
             UserError: another form of memory, or files that are missing or damaged.
         """
-        self._check_form(state.get("form"))
+        check_form(state.get("form"), self._form())
         oldest, end = int(state["oldest"]), int(state["end"])
         if not 0 <= oldest <= end <= oldest + self.plan.rows:
             raise UserError(f"the checkpoint's replay has impossible rows {oldest}..{end}; {FRESH}")
@@ -294,24 +287,13 @@ class FrameReplay:
         kept_from = self._store.load(oldest, end, state["frames"]) if end > oldest else oldest
         if kept_from == end > oldest:
             raise UserError(
-                f"all {end - oldest} rows of the checkpoint's replay were overwritten since; {FRESH}"
+                f"all {end - oldest} rows of the replay were overwritten since then; {FRESH}"
             )
         slots = np.arange(oldest, end) % self.plan.rows
         for name, column in columns.items():
             self._columns[name][slots] = column
         self._oldest, self._end, self._checkpoint_end = kept_from, end, end
         self.dropped = (kept_from - oldest) * self.spec.lanes
-
-    def _check_form(self, form: Any) -> None:
-        ours = self._form()
-        if not isinstance(form, Mapping) or form.keys() != ours.keys():
-            raise UserError(f"the checkpoint's replay is of an unknown form; {FRESH}")
-        for name, value in ours.items():
-            if form[name] != value:
-                raise UserError(
-                    f"the checkpoint's replay has {name} {form[name]}, this run {value};"
-                    f" resume with the --replay it had, or {FRESH.removeprefix('resume ')}"
-                )
 
     def close(self) -> None:
         """Free the memory. The files stay."""

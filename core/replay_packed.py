@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import os
 import zlib
-from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,49 +39,67 @@ _SEGMENT_FRAMES = 4096
 
 
 class _Segment:
-    """Some groups, one after the other, in memory exactly as in the file."""
+    """Some groups, one after the other: the blocks of each lane of each group."""
 
-    def __init__(self, lanes: int) -> None:
+    def __init__(self, first_group: int, lanes: int, path: Path) -> None:
+        self.first_group = first_group
         self.lanes = lanes
-        self.data = bytearray()
-        self.begins = array("Q")
-        self.lengths = array("Q")
-        self.checksums = array("I")
+        self.path = path
+        self.blocks: list[bytes] = []
+        self.checksums: list[int] = []
+        self.durable_groups = 0
         self.durable_bytes = 0
 
-    def append(self, group: int, blocks: list[bytes]) -> None:
+    def append(self, blocks: list[bytes]) -> None:
         """Add the blocks of all lanes of the next group."""
-        header = np.array([len(block) for block in blocks], "<u4").tobytes()
-        self._index(group, header + b"".join(blocks), [len(block) for block in blocks])
+        record = self._record(blocks)
+        # Seeded, so that a record is right only in its place.
+        seed = (self.first_group + len(self.checksums)) & 0xFFFFFFFF
+        self.checksums.append(zlib.crc32(record, seed))
+        self.blocks += blocks
 
-    def _index(self, group: int, record: bytes, lengths: list[int]) -> None:
-        begin = len(self.data) + 4 * self.lanes
-        for length in lengths:
-            self.begins.append(begin)
-            self.lengths.append(length)
-            begin += length
-        self.data += record
-        self.checksums.append(zlib.crc32(record, group & 0xFFFFFFFF))
+    @staticmethod
+    def _record(blocks: list[bytes]) -> bytes:
+        return np.array([len(block) for block in blocks], "<u4").tobytes() + b"".join(blocks)
 
-    def parse(self, content: bytes, first_group: int, groups: int) -> None:
-        """Take the first `groups` groups of a file. Raises ValueError if it ends before."""
+    def write(self) -> None:
+        """Append to the file what it lacks, and sync. After an error the next call tries again."""
+        groups = range(self.durable_groups, len(self.checksums))
+        lanes = self.lanes
+        content = b"".join(self._record(self.blocks[g * lanes : (g + 1) * lanes]) for g in groups)
+        if not content:
+            return
+        with explain_write_errors(self.path):
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                # Not O_APPEND: behind may lie groups of a timeline that was given up.
+                written = 0
+                while written < len(content):
+                    rest = memoryview(content)[written:]
+                    written += os.pwrite(descriptor, rest, self.durable_bytes + written)
+                atomic.sync(descriptor)
+            finally:
+                os.close(descriptor)
+        self.durable_groups = groups.stop
+        self.durable_bytes += len(content)
+
+    def read(self, groups: int) -> None:
+        """Take the first `groups` groups of the file. Raises UserError if it ends before."""
+        with atomic.open_regular(self.path) as file:
+            content = file.read()
         offset = 0
-        for group in range(first_group, first_group + groups):
+        for group in range(groups):
             header = content[offset : offset + 4 * self.lanes]
-            if len(header) < 4 * self.lanes:
-                raise ValueError(f"it ends before row {group * GROUP_ROWS}")
-            lengths = np.frombuffer(header, "<u4").tolist()
-            record = content[offset : offset + len(header) + sum(lengths)]
-            if len(record) < len(header) + sum(lengths):
-                raise ValueError(f"it ends in row {group * GROUP_ROWS}")
-            self._index(group, record, lengths)
-            offset += len(record)
-        self.durable_bytes = offset
-
-    def block(self, index: int) -> memoryview:
-        """Return one lane's block of one group."""
-        begin = self.begins[index]
-        return memoryview(self.data)[begin : begin + self.lengths[index]]
+            offset += 4 * self.lanes
+            blocks = []
+            for length in np.frombuffer(header[: len(header) // 4 * 4], "<u4").tolist():
+                blocks.append(content[offset : offset + length])
+                offset += length
+            if offset > len(content):
+                row = (self.first_group + group) * GROUP_ROWS
+                raise damage(self.path, f"it ends before rows from {row} on")
+            self.append(blocks)
+        self.durable_groups, self.durable_bytes = groups, offset
 
 
 class PackedFrames:
@@ -100,6 +117,7 @@ class PackedFrames:
         self._segments: dict[int, _Segment] = {}
         self._tail = np.zeros((spec.lanes, GROUP_ROWS, spec.frame_items), spec.frame_dtype)
         self._tail_group = 0
+        self._scratch = self._tail[:0]
         self._checkpoint_oldest = 0
 
     def put(self, row: int, frames: np.ndarray) -> None:
@@ -109,47 +127,55 @@ class PackedFrames:
         self._tail[:, place] = frames
         if place < GROUP_ROWS - 1:
             return
-        self._segments.setdefault(group // self._segment_groups, _Segment(self._lanes))
-        self._locate(group)[0].append(
-            group, [lz4.block.compress(rows, store_size=False) for rows in self._tail]
+        number = group // self._segment_groups
+        if number not in self._segments:
+            self._segments[number] = self._new_segment(number)
+        self._segments[number].append(
+            [lz4.block.compress(rows, store_size=False) for rows in self._tail]
         )
         first_needed = (row + 1 - self._retained_rows) // GROUP_ROWS // self._segment_groups
         while (number := next(iter(self._segments))) < first_needed:
             del self._segments[number]
 
-    def _locate(self, group: int) -> tuple[_Segment, int]:
-        """Return the segment of a group, and the group's place in it."""
-        number, place = divmod(group, self._segment_groups)
-        return self._segments[number], place
+    def _new_segment(self, number: int) -> _Segment:
+        first_group = number * self._segment_groups
+        return _Segment(first_group, self._lanes, self._path(number))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"segment-{number:09d}.lz4"
 
     def gather(self, numbers: np.ndarray, out: np.ndarray) -> None:
         """Fill `out` [N, F, K] with the frames `numbers`, int64 [N, K]."""
-        rows, lanes = np.divmod(numbers, self._lanes)
+        used = numbers >= 0
+        rows, lanes = np.divmod(numbers[used], self._lanes)
         groups, places = np.divmod(rows, GROUP_ROWS)
         blocks, inverse = np.unique(groups * self._lanes + lanes, return_inverse=True)
-        scratch = np.empty((len(blocks), *self._tail.shape[1:]), self._tail.dtype)  # [U, 4, F]
-        for target, block in zip(scratch, blocks.tolist(), strict=True):
-            if block >= 0:
-                self._unpack(block // self._lanes, block % self._lanes, target)
-        local = np.where(numbers < 0, -1, inverse.reshape(numbers.shape) * GROUP_ROWS + places)
-        gather_stacks(scratch.reshape(-1, scratch.shape[2]), local, out)
+        local = np.full(numbers.shape, -1)
+        local[used] = inverse * GROUP_ROWS + places
+        if len(self._scratch) < len(blocks):  # kept, because fresh pages cost more than the copy
+            self._scratch = np.empty((len(blocks), *self._tail.shape[1:]), self._tail.dtype)
+        self._unpack(blocks.tolist())
+        gather_stacks(self._scratch.reshape(-1, out.shape[1]), local, out)
 
-    def _unpack(self, group: int, lane: int, target: np.ndarray) -> None:
-        """Fill `target` [4, F] with the frames of one lane of one group."""
-        if group == self._tail_group:
-            target[:] = self._tail[lane]
-            return
-        segment, place = self._locate(group)
-        block = segment.block(place * self._lanes + lane)
-        frames = lz4.block.decompress(block, uncompressed_size=target.nbytes)
-        target.reshape(-1)[:] = np.frombuffer(frames, target.dtype)
+    def _unpack(self, blocks: list[int]) -> None:
+        """Decompress `blocks` (group * L + lane) to the front of the scratch memory [U, 4, F]."""
+        size = self._tail[0].nbytes
+        segment_blocks = self._segment_groups * self._lanes
+        target = self._scratch.data.cast("B")
+        for place, block in enumerate(blocks):
+            if block // self._lanes == self._tail_group:
+                self._scratch[place] = self._tail[block % self._lanes]
+                continue
+            packed = self._segments[block // segment_blocks].blocks[block % segment_blocks]
+            frames = lz4.block.decompress(packed, uncompressed_size=size)
+            target[place * size : (place + 1) * size] = frames
 
     def save(self, oldest: int, end: int) -> dict[str, Any]:
         """Append what is new to the segment files, sync, and remove files nobody needs."""
         groups = range(oldest // GROUP_ROWS, end // GROUP_ROWS)
         for number, segment in self._segments.items():
             if number >= groups.start // self._segment_groups:
-                self._append_to_file(number, segment)
+                segment.write()
         # What the previous checkpoint refers to stays until this one is complete.
         kept_row = max(0, min(oldest - self._headroom_rows, self._checkpoint_oldest))
         kept_from = kept_row // GROUP_ROWS // self._segment_groups
@@ -159,30 +185,16 @@ class PackedFrames:
                 atomic.remove(path)
             atomic.sync_folder(self._folder)
         self._checkpoint_oldest = oldest
-        checksums = [self._locate(group)[0].checksums[self._locate(group)[1]] for group in groups]
+        checksums = [
+            self._segments[group // self._segment_groups].checksums[group % self._segment_groups]
+            for group in groups
+        ]
         tail = self._tail[:, : end % GROUP_ROWS].copy()
-        return {"checksum": np.array(checksums, np.uint32), "tail": tail}
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"segment-{number:09d}.lz4"
-
-    def _append_to_file(self, number: int, segment: _Segment) -> None:
-        """Write what the file lacks. After an error the next call writes it again."""
-        begin, end = segment.durable_bytes, len(segment.data)
-        if begin == end:
-            return
-        path = self._path(number)
-        with explain_write_errors(path):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                # Not O_APPEND: behind `begin` may lie groups of a timeline that was given up.
-                offset = begin
-                while offset < end:
-                    offset += os.pwrite(descriptor, memoryview(segment.data)[offset:], offset)
-                atomic.sync(descriptor)
-            finally:
-                os.close(descriptor)
-        segment.durable_bytes = end
+        return {
+            "checksum": np.array(checksums, np.uint32),
+            "tail": tail,
+            "segment_groups": self._segment_groups,
+        }
 
     def load(self, oldest: int, end: int, state: Mapping[str, Any]) -> int:
         """Read rows [oldest, end); return the oldest whose segment was not removed since."""
@@ -190,6 +202,7 @@ class PackedFrames:
         expected = checked_array(state, "checksum", "uint32", (len(groups),))
         tail_shape = (self._lanes, end % GROUP_ROWS, self._tail.shape[2])
         tail = checked_array(state, "tail", str(self._tail.dtype), tail_shape)
+        self._segment_groups = max(1, int(state["segment_groups"]))
         self._segments = {}
         for number in range(
             groups.start // self._segment_groups, -(-groups.stop // self._segment_groups)
@@ -205,18 +218,13 @@ class PackedFrames:
 
     def _read_file(self, number: int, groups: range, expected: np.ndarray) -> _Segment:
         """Read the groups of one segment as far as they belong to the checkpoint."""
-        path = self._path(number)
-        begin = number * self._segment_groups
+        segment = self._new_segment(number)
+        begin = segment.first_group
         end = min(begin + self._segment_groups, groups.stop)
-        segment = _Segment(self._lanes)
-        try:
-            with atomic.open_regular(path) as file:
-                segment.parse(file.read(), begin, end - begin)
-        except ValueError as error:
-            raise damage(path, str(error)) from None
+        segment.read(end - begin)
         for group in range(max(begin, groups.start), end):
             if segment.checksums[group - begin] != expected[group - groups.start]:
-                raise damage(path, f"rows from {group * GROUP_ROWS} on are wrong")
+                raise damage(segment.path, f"rows from {group * GROUP_ROWS} on are wrong")
         return segment
 
     def close(self) -> None:

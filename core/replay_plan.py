@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from core.errors import UserError
 
@@ -21,9 +21,9 @@ _CHECKSUM_BYTES = 4
 _SPARE_ROWS = 4
 """Rows that may still be appended between running out of headroom and the next checkpoint."""
 _PACKED_RATIO = 6
-"""A uint8 frame shrinks 8 to 50 times on the games tried, see replay_packed; the plan is careful."""
-_PACKED_OVERHEAD = 8
-"""Bytes per packed frame for lengths and positions."""
+"""A plan for images to be on the safe side of: 8 to 50 on the games in replay_packed."""
+_PACKED_OVERHEAD = 16
+"""Bytes per packed frame: a bytes object, its place in a list and its length, for four."""
 _RESERVED_BYTES = 512 << 20
 """Memory left for networks, environments and the rest of the process."""
 

@@ -79,6 +79,18 @@ def checked_array(state: Mapping[str, Any], name: str, dtype: str, shape: tuple[
     return array
 
 
+def check_form(form: Any, ours: Mapping[str, Any]) -> None:
+    """Raise UserError unless a checkpoint's `form` is `ours`."""
+    if not isinstance(form, Mapping) or form.keys() != ours.keys():
+        raise UserError(f"the checkpoint's replay is of an unknown form; {FRESH}")
+    for name, value in ours.items():
+        if form[name] != value:
+            raise UserError(
+                f"the checkpoint's replay has {name} {form[name]}, this run {value};"
+                f" resume with the --replay it had, or {FRESH.removeprefix('resume ')}"
+            )
+
+
 class RingFrames:
     """The ring in memory; `save` writes the rows that are new since the last time."""
 
@@ -111,9 +123,10 @@ class RingFrames:
         gather_stacks(self._frames.reshape(-1, self._shape[2]), numbers, out)
 
     def save(self, oldest: int, end: int) -> dict[str, Any]:
-        """Write the rows of [oldest, end) that are not on disk yet, and sync."""
+        """Write the rows that are not on disk yet, and sync."""
         with explain_write_errors(self._path):
-            self._write(max(oldest, self._durable_end), end)
+            # Older rows than `oldest`, too: so an old checkpoint's rows vanish oldest first.
+            self._write(max(self._durable_end, end - self._shape[0]), end)
         self._durable_end = end
         return {"checksum": self._checksum[np.arange(oldest, end) % self._shape[0]]}
 

@@ -88,14 +88,16 @@ class _AtariScreen(_Screen):
         )
 
     def reset(self, seed: int, step: Step) -> np.ndarray:
-        return self._copy.reset(seed).observation[0]
+        screen: np.ndarray = self._copy.reset(seed).observation[0]
+        return screen
 
     def follow(self, actions: np.ndarray, step: Step) -> np.ndarray:
         self._copy.send(actions)
         shown = self._copy.receive()
         if shown.reward[0] != step.reward[0] or shown.done[0] != step.done[0]:
             raise RuntimeError("the filmed copy of the game left its twin's path")
-        return shown.observation[0]
+        screen: np.ndarray = shown.observation[0]
+        return screen
 
     def close(self) -> None:
         self._copy.close()

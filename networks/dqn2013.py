@@ -30,4 +30,5 @@ class DQN2013CNN(Torso):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Frames, uint8 [B, K, H, W], to features [B, 256]."""
-        return self.hidden(self.convolutions(scale_image(observation)))
+        features: Tensor = self.hidden(self.convolutions(scale_image(observation)))
+        return features

@@ -29,4 +29,5 @@ class MLP(Torso):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Observations [B, ...] to features [B, 128]."""
-        return self.layers(observation.to(torch.get_default_dtype()) * self.scale)
+        features: Tensor = self.layers(observation.to(torch.get_default_dtype()) * self.scale)
+        return features

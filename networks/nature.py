@@ -33,4 +33,5 @@ class NatureCNN(Torso):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Frames, uint8 [B, K, H, W], to features [B, 512]."""
-        return self.hidden(self.convolutions(scale_image(observation)))
+        features: Tensor = self.hidden(self.convolutions(scale_image(observation)))
+        return features

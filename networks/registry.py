@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from networks.torso import Torso
-
     from core.lanes import ObservationSpec
+    from networks.torso import Torso
 
 
 @dataclass(frozen=True)

@@ -28,4 +28,5 @@ class SmallCNN(Torso):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Frames, uint8 [B, K, H, W], to features [B, 128]."""
-        return self.hidden(self.convolutions(scale_image(observation)))
+        features: Tensor = self.hidden(self.convolutions(scale_image(observation)))
+        return features

@@ -40,7 +40,8 @@ def scale_image(observation: Tensor) -> Tensor:
     """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W]."""
     if observation.dim() == 5:
         observation = observation.movedim(4, 2).flatten(1, 2)  # [B, K*C, H, W]
-    return observation.to(torch.get_default_dtype()) * (1.0 / 255.0)
+    # In place on a fresh copy: a second array of this size would cost as much as the arithmetic.
+    return observation.to(torch.get_default_dtype(), copy=True).mul_(1.0 / 255.0)
 
 
 def flattened_features(layers: nn.Module, channels: int, spec: ObservationSpec) -> int:

@@ -123,58 +123,36 @@ class DQN:
         self._learned_until += due * config.update_every
         if not self.replay.can_sample(config.batch_size):
             return
-        while due > 0:
-            group = min(due, self._updates_to_next_copy())
-            self._update(group)
-            due -= group
+        for _ in range(due):
+            self._update()
 
-    def _updates_to_next_copy(self) -> int:
-        period = self._copy_period()
-        return period - self.learner.updates % period if period else 1
-
-    def _copy_period(self) -> int:
-        """Updates between copies to the target network; 0 without one."""
+    def _update(self) -> None:
+        """One step of gradient descent, and now and then a copy to the target network."""
         config = self.config
-        if config.target_every == 0:
-            return 0
-        return max(1, config.target_every // config.update_every)
-
-    def _update(self, updates: int) -> None:
-        """Several updates between which the target network does not change.
-
-        Its values are computed in one forward for all of them, which is the same arithmetic in
-        larger and so cheaper batches.
-        """
-        config = self.config
-        batch = self.replay.sample(
-            self.sampling_rng, config.batch_size * updates, config.discount, config.clip_rewards
+        sample = self.replay.sample(
+            self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
         )
-        tensors = {name: self.arithmetic.tensor(getattr(batch, name)) for name in (
-            "observation", "action", "n_step_return", "bootstrap_discount", "next_observation")}
-        target_network = self.target if config.target_every else self.online
-        with torch.no_grad(), self.arithmetic.autocast():
-            tensors["q_target_t"] = target_network(tensors["next_observation"]).float()
-        for part in range(updates):
-            rows = slice(part * config.batch_size, (part + 1) * config.batch_size)
-            self._update_once({name: tensor[rows] for name, tensor in tensors.items()})
-        period = self._copy_period()
-        if period and self.learner.updates % period == 0:
-            self.target.load_state_dict(self.online.state_dict())
+        observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
+            self.arithmetic.tensor(array) for array in (
+                sample.observation, sample.action, sample.n_step_return,
+                sample.bootstrap_discount, sample.next_observation))
 
-    def _update_once(self, batch: Mapping[str, torch.Tensor]) -> None:
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            q_online_t = None
-            if self.config.double:
-                with torch.no_grad():
-                    q_online_t = self.online(batch["next_observation"]).float()
-            target = td_target(batch["n_step_return"], batch["bootstrap_discount"],
-                               batch["q_target_t"], q_online_t)
-            q_tm1 = self.online(batch["observation"]).float()
-            loss, self._last_errors = td_loss(q_tm1, batch["action"], target, self.config.loss)
+            with torch.no_grad():
+                q_online_t = self.online(observation_t).float() if config.double else None
+                target_network = self.target if config.target_every else self.online
+                target = td_target(n_step_return, bootstrap_discount,
+                                   target_network(observation_t).float(), q_online_t)
+            q_tm1 = self.online(observation_tm1).float()
+            loss, self._last_errors = td_loss(q_tm1, action_tm1, target, config.loss)
             best = q_tm1.detach().max(dim=1).values
             return loss, {"q_mean": best.mean(), "q_max": best.max()}
 
         self.learner.update(loss_function)
+        if config.target_every:
+            period = max(1, config.target_every // config.update_every)
+            if self.learner.updates % period == 0:
+                self.target.load_state_dict(self.online.state_dict())
 
     # ---------------------------------------------------------------- report
 

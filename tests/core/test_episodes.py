@@ -7,10 +7,10 @@ import copy
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_lanes import ScriptedLanes
 
 from core.episodes import EpisodeTracker
 from core.evaluation import Episode
+from tests.core.scripted_lanes import ScriptedLanes
 
 EPISODE = st.tuples(st.integers(1, 5), st.sampled_from([-1.0, 0.5, 20.0]))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scripted_lanes import Idle, ScriptedLanes
 
 from core.evaluation import play_episodes
+from tests.core.scripted_lanes import Idle, ScriptedLanes
 
 EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
 

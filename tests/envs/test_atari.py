@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 import ale_py.vector_env
 import numpy as np
 import pytest
-from slow_atari import SlowAtari, area_resize
 
 from core.errors import UserError
 from core.lanes import FrameStack, Step
 from envs.atari import AtariLanes, lane_seeds, rom_name
 from envs.atari_protocol import PROTOCOLS, AtariProtocol
+from tests.envs.slow_atari import SlowAtari, area_resize
 
 STICKY = PROTOCOLS["machado2018"]
 PLAIN = replace(STICKY, sticky_probability=0.0)

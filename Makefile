@@ -1,0 +1,18 @@
+# Thin names for the commands of the README.
+PYTHON ?= python3
+VENV ?= .venv
+
+.PHONY: demo test install
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	$(VENV)/bin/tengen train dqn --preset cpu
+
+test: install
+	$(VENV)/bin/python -m pytest

@@ -1,0 +1,185 @@
+"""Trains a model of stable-baselines3 in a run folder, in that library's own loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from agents.baselines.build import build_env, build_model
+from agents.baselines.config import SB3Config, SB3DQNConfig
+from agents.baselines.policy import archive_algorithm, load_model, require_trust
+from core.errors import UserError
+from core.interrupt import Interrupt
+from core.learner import DivergedError
+from core.logging import RunLogger
+from core.probe import resolve_device
+from core.progress import Progress
+from core.run_folder import RunFolder
+from envs.atari_protocol import PROTOCOLS
+from envs.make import is_atari
+from envs.task import make_task
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from agents.baselines.callback import RunRecorder
+    from agents.baselines.vec_env import LanesVecEnv
+
+NEVER = 1 << 62
+"""For the library's own log lines; the run's are written by the callback."""
+
+
+def start(
+    config: SB3Config, folder: RunFolder, progress: Progress, *, resume: bool, trust: bool
+) -> int:
+    """Train until the end or until asked to stop; return the exit code.
+
+    Args:
+        config: options of either algorithm.
+        folder: the run's, locked by the caller.
+        progress: where the user looks.
+        resume: go on from the folder's model.zip instead of from nothing.
+        trust: the user says that model.zip may run code.
+
+    Raises:
+        UserError: a resume without trust, or something that cannot be had.
+        DivergedError: the loss is NaN; the last saved model stays.
+    """
+    archive = folder.path / "model.zip"
+    if resume:
+        if not archive.exists():
+            raise UserError(f"{folder.path} has no model.zip: it was ended before one was saved; "
+                            f"start a new run")
+        require_trust(archive, trust)
+    with _failure_recorded(folder):
+        env = build_env(config)
+        try:
+            model = _restored(config, env, folder) if resume else build_model(config, env)
+            if config.run.threads:
+                torch.set_num_threads(config.run.threads)
+            finished = _train(config, model, folder, progress, resume)
+        finally:
+            env.close()
+    where = f"{model.num_timesteps:,} steps"
+    if finished:
+        progress.note(f"finished {where}; score it with: tengen evaluate {archive} "
+                      f"--env {config.env} --trust")
+    else:
+        progress.note(f"stopped and saved at {where}; "
+                      f"go on with: tengen resume {folder.path} --trust")
+    return 0
+
+
+@contextmanager
+def _failure_recorded(folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except DivergedError:
+        folder.set_status("diverged")
+        raise
+    except UserError:
+        folder.set_status("failed")
+        raise
+
+
+def _restored(config: SB3Config, env: LanesVecEnv, folder: RunFolder) -> BaseAlgorithm:
+    """The model as it was saved. Its replay memory was not: that starts empty."""
+    path = folder.path / "model.zip"
+    algorithm = archive_algorithm(path)
+    wanted = "sb3-dqn" if isinstance(config, SB3DQNConfig) else "sb3-ppo"
+    if algorithm != wanted:
+        raise UserError(f"{path} holds a model of {algorithm}, the run is one of {wanted}")
+    model = load_model(path, algorithm, resolve_device(config.run.device), env=env)
+    # Loading seeds everything anew, which would play the first games once more.
+    model.set_random_seed(_seed_after(config.run.seed, model.num_timesteps))
+    return model
+
+
+def _seed_after(seed: int, agent_steps: int) -> int:
+    return int(np.random.SeedSequence([seed, agent_steps]).generate_state(1)[0]) & 0x7FFFFFFF
+
+
+def _train(
+    config: SB3Config, model: BaseAlgorithm, folder: RunFolder, progress: Progress, resume: bool
+) -> bool:
+    """True when all steps were made, False when the user stopped it."""
+    from stable_baselines3.common.logger import Logger
+
+    events = RunLogger(folder.events, model.num_timesteps if resume else None)
+    facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
+    folder.write_meta(folder.read_meta() | facts)
+    model.set_logger(Logger(folder=None, output_formats=[]))
+    with Interrupt() as interrupt:
+        recorder = _recorder(config, folder, progress, events, interrupt)
+        try:
+            if resume:
+                recorder.continue_from(model.num_timesteps)
+            callbacks = [recorder, *_after_resume(config, model, progress, resume)]
+            events.hparams(_flat(config), ["return/mean_100", "evaluation/mean"])
+            left = config.run.total_steps - model.num_timesteps
+            if left > 0:
+                model.learn(left, callbacks, log_interval=NEVER, reset_num_timesteps=not resume)
+                finished = model.num_timesteps >= config.run.total_steps
+                _finish(recorder, finished, config.run.evaluate_every)
+            else:
+                finished = True
+        finally:
+            events.close()
+    folder.set_status("finished" if finished else "stopped", agent_steps=model.num_timesteps)
+    return finished
+
+
+def _recorder(
+    config: SB3Config, folder: RunFolder, progress: Progress, events: RunLogger,
+    interrupt: Interrupt,
+) -> RunRecorder:
+    from agents.baselines.callback import RunRecorder
+
+    is_dqn = isinstance(config, SB3DQNConfig)
+    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
+    return RunRecorder(
+        folder, config.run, make_task(config.env, config.atari), progress, events, interrupt,
+        "loss/td" if is_dqn else "loss/total", epsilon,
+    )
+
+
+def _after_resume(
+    config: SB3Config, model: BaseAlgorithm, progress: Progress, resume: bool
+) -> list[BaseCallback]:
+    """Say where it goes on; what refills a replay memory that was not saved."""
+    from agents.baselines.callback import RefillReplay
+
+    if not resume:
+        return []
+    progress.note(f"resuming at {model.num_timesteps:,} steps from model.zip")
+    if not isinstance(config, SB3DQNConfig):
+        return []
+    wanted = min(config.learning_starts, config.buffer_size, model.num_timesteps)
+    progress.note(f"stable-baselines3 does not save the replay memory: {wanted:,} steps refill it "
+                  f"before learning goes on")
+    return [RefillReplay(wanted // config.lanes, config.train_freq)]
+
+
+def _finish(recorder: RunRecorder, finished: bool, evaluate_every: int) -> None:
+    """The last point, score and model of a run."""
+    if finished and evaluate_every and recorder.evaluated_at < recorder.num_timesteps:
+        recorder.evaluate()
+    recorder.log()
+    recorder.save()
+
+
+def _flat(config: SB3Config) -> dict[str, Any]:
+    """All options on one level, for TensorBoard's page of hyperparameters."""
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(config).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
+        else:
+            flat[name] = value
+    return flat

@@ -1,0 +1,55 @@
+"""`tengen watch`: TensorBoard for one run or a folder of runs, on this machine only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from core.errors import UserError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """Show runs in TensorBoard, reachable from this machine alone."""
+
+    folder: Annotated[str, tyro.conf.Positional] = "runs"
+    """A run folder, or a folder of runs."""
+    port: int = 6006
+    """Port on 127.0.0.1."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run TensorBoard until it is stopped; return its exit code."""
+    from commands.options import parse_dataclass
+
+    options = parse_dataclass(WatchOptions, argv, prog="tengen watch")
+    folder = Path(options.folder)
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}; train something first, or name a run")
+    if next(folder.rglob("events.out.tfevents.*"), None) is None:
+        raise UserError(f"{folder} holds no TensorBoard events; name a run folder or the folder "
+                        f"that runs are in")
+    if not 1 <= options.port <= 65535:
+        raise UserError(f"--port must be 1 to 65535, got {options.port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, options.port))
+        except OSError as error:
+            raise UserError(f"port {options.port} is in use ({error.strerror}); try --port "
+                            f"{options.port + 1 if options.port < 65535 else 6007}") from error
+    sys.stderr.write(f"http://{LOOPBACK}:{options.port}/   (Ctrl-C stops it)\n")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder),
+               "--host", LOOPBACK, "--port", str(options.port), "--reload_multifile", "true"]
+    # A packaged TensorBoard warns of a missing TensorFlow, which is not wanted here.
+    return subprocess.call(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})

@@ -1,0 +1,190 @@
+"""The command line: quick help, one-line errors, exit codes, and which source of options wins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from agents.registry import AGENTS, load_object
+from commands.dispatch import COMMANDS, main
+from commands.options import ResumeOptions, parse_overrides, parse_training
+from core.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HEAVY = ("torch", "numpy", "gymnasium", "tensorboard", "numba", "stable_baselines3")
+
+
+def run_main(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command line."""
+    try:
+        code = main(list(argv))
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+HELP = [
+    ["--help"],
+    ["--version"],
+    *([command, "--help"] for command in COMMANDS),
+    *(["train", agent, "--help"] for agent in AGENTS),
+]
+
+
+@pytest.mark.parametrize("argv", HELP, ids=" ".join)
+def test_help_imports_nothing_heavy(argv: Sequence[str]) -> None:
+    program = (
+        "import sys, tengen\n"
+        f"sys.argv = ['tengen', *{list(argv)!r}]\n"
+        "try: tengen.main()\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        "assert not loaded, loaded\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert argv == ["--version"] or f"tengen {' '.join(argv[:-1])}".strip() in done.stdout
+
+
+def test_help_lists_agent_options_before_run_options_and_presets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _, out, _ = run_main(capsys, "train", "dqn", "--help")
+    places = [out.index(text) for text in ("nature2015: ", "--n-step", "--protocol", "--seed INT")]
+    assert places == sorted(places)
+    assert "--no-dueling" in out and "--run.seed" not in out
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("trian dqn", "no command 'trian'; did you mean 'train'?"),
+        ("train dqm", "no agent 'dqm'; did you mean 'dqn'?"),
+        ("train dqn --sed 3", "no option --sed; did you mean '--seed'?"),
+        ("train dqn --total_stepz=3", "no option --total-stepz; did you mean '--total-steps'?"),
+        ("train dqn -x", "no option -x"),
+        ("train dqn --no-loss", "no option --no-loss"),
+        ("train dqn breakout", "'breakout' belongs to no option"),
+        ("train dqn --seed x", "--seed must be a whole number, got 'x'"),
+        ("train dqn --seed=1e3", "--seed must be a whole number, got '1e3'"),
+        ("train dqn --seed", "--seed needs a value"),
+        ("train dqn --seed --double", "--seed needs a value"),
+        ("train dqn --seed -1", "--seed must be 0 or more, got -1"),
+        ("train dqn --learning-rate fast", "--learning-rate must be a number, got 'fast'"),
+        ("train dqn --max-gradient-norm inf", "--max-gradient-norm must be a finite number"),
+        ("train dqn --loss hubr", "must be one of mse, huber; got 'hubr'; did you mean 'huber'?"),
+        ("train dqn --double=yes", "--double takes no value: give --double or --no-double"),
+        ("train dqn --protocol machado", "did you mean 'machado2018'?"),
+        ("train dqn --preset natur2015", "no preset 'natur2015' for dqn; did you mean 'nature"),
+        ("train dqn --config absent.toml", "cannot read the config file absent.toml"),
+        ("train dqn --runs bad\nname", "cannot be read"),
+        ("resume --total-steps 4", "name the run folder first"),
+        ("resume absent", "absent is not the folder of a run"),
+        ("train --resume absent", "absent is not the folder of a run"),
+        ("export", "needs RUN OUT"),
+        ("export absent out", "absent is not the folder of a run"),
+        ("evaluate --episods 3 run", "did you mean '--episodes'?"),
+        ("watch --port 70000", "--port must be "),
+        ("watch absent", "absent"),
+    ],
+)  # fmt: skip
+def test_user_errors_are_one_line(
+    line: str,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "events.out.tfevents.1").touch()
+    code, out, err = run_main(capsys, *line.split(" "))
+    assert (code, out) == (2, "")
+    assert err.startswith("tengen: error: ") and err.count("\n") == 1 and err.endswith("\n")
+    assert expected in err
+
+
+def test_exit_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(argv: Sequence[str]) -> int:
+        raise KeyboardInterrupt
+
+    def mistaken(argv: Sequence[str]) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("commands.train.main", interrupted)
+    assert run_main(capsys, "train")[0] == 130
+    monkeypatch.setattr("commands.train.main", mistaken)
+    with pytest.raises(ZeroDivisionError):
+        main(["train"])
+
+
+@pytest.mark.parametrize("argv", [["train", "--help"], ["train", "dqn", "--help"]])
+def test_a_reader_that_left_is_no_error(argv: Sequence[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "tengen", *argv]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_default_preset_file_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "some.toml"
+    file.write_text('loss = "mse"\nbatch_size = 64\n[run]\nseed = 7\n')
+    entry = AGENTS["dqn"]
+    default = load_object(entry.config)()
+
+    argv = ["--preset", "nature2015", "--config", str(file), "--seed=8", "--total_steps", "90"]
+    config, options = parse_training(entry, [*argv, "--dueling", "--no-video"])
+    assert config.run.seed == 8 and config.run.total_steps == 90  # command line over file, preset
+    assert config.dueling and not config.run.video
+    assert config.loss == "mse" and config.batch_size == 64  # file over preset
+    assert config.target_every == 10_000 and config.atari.protocol == "nature2015"  # over default
+    assert config.discount == default.discount
+    assert options.preset == "nature2015" and not options.dry_run
+
+    again, _ = parse_training(entry, [*argv, "--preset", "dqn2013"])
+    assert again.target_every == 0  # the last of two counts
+
+
+def test_overrides_leave_the_rest_of_a_saved_run_alone() -> None:
+    saved, _ = parse_training(AGENTS["dqn"], ["--preset", "nature2015", "--lanes", "5"])
+    argv = ["--total-steps", "123", "--fresh-replay"]
+    config, options = parse_overrides(saved, ResumeOptions(), argv, "tengen resume RUN")
+    assert config.run.total_steps == 123 and options.fresh_replay
+    assert config.lanes == 5 and config.atari == saved.atari and config.loss == saved.loss
+    with pytest.raises(UserError, match="no option --preset"):
+        parse_overrides(saved, ResumeOptions(), ["--preset", "cpu"], "tengen resume RUN")
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_preset_is_valid(name: str) -> None:
+    module = load_object(AGENTS[name].config.partition(":")[0])
+    assert module.DEFAULT_PRESET in module.PRESETS
+    for preset, (summary, _) in module.PRESETS.items():
+        parse_training(AGENTS[name], ["--preset", preset])
+        assert summary
+
+
+def test_dry_run_prints_options_that_can_be_read_back(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = ["--env", "tengen/Catch", "--replay-capacity", "5000", "--seed", "9"]
+    code, out, _ = run_main(capsys, "train", "dqn", *argv, "--dry-run")
+    assert code == 0 and list(tmp_path.iterdir()) == []
+    (tmp_path / "printed.toml").write_text(out)
+    config, _ = parse_training(AGENTS["dqn"], ["--config", "printed.toml"])
+    assert config == parse_training(AGENTS["dqn"], argv)[0]

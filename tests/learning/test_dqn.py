@@ -1,0 +1,137 @@
+"""DQN learns a task whose best score is known, and a stopped run equals one never stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents.dqn import build
+from agents.dqn.config import PRESETS, DQNConfig
+from core import checkpoint
+from core.config import RunConfig, resolve
+from core.learner import Arithmetic
+from core.progress import Progress
+from core.run_folder import RunFolder
+from core.trainer import Trainer
+
+IDENTITY = {"agent": "dqn", "environment": "tengen/Catch"}
+PLAIN = Arithmetic("cpu", threads=1)
+
+
+def catch_config(**run: object) -> DQNConfig:
+    config = resolve(DQNConfig, PRESETS["catch"][1])
+    settings = {"progress": False, "video": False, "threads": 1, **run}
+    return dataclasses.replace(config, run=dataclasses.replace(config.run, **settings))
+
+
+def trainer_in(path: Path, config: DQNConfig) -> Trainer:
+    folder = RunFolder(path)
+    path.mkdir(exist_ok=True)
+    built = build.build(config, folder.replay, lambda text: None, PLAIN)
+    return Trainer(
+        built.agent, built.task, config.run, folder, identity=IDENTITY, hyperparameters={},
+        progress=Progress(False), arithmetic=PLAIN,
+    )
+
+
+def final_state(trainer: Trainer) -> dict[str, np.ndarray]:
+    """Every array of the run: weights, optimiser, replay, lanes, counters."""
+    state = checkpoint.load(trainer.folder.checkpoints).state
+    flat: dict[str, np.ndarray] = {}
+
+    def walk(name: str, part: object) -> None:
+        if isinstance(part, dict):
+            for key, value in part.items():
+                walk(f"{name}/{key}", value)
+        elif name not in ("/trainer/seconds",):
+            flat[name] = np.asarray(part)
+
+    walk("", state)
+    return flat
+
+
+def test_dqn_learns_to_catch(tmp_path: Path) -> None:
+    config = catch_config(total_steps=14_000, evaluate_every=14_000, evaluate_episodes=100)
+    trainer = trainer_in(tmp_path / "run", config)
+    assert trainer.run() == "finished"
+    assert trainer.last_evaluation is not None
+    assert trainer.last_evaluation >= 0.9, "a random player scores about -0.4, a perfect one 1"
+    trainer.agent.lanes.close()
+
+
+@pytest.mark.parametrize("storage", ["ram", "mmap", "packed"])
+def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
+    tmp_path: Path, storage: str
+) -> None:
+    config = dataclasses.replace(
+        catch_config(total_steps=4_000, evaluate_every=1_500, evaluate_episodes=8),
+        replay=storage, replay_capacity=2_000,
+    )
+    whole = trainer_in(tmp_path / "whole", config)
+    whole.run()
+
+    # 1,816 steps: in the middle of episodes, after learning began, between copies and evaluations.
+    part = dataclasses.replace(config, run=dataclasses.replace(config.run, total_steps=1_816))
+    first = trainer_in(tmp_path / "parts", dataclasses.replace(
+        part, run=dataclasses.replace(part.run, evaluate_every=0)))
+    first.run()
+    first.agent.lanes.close()
+    torch.manual_seed(999)  # whatever happened in the process meanwhile must not matter
+    second = trainer_in(tmp_path / "parts", config)
+    second.restore(checkpoint.load(second.folder.checkpoints).state)
+    second.run()
+
+    expected, got = final_state(whole), final_state(second)
+    ours = {name for name in expected if not name.startswith(("/trainer/evaluated",
+            "/trainer/last_ev", "/trainer/best_ev"))}
+    assert ours <= set(got)
+    differing = [name for name in sorted(ours) if not np.array_equal(expected[name], got[name])]
+    assert differing == []
+    scores = [[e["return"] for e in trainer.folder.read_jsonl("episodes.jsonl")]
+              for trainer in (whole, second)]
+    assert scores[0] == scores[1]
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    def weights(seed: int, name: str) -> np.ndarray:
+        trainer = trainer_in(tmp_path / name, catch_config(
+            total_steps=2_000, evaluate_every=0, seed=seed))
+        trainer.run()
+        return trainer.agent.online.torso.hidden[0].weight.detach().numpy().copy()
+
+    first = weights(1, "a")
+    np.testing.assert_array_equal(first, weights(1, "b"))
+    assert not np.array_equal(first, weights(2, "c"))
+
+
+def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
+    def weights(every: int, name: str) -> np.ndarray:
+        trainer = trainer_in(tmp_path / name, catch_config(
+            total_steps=2_000, evaluate_every=every, evaluate_episodes=4))
+        trainer.run()
+        return trainer.agent.online.advantage.weight.detach().numpy().copy()
+
+    np.testing.assert_array_equal(weights(0, "never"), weights(300, "often"))
+
+
+def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
+    config = catch_config(total_steps=3_000, evaluate_every=0)
+    trainer = trainer_in(tmp_path / "run", config)
+    trainer.run()
+    due = (3_000 - config.lanes - config.warmup_steps) // config.update_every
+    assert trainer.agent.learner.updates == due
+
+
+def test_a_replay_that_restarts_empty_still_resumes(tmp_path: Path) -> None:
+    config = catch_config(total_steps=2_000, evaluate_every=0)
+    trainer_in(tmp_path / "run", config).run()
+    longer = dataclasses.replace(config, run=RunConfig(
+        **{**vars(config.run), "total_steps": 2_400}))
+    trainer = trainer_in(tmp_path / "run", longer)
+    trainer.restore(checkpoint.load(trainer.folder.checkpoints).state, fresh_replay=True)
+    assert trainer.agent.replay.size == 0
+    assert trainer.run() == "finished"
