@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class EvaluateOptions:
     """Score runs in environments of their own: raw scores, whole episodes, the run's protocol."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional]
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
     episodes: int = 0
     """Episodes per run; 0 for the protocol's number."""
@@ -104,11 +104,15 @@ class Result:
 
 def score(path: str, options: EvaluateOptions) -> Result:
     """Play the episodes, film one if asked, and write the results as JSON."""
+    import torch
+
     from core.evaluation import play_episodes
     from core.interrupt import Interrupt
     from core.statistics import summarise
     from envs.task import make_task
 
+    # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
+    torch.set_num_threads(1)
     subject = _subject(path, options)
     task = make_task(subject.environment, subject.atari)
     episodes = options.episodes or _protocol_episodes(subject)

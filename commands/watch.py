@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ class WatchOptions:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run TensorBoard until it is stopped; return its exit code."""
+    """Become TensorBoard until it is stopped."""
     from commands.options import parse_dataclass
 
     options = parse_dataclass(WatchOptions, argv, prog="tengen watch")
@@ -37,8 +36,10 @@ def main(argv: Sequence[str]) -> int:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; train something first, or name a run")
     if next(folder.rglob("events.out.tfevents.*"), None) is None:
-        raise UserError(f"{folder} holds no TensorBoard events; name a run folder or the folder "
-                        f"that runs are in")
+        raise UserError(
+            f"{folder} holds no TensorBoard events; name a run folder or the folder "
+            f"that runs are in"
+        )
     if not 1 <= options.port <= 65535:
         raise UserError(f"--port must be 1 to 65535, got {options.port}")
     with socket.socket() as probe:
@@ -46,10 +47,26 @@ def main(argv: Sequence[str]) -> int:
         try:
             probe.bind((LOOPBACK, options.port))
         except OSError as error:
-            raise UserError(f"port {options.port} is in use ({error.strerror}); try --port "
-                            f"{options.port + 1 if options.port < 65535 else 6007}") from error
+            raise UserError(
+                f"port {options.port} is in use ({error.strerror}); try --port "
+                f"{options.port + 1 if options.port < 65535 else 6007}"
+            ) from error
     sys.stderr.write(f"http://{LOOPBACK}:{options.port}/   (Ctrl-C stops it)\n")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder),
-               "--host", LOOPBACK, "--port", str(options.port), "--reload_multifile", "true"]
-    # A packaged TensorBoard warns of a missing TensorFlow, which is not wanted here.
-    return subprocess.call(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(folder),
+        "--host",
+        LOOPBACK,
+        "--port",
+        str(options.port),
+        "--reload_multifile",
+        "true",
+    ]
+    # A packaged TensorBoard warns of a missing TensorFlow, which is not wanted here. It takes this
+    # process over, so that it ends when this process is told to.
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    sys.stderr.flush()
+    os.execve(sys.executable, command, environment)

@@ -1,1 +1,105 @@
-def human_normalised(s, r, h): return (s-r)/(h-r)
+"""What scores say: summaries, human-normalised scores, and intervals over runs.
+
+Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice"
+(arXiv 2108.13264): with few runs, report the interquartile mean with a stratified bootstrap
+interval instead of a best or a mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """Raw scores of episodes in a few numbers."""
+
+    episodes: int
+    mean: float
+    median: float
+    standard_error: float
+    """Of the mean; 0 for a single episode."""
+    minimum: float
+    maximum: float
+
+
+def summarise(scores: Sequence[float]) -> ScoreSummary:
+    """Summary of episode scores. Raises ValueError for none."""
+    if not len(scores):
+        raise ValueError("there are no scores to summarise")
+    values = np.asarray(scores, dtype=np.float64)
+    error = float(stats.sem(values)) if len(values) > 1 else 0.0
+    return ScoreSummary(
+        len(values), float(values.mean()), float(np.median(values)), error,
+        float(values.min()), float(values.max()),
+    )
+
+
+def human_normalised(score: float, random: float, human: float) -> float:
+    """0 for random play, 1 for a human (Mnih et al. 2015, without the percent)."""
+    return (score - random) / (human - random)
+
+
+def interquartile_mean(scores: np.ndarray) -> float:
+    """Mean of the middle half of all values, whatever their shape."""
+    return float(stats.trim_mean(np.asarray(scores, dtype=np.float64), 0.25, axis=None))
+
+
+def interquartile_mean_interval(
+    scores: Mapping[str, Sequence[float]], seed: int, confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float, float]:
+    """Interquartile mean over runs and games, and its stratified bootstrap interval.
+
+    Args:
+        scores: game to one score per run; runs are resampled within each game.
+        seed: of the resampling.
+        confidence: share of the distribution between the bounds.
+        resamples: bootstrap samples.
+
+    Returns:
+        (estimate, lower bound, upper bound); the bounds equal the estimate for single runs.
+    """
+    games = [np.asarray(runs, dtype=np.float64) for runs in scores.values()]
+    if not games or any(len(runs) == 0 for runs in games):
+        raise ValueError("every game needs at least one run")
+    rng = np.random.default_rng(seed)
+    drawn = np.concatenate(
+        [runs[rng.integers(0, len(runs), (resamples, len(runs)))] for runs in games], axis=1
+    )  # [resamples, runs of all games]
+    means = stats.trim_mean(drawn, 0.25, axis=1)
+    return (interquartile_mean(np.concatenate(games)), *_interval(means, confidence))
+
+
+def probability_of_improvement(
+    x: Sequence[float], y: Sequence[float], seed: int, confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> tuple[float, float, float]:
+    """Chance that a run of X scores above a run of Y on one game; ties count half.
+
+    Returns:
+        (estimate, lower bound, upper bound) with a bootstrap interval over runs.
+    """
+    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    if not len(first) or not len(second):
+        raise ValueError("both sides need at least one run")
+    wins = (first[:, None] > second) + 0.5 * (first[:, None] == second)  # [X, Y]
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(first), (resamples, len(first)))
+    columns = rng.integers(0, len(second), (resamples, len(second)))
+    means = np.array([wins[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
+    return (float(wins.mean()), *_interval(means, confidence))
+
+
+def _interval(means: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = 50 * (1 - confidence)
+    low, high = np.percentile(means, [tail, 100 - tail])
+    return float(low), float(high)
+
+

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from agents.baselines.config import SB3Config, SB3DQNConfig, SB3PPOConfig
-from agents.baselines.policy import require_stable_baselines3
 from core.errors import UserError
 from core.lanes import ObservationSpec
 from core.probe import resolve_device
@@ -27,14 +26,14 @@ def build_env(config: SB3Config) -> LanesVecEnv:
     """The lanes of these options.
 
     Raises:
-        UserError: stable-baselines3 is not installed, or the environment cannot be driven.
+        UserError: the environment cannot be driven.
     """
-    require_stable_baselines3()
     from agents.baselines.vec_env import LanesVecEnv
 
     atari = is_atari(config.env)
     return LanesVecEnv(
-        lambda: make_lanes(config.env, 1, config.atari), config.lanes,
+        lambda: make_lanes(config.env, 1, config.atari),
+        config.lanes,
         clip_rewards=config.clip_rewards,
         life_loss_terminal=atari and PROTOCOLS[config.atari.protocol].life_loss_terminal,
     )
@@ -50,21 +49,32 @@ def build_model(config: SB3Config, env: LanesVecEnv) -> BaseAlgorithm:
     from stable_baselines3.common.utils import LinearSchedule
 
     options: dict[str, Any] = {
-        "policy": policy_name(config, env), "env": env, "seed": config.run.seed,
-        "device": resolve_device(config.run.device), "batch_size": config.batch_size,
-        "gamma": config.gamma, "max_grad_norm": config.max_grad_norm,
+        "policy": policy_name(config, env),
+        "env": env,
+        "seed": config.run.seed,
+        "device": resolve_device(config.run.device),
+        "batch_size": config.batch_size,
+        "gamma": config.gamma,
+        "max_grad_norm": config.max_grad_norm,
     }
     if isinstance(config, SB3PPOConfig):
         return PPO(
-            **options, learning_rate=LinearSchedule(config.learning_rate, 0.0, 1.0),
-            n_steps=config.n_steps, n_epochs=config.n_epochs, gae_lambda=config.gae_lambda,
-            clip_range=LinearSchedule(config.clip_range, 0.0, 1.0), vf_coef=config.vf_coef,
+            **options,
+            learning_rate=LinearSchedule(config.learning_rate, 0.0, 1.0),
+            n_steps=config.n_steps,
+            n_epochs=config.n_epochs,
+            gae_lambda=config.gae_lambda,
+            clip_range=LinearSchedule(config.clip_range, 0.0, 1.0),
+            vf_coef=config.vf_coef,
             ent_coef=config.ent_coef,
         )
     require_memory(config, env)
     return DQN(
-        **options, learning_rate=config.learning_rate, buffer_size=config.buffer_size,
-        learning_starts=config.learning_starts, train_freq=config.train_freq,
+        **options,
+        learning_rate=config.learning_rate,
+        buffer_size=config.buffer_size,
+        learning_starts=config.learning_starts,
+        train_freq=config.train_freq,
         gradient_steps=config.gradient_steps,
         target_update_interval=config.target_update_interval,
         exploration_fraction=config.exploration_fraction,
@@ -83,8 +93,10 @@ def policy_name(config: SB3Config, env: LanesVecEnv) -> str:
     assert shape is not None
     fits = len(shape) == 3 and min(shape[1:]) >= SMALLEST_CNN_SIDE
     if config.policy == "cnn" and not fits:
-        raise UserError(f"--policy cnn needs pictures of at least {SMALLEST_CNN_SIDE} x "
-                        f"{SMALLEST_CNN_SIDE}; {config.env} shows {shape}; use --policy mlp")
+        raise UserError(
+            f"--policy cnn needs pictures of at least {SMALLEST_CNN_SIDE} x "
+            f"{SMALLEST_CNN_SIDE}; {config.env} shows {shape}; use --policy mlp"
+        )
     return "CnnPolicy" if fits and config.policy != "mlp" else "MlpPolicy"
 
 
@@ -113,6 +125,8 @@ def require_memory(config: SB3DQNConfig, env: LanesVecEnv) -> None:
     available = read_available_memory()
     if needed > available:
         fits = int(config.buffer_size * 0.9 * available / needed)
-        raise UserError(f"the replay of stable-baselines3 needs {needed / 1e9:.1f} GB for "
-                        f"{config.buffer_size:,} transitions, {available / 1e9:.1f} GB are free; "
-                        f"use --buffer-size {fits}")
+        raise UserError(
+            f"the replay of stable-baselines3 needs {needed / 1e9:.1f} GB for "
+            f"{config.buffer_size:,} transitions, {available / 1e9:.1f} GB are free; "
+            f"use --buffer-size {fits}"
+        )

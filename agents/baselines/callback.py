@@ -47,18 +47,25 @@ class RunRecorder(BaseCallback):
     """Logs, evaluates and saves between the steps of the library's own loop."""
 
     def __init__(
-        self, folder: RunFolder, config: RunConfig, task: Task, progress: Progress,
-        logger: RunLogger, interrupt: Interrupt, loss_tag: str, evaluation_epsilon: float,
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        task: Task,
+        progress: Progress,
+        logger: RunLogger,
+        interrupt: Interrupt,
+        loss_tag: str,
+        evaluation_epsilon: float,
     ) -> None:
         """Args:
-            folder: locked by the caller.
-            config: how often.
-            task: how to score.
-            progress: where the user looks.
-            logger: TensorBoard.
-            interrupt: ends training once a stop was asked for.
-            loss_tag: what the library's ``train/loss`` is here.
-            evaluation_epsilon: chance of a random action when scored.
+        folder: locked by the caller.
+        config: how often.
+        task: how to score.
+        progress: where the user looks.
+        logger: TensorBoard.
+        interrupt: ends training once a stop was asked for.
+        loss_tag: what the library's ``train/loss`` is here.
+        evaluation_epsilon: chance of a random action when scored.
         """
         super().__init__()
         self.folder = folder
@@ -115,10 +122,15 @@ class RunRecorder(BaseCallback):
 
     def _record_episode(self, episode: Mapping[str, float]) -> None:
         score, length = float(episode["r"]), int(episode["l"])
-        self.folder.append_jsonl("episodes.jsonl", {
-            "agent_steps": self.num_timesteps, "return": score, "length": length,
-            "seconds": round(self._elapsed(), 3),
-        })
+        self.folder.append_jsonl(
+            "episodes.jsonl",
+            {
+                "agent_steps": self.num_timesteps,
+                "return": score,
+                "length": length,
+                "seconds": round(self._elapsed(), 3),
+            },
+        )
         scalars = {"return/raw": score, "return/length": float(length)}
         normalised = self.task.normalise(score)
         if normalised is not None:
@@ -133,8 +145,9 @@ class RunRecorder(BaseCallback):
         """
         values = self.model.logger.name_to_value  # kept by the library until it prints them
         self._require_finite()
-        scalars = {ours: float(values[theirs]) for theirs, ours in self.tags.items()
-                   if theirs in values}
+        scalars = {
+            ours: float(values[theirs]) for theirs, ours in self.tags.items() if theirs in values
+        }
         passed = max(time.monotonic() - self._log_clock, 1e-9)
         rate = (self.num_timesteps - self._log_steps) / passed
         scalars["speed/agent_steps_per_second"] = rate
@@ -145,8 +158,10 @@ class RunRecorder(BaseCallback):
             scalars["return/mean_100"] = float(np.mean([info["r"] for info in recent]))
         self.events.scalars(scalars, self.num_timesteps)
         self.events.flush()
-        self.folder.append_jsonl("metrics.jsonl", {
-            "agent_steps": self.num_timesteps, "seconds": round(self._elapsed(), 3), **scalars})
+        self.folder.append_jsonl(
+            "metrics.jsonl",
+            {"agent_steps": self.num_timesteps, "seconds": round(self._elapsed(), 3), **scalars},
+        )
         self.folder.set_status("running", agent_steps=self.num_timesteps)
         self._show(scalars, rate)
         self._log_clock, self._log_steps = time.monotonic(), self.num_timesteps
@@ -154,15 +169,26 @@ class RunRecorder(BaseCallback):
     def _require_finite(self) -> None:
         loss = float(self.model.logger.name_to_value.get("train/loss", 0.0))
         if not math.isfinite(loss):
-            raise DivergedError(f"the loss became {loss}: training diverged; what was saved before "
-                                f"stays in {self.folder.path / MODEL_NAME}")
+            raise DivergedError(
+                f"the loss became {loss}: training diverged; what was saved before "
+                f"stays in {self.folder.path / MODEL_NAME}"
+            )
 
     def _show(self, scalars: Mapping[str, float], rate: float) -> None:
-        shown = {"return": scalars.get("return/mean_100"), "evaluation": self.last_evaluation,
-                 "loss": scalars.get(self.tags["train/loss"]),
-                 "epsilon": scalars.get("exploration/epsilon")}
-        self.progress.line(describe(self.num_timesteps, self.config.total_steps, rate,
-                                    {k: v for k, v in shown.items() if v is not None}))
+        shown = {
+            "return": scalars.get("return/mean_100"),
+            "evaluation": self.last_evaluation,
+            "loss": scalars.get(self.tags["train/loss"]),
+            "epsilon": scalars.get("exploration/epsilon"),
+        }
+        self.progress.line(
+            describe(
+                self.num_timesteps,
+                self.config.total_steps,
+                rate,
+                {k: v for k, v in shown.items() if v is not None},
+            )
+        )
 
     # ---------------------------------------------------------------- evaluation and saving
 
@@ -178,13 +204,15 @@ class RunRecorder(BaseCallback):
                 frames.append(step.observation[0].copy())
 
         started = time.monotonic()
-        self.progress.line(f"{self.num_timesteps:,} steps: evaluating {wanted} episodes",
-                           force=True)
+        self.progress.line(
+            f"{self.num_timesteps:,} steps: evaluating {wanted} episodes", force=True
+        )
         words = [self.config.seed, self.num_timesteps]
         seed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
         try:
-            policy = SB3Policy(self.model, lanes, np.random.default_rng(seed),
-                               self.evaluation_epsilon)
+            policy = SB3Policy(
+                self.model, lanes, np.random.default_rng(seed), self.evaluation_epsilon
+            )
             episodes = play_episodes(lanes, policy, wanted, seed, watch, self.interrupt)
         finally:
             lanes.close()
@@ -206,13 +234,22 @@ class RunRecorder(BaseCallback):
         self.events.scalars(scalars, self.num_timesteps)
         if frames and self.config.video:
             self.events.animation("evaluation/video", frames, 15, self.num_timesteps)
-        self.folder.append_jsonl("evaluations.jsonl", {
-            "agent_steps": self.num_timesteps, "seconds": round(self._elapsed(), 3),
-            "environment": self.task.environment, "protocol": self.task.protocol,
-            "scores": scores, "mean": mean, "human_normalised": normalised,
-        })
-        self.progress.note(f"{self.num_timesteps:,} steps: evaluation {mean:.2f} "
-                           f"(mean of {len(scores)} episodes, {duration(spent)})")
+        self.folder.append_jsonl(
+            "evaluations.jsonl",
+            {
+                "agent_steps": self.num_timesteps,
+                "seconds": round(self._elapsed(), 3),
+                "environment": self.task.environment,
+                "protocol": self.task.protocol,
+                "scores": scores,
+                "mean": mean,
+                "human_normalised": normalised,
+            },
+        )
+        self.progress.note(
+            f"{self.num_timesteps:,} steps: evaluation {mean:.2f} "
+            f"(mean of {len(scores)} episodes, {duration(spent)})"
+        )
 
     def save(self) -> None:
         """Replace model.zip; the old one is there until the new one is whole.
@@ -238,8 +275,8 @@ class RefillReplay(BaseCallback):
 
     def __init__(self, refill_steps: int, train_freq: int) -> None:
         """Args:
-            refill_steps: vector steps to be made before the first update.
-            train_freq: vector steps between updates after that.
+        refill_steps: vector steps to be made before the first update.
+        train_freq: vector steps between updates after that.
         """
         super().__init__()
         self.refill_steps = refill_steps
@@ -249,7 +286,8 @@ class RefillReplay(BaseCallback):
         assert isinstance(self.model, OffPolicyAlgorithm)
         # What the library makes of the numbers that its constructor takes.
         self.model.train_freq = TrainFreq(  # type: ignore[assignment]
-            steps, TrainFrequencyUnit.STEP)
+            steps, TrainFrequencyUnit.STEP
+        )
 
     def _on_training_start(self) -> None:
         self._set(max(self.refill_steps, self.train_freq))

@@ -13,8 +13,6 @@ from core.config import RunConfig, locked
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
 
-PolicyName = Literal["auto", "cnn", "mlp"]
-
 
 @dataclass(frozen=True)
 class SB3DQNConfig:
@@ -24,7 +22,7 @@ class SB3DQNConfig:
     """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
     lanes: int = locked(1)
     """Environments side by side; every vector step of all lanes counts once for train_freq."""
-    policy: PolicyName = locked("auto")
+    policy: Literal["auto", "cnn", "mlp"] = locked("auto")
     """Network: cnn (Nature's), mlp, or auto to fit the observation."""
     learning_rate: float = locked(1e-4)
     """Step size of Adam."""
@@ -57,15 +55,29 @@ class SB3DQNConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
-        for name in ("lanes", "buffer_size", "batch_size", "train_freq", "gradient_steps",
-                     "target_update_interval"):
+        for name in (
+            "lanes",
+            "buffer_size",
+            "batch_size",
+            "train_freq",
+            "gradient_steps",
+            "target_update_interval",
+        ):
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _require("learning_starts", self.learning_starts, self.learning_starts >= 0, "0 or more")
-        for name in ("gamma", "exploration_fraction", "exploration_initial_eps",
-                     "exploration_final_eps"):
+        for name in (
+            "gamma",
+            "exploration_fraction",
+            "exploration_initial_eps",
+            "exploration_final_eps",
+        ):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        _require("exploration_fraction", self.exploration_fraction,
-                 self.exploration_fraction > 0, "over 0")
+        _require(
+            "exploration_fraction",
+            self.exploration_fraction,
+            self.exploration_fraction > 0,
+            "over 0",
+        )
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "over 0")
         _require_defaults(self.run)
 
@@ -78,7 +90,7 @@ class SB3PPOConfig:
     """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
     lanes: int = locked(8)
     """Environments side by side."""
-    policy: PolicyName = locked("auto")
+    policy: Literal["auto", "cnn", "mlp"] = locked("auto")
     """Network: cnn (Nature's), mlp, or auto to fit the observation."""
     learning_rate: float = locked(2.5e-4)
     """Step size of Adam at the start; it falls to 0 on a straight line."""
@@ -111,8 +123,7 @@ class SB3PPOConfig:
             _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         # Advantages are normalised over a batch, which needs two of them.
         _require("batch_size", self.batch_size, self.batch_size > 1, "at least 2")
-        _require("n_steps", self.n_steps, self.n_steps * self.lanes > 1,
-                 "at least 2 with one lane")
+        _require("n_steps", self.n_steps, self.n_steps * self.lanes > 1, "at least 2 with one lane")
         for name in ("gamma", "gae_lambda"):
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
         for name in ("learning_rate", "clip_range"):
@@ -139,5 +150,7 @@ def _require(name: str, value: object, holds: bool, wanted: str) -> None:
 
 def _require_defaults(run: RunConfig) -> None:
     if run.precision == "bf16" or run.compile:
-        raise UserError("stable-baselines3 computes in fp32 and is not compiled; leave "
-                        "--precision and --compile out")
+        raise UserError(
+            "stable-baselines3 computes in fp32 and is not compiled; leave "
+            "--precision and --compile out"
+        )

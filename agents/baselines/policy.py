@@ -69,17 +69,20 @@ def load_sb3_policy(
     """
     algorithm = archive_algorithm(path)
     require_trust(path, trust)
-    require_stable_baselines3()
     from agents.baselines.vec_env import observation_space
 
     model = load_model(path, algorithm, device)
     made_for, shown = model.observation_space, observation_space(lanes.observation_spec)
     if made_for.shape != shown.shape or made_for.dtype != shown.dtype:
-        raise UserError(f"{path} was trained on observations {made_for.dtype} {made_for.shape}, "
-                        f"this environment shows {shown.dtype} {shown.shape}")
+        raise UserError(
+            f"{path} was trained on observations {made_for.dtype} {made_for.shape}, "
+            f"this environment shows {shown.dtype} {shown.shape}"
+        )
     if getattr(model.action_space, "n", None) != lanes.num_actions:
-        raise UserError(f"{path} chooses from {model.action_space}, this environment has "
-                        f"{lanes.num_actions} actions")
+        raise UserError(
+            f"{path} chooses from {model.action_space}, this environment has "
+            f"{lanes.num_actions} actions"
+        )
     return SB3Policy(model, lanes, np.random.default_rng(seed), epsilon)
 
 
@@ -97,32 +100,35 @@ def archive_algorithm(path: Path) -> str:
                 options = json.loads(file.read(MAX_DATA_BYTES))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError,
-            RuntimeError, EOFError) as error:
-        raise UserError(f"{path} is no stable-baselines3 model: it must be a .zip written by the "
-                        f"model's save") from error
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        RecursionError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+    ) as error:
+        raise UserError(
+            f"{path} is no stable-baselines3 model: it must be a .zip written by the model's save"
+        ) from error
     for name, marks in MARKS.items():
         if isinstance(options, dict) and marks <= options.keys():
             return name
-    raise UserError(f"{path} holds neither a DQN nor a PPO of stable-baselines3; other algorithms "
-                    f"cannot be scored here")
+    raise UserError(
+        f"{path} holds neither a DQN nor a PPO of stable-baselines3; other algorithms "
+        f"cannot be scored here"
+    )
 
 
 def require_trust(path: Path, trust: bool) -> None:
     """Raise UserError unless the user said that the archive may run code."""
     if not trust:
-        raise UserError(f"{path} is a stable-baselines3 archive, which holds pickles, and those "
-                        f"can run any code when read; add --trust if you made it or trust its "
-                        f"maker")
-
-
-def require_stable_baselines3() -> None:
-    """Raise UserError when the library is not installed."""
-    try:
-        import stable_baselines3  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"this needs stable-baselines3, which cannot be imported ({error}); "
-                        f"install it with: pip install stable-baselines3") from error
+        raise UserError(
+            f"{path} is a stable-baselines3 archive, which holds pickles, and those "
+            f"can run any code when read; add --trust if you made it or trust its "
+            f"maker"
+        )
 
 
 def load_model(path: Path, algorithm: str, device: str, **options: Any) -> BaseAlgorithm:

@@ -54,8 +54,10 @@ def start(
     archive = folder.path / "model.zip"
     if resume:
         if not archive.exists():
-            raise UserError(f"{folder.path} has no model.zip: it was ended before one was saved; "
-                            f"start a new run")
+            raise UserError(
+                f"{folder.path} has no model.zip: it was ended before one was saved; "
+                f"start a new run"
+            )
         require_trust(archive, trust)
     with _failure_recorded(folder):
         env = build_env(config)
@@ -68,11 +70,13 @@ def start(
             env.close()
     where = f"{model.num_timesteps:,} steps"
     if finished:
-        progress.note(f"finished {where}; score it with: tengen evaluate {archive} "
-                      f"--env {config.env} --trust")
+        progress.note(
+            f"finished {where}; score it with: tengen evaluate {archive} --env {config.env} --trust"
+        )
     else:
-        progress.note(f"stopped and saved at {where}; "
-                      f"go on with: tengen resume {folder.path} --trust")
+        progress.note(
+            f"stopped and saved at {where}; go on with: tengen resume {folder.path} --trust"
+        )
     return 0
 
 
@@ -136,7 +140,10 @@ def _train(
 
 
 def _recorder(
-    config: SB3Config, folder: RunFolder, progress: Progress, events: RunLogger,
+    config: SB3Config,
+    folder: RunFolder,
+    progress: Progress,
+    events: RunLogger,
     interrupt: Interrupt,
 ) -> RunRecorder:
     from agents.baselines.callback import RunRecorder
@@ -144,8 +151,14 @@ def _recorder(
     is_dqn = isinstance(config, SB3DQNConfig)
     epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
     return RunRecorder(
-        folder, config.run, make_task(config.env, config.atari), progress, events, interrupt,
-        "loss/td" if is_dqn else "loss/total", epsilon,
+        folder,
+        config.run,
+        make_task(config.env, config.atari),
+        progress,
+        events,
+        interrupt,
+        "loss/td" if is_dqn else "loss/total",
+        epsilon,
     )
 
 
@@ -161,8 +174,10 @@ def _after_resume(
     if not isinstance(config, SB3DQNConfig):
         return []
     wanted = min(config.learning_starts, config.buffer_size, model.num_timesteps)
-    progress.note(f"stable-baselines3 does not save the replay memory: {wanted:,} steps refill it "
-                  f"before learning goes on")
+    progress.note(
+        f"stable-baselines3 does not save the replay memory: {wanted:,} steps refill it "
+        f"before learning goes on"
+    )
     return [RefillReplay(wanted // config.lanes, config.train_freq)]
 
 

@@ -30,8 +30,10 @@ def observation_space(spec: ObservationSpec) -> spaces.Box:
         UserError: numbered states, which these networks cannot read.
     """
     if spec.dtype == "int64":
-        raise UserError("this environment shows numbered states, and the networks of "
-                        "stable-baselines3 need pictures or vectors; use `tengen train q-learning`")
+        raise UserError(
+            "this environment shows numbered states, and the networks of "
+            "stable-baselines3 need pictures or vectors; use `tengen train q-learning`"
+        )
     shape = network_view(np.zeros((1, *spec.stacked_shape), dtype=spec.dtype), spec).shape[1:]
     if spec.is_image:
         return spaces.Box(0, 255, shape, np.uint8)
@@ -100,14 +102,18 @@ class LanesVecEnv(VecEnv):
     """
 
     def __init__(
-        self, open_lane: Callable[[], Lanes], num_lanes: int, *,
-        clip_rewards: bool, life_loss_terminal: bool,
+        self,
+        open_lane: Callable[[], Lanes],
+        num_lanes: int,
+        *,
+        clip_rewards: bool,
+        life_loss_terminal: bool,
     ) -> None:
         """Args:
-            open_lane: opens lanes of number one.
-            num_lanes: L.
-            clip_rewards: the agent sees the sign of rewards.
-            life_loss_terminal: a lost life is ``done`` to the agent; the game goes on.
+        open_lane: opens lanes of number one.
+        num_lanes: L.
+        clip_rewards: the agent sees the sign of rewards.
+        life_loss_terminal: a lost life is ``done`` to the agent; the game goes on.
         """
         self._lanes: list[_Lane] = []
         try:
@@ -140,8 +146,9 @@ class LanesVecEnv(VecEnv):
         """Start every lane anew, from the seeds of ``seed`` or else from numpy's random stream."""
         drawn = [np.random.randint(1 << 31) if seed is None else seed for seed in self._seeds]
         self._reset_seeds()
-        return np.stack([lane.reset(int(seed))
-                         for lane, seed in zip(self._lanes, drawn, strict=True)])
+        return np.stack(
+            [lane.reset(int(seed)) for lane, seed in zip(self._lanes, drawn, strict=True)]
+        )
 
     def step_async(self, actions: np.ndarray) -> None:
         """Start all lanes on their actions, int64 [L]."""
@@ -161,12 +168,16 @@ class LanesVecEnv(VecEnv):
             life_lost = self._life_loss_terminal and bool(step.life_lost[0])
             dones[index] = episode is not None or life_lost
             info: dict[str, Any] = {
-                "TimeLimit.truncated": bool(step.truncated[0] and not step.terminated[0])}
+                "TimeLimit.truncated": bool(step.truncated[0] and not step.terminated[0])
+            }
             if dones[index]:
                 info["terminal_observation"] = observation
             if episode is not None:
-                info["episode"] = {"r": episode.score, "l": episode.length_steps,
-                                   "t": round(time.monotonic() - self._started, 6)}
+                info["episode"] = {
+                    "r": episode.score,
+                    "l": episode.length_steps,
+                    "t": round(time.monotonic() - self._started, 6),
+                }
                 observation = lane.restart()
             observations.append(observation)
             infos.append(info)
@@ -194,8 +205,11 @@ class LanesVecEnv(VecEnv):
         raise NotImplementedError(f"lanes have no {attr_name} to set")
 
     def env_method(
-        self, method_name: str, *method_args: Any,
-        indices: int | Iterable[int] | None = None, **method_kwargs: Any,
+        self,
+        method_name: str,
+        *method_args: Any,
+        indices: int | Iterable[int] | None = None,
+        **method_kwargs: Any,
     ) -> list[Any]:
         """Refused: lanes have no methods to call from outside."""
         raise NotImplementedError(f"lanes have no {method_name} to call")

@@ -1,0 +1,204 @@
+"""`tengen compare`: several runs side by side, in a table and a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.plots import Curve
+
+FEWEST_RUNS = 3
+"""With fewer runs of one kind nothing is claimed about the kind."""
+WINDOW = 100
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Compare runs: scores, speed, what differs between them, and their learning curves."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Run folders."""
+    out: str = "compare.png"
+    """Picture of the curves: .png, .svg or .pdf."""
+    curve: Literal["evaluation", "return"] = "evaluation"
+    """Evaluations, or the running mean of 100 training episodes."""
+    mix_protocols: bool = False
+    """Draw runs under different protocols in one picture."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is compared of one run."""
+
+    name: str
+    agent: str
+    config: Any
+    environment: str
+    protocol: str
+    evaluations: list[dict[str, Any]]
+    episodes: list[dict[str, Any]]
+    metrics: list[dict[str, Any]]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the comparison and write the picture; return the exit code."""
+    from commands.options import parse_dataclass
+
+    options = parse_dataclass(CompareOptions, argv, prog="tengen compare")
+    if not options.runs:
+        raise UserError("name at least one run folder: tengen compare RUN1 RUN2")
+    runs = [read_run(Path(path)) for path in options.runs]
+    _require_comparable(runs, options)
+    groups = group_runs(runs)
+    lines = [table(groups), *_differences(groups), *_claims(groups)]
+    sys.stdout.write("\n".join(lines) + "\n")
+    draw(groups, options)
+    sys.stdout.write(f"curves: {options.out}\n")
+    return 0
+
+
+def read_run(path: Path) -> Run:
+    """Read what a run folder says. Raises UserError when it is none."""
+    from commands.session import saved_config
+    from core.run_folder import RunFolder
+    from envs.make import is_atari
+
+    folder = RunFolder.open(path)
+    entry, config = saved_config(folder)
+    protocol = config.atari.protocol if is_atari(config.env) else ""
+    records = {name: folder.read_jsonl(f"{name}.jsonl")
+               for name in ("evaluations", "episodes", "metrics")}
+    return Run(str(path), entry.name, config, config.env, protocol, **records)
+
+
+def _require_comparable(runs: Sequence[Run], options: CompareOptions) -> None:
+    environments = sorted({run.environment for run in runs})
+    if len(environments) > 1:
+        raise UserError(f"the runs are on different environments ({', '.join(environments)}); "
+                        f"`tengen evaluate RUN1 RUN2` averages over games")
+    protocols = sorted({run.protocol for run in runs})
+    if len(protocols) > 1 and not options.mix_protocols:
+        raise UserError(f"the runs follow different protocols ({', '.join(protocols)}), so their "
+                        f"scores cannot be compared; --mix-protocols draws them all the same")
+
+
+def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs that differ only in their seed and in where and how long they ran."""
+    groups: dict[Any, list[Run]] = {}
+    for run in runs:
+        groups.setdefault((run.agent, _essence(run.config)), []).append(run)
+    named: dict[str, list[Run]] = {}
+    for (agent, _), members in groups.items():
+        name = agent if len(groups) == 1 else f"{agent} {'ABCDEFGHIJ'[len(named) % 10]}"
+        named[name] = members
+    return named
+
+
+def _essence(config: Any) -> Any:
+    plain = dataclasses.replace(config, run=type(config.run)())
+    return repr(plain)
+
+
+def table(groups: dict[str, list[Run]]) -> str:
+    """A line per run."""
+    from core.statistics import summarise
+
+    lines = [f"{'run':<44} {'group':<12} {'steps':>10} {'last eval':>16} {'best':>8} "
+             f"{'human-n.':>8} {'hours':>6} {'steps/s':>8}"]
+    for group, runs in groups.items():
+        for run in runs:
+            last = run.metrics[-1] if run.metrics else {"agent_steps": 0, "seconds": 0.0}
+            steps, seconds = last["agent_steps"], last["seconds"] or 1e-9
+            score, best, normalised = "-", "-", "-"
+            if run.evaluations:
+                summary = summarise(run.evaluations[-1]["scores"])
+                score = f"{summary.mean:.2f} ± {summary.standard_error:.2f}"
+                best = f"{max(e['mean'] for e in run.evaluations):.2f}"
+                if run.evaluations[-1].get("human_normalised") is not None:
+                    normalised = f"{run.evaluations[-1]['human_normalised']:.3f}"
+            lines.append(f"{run.name[-44:]:<44} {group:<12} {steps:>10,} {score:>16} {best:>8} "
+                         f"{normalised:>8} {seconds / 3600:>6.2f} {steps / seconds:>8.0f}")
+    return "\n".join(lines)
+
+
+def _differences(groups: dict[str, list[Run]]) -> list[str]:
+    """Options in which groups of the same agent differ."""
+    from commands.session import flatten
+
+    lines: list[str] = []
+    members = [(name, runs[0]) for name, runs in groups.items()]
+    for (name, run), (other_name, other) in zip(members, members[1:], strict=False):
+        if run.agent != other.agent:
+            continue
+        mine, theirs = (flatten(dataclasses.asdict(r.config)) for r in (run, other))
+        for key in mine:
+            if not key.startswith("run.") and mine[key] != theirs[key]:
+                lines.append(f"{key}: {mine[key]!r} in {name}, {theirs[key]!r} in {other_name}")
+    return lines
+
+
+def _claims(groups: dict[str, list[Run]]) -> list[str]:
+    """Interquartile means where there are runs enough for them."""
+    from core.statistics import interquartile_mean_interval
+
+    lines: list[str] = []
+    for name, runs in groups.items():
+        scores = [run.evaluations[-1]["mean"] for run in runs if run.evaluations]
+        if len(scores) < FEWEST_RUNS:
+            lines.append(f"{name}: {len(scores)} evaluated runs are too few for an interval; "
+                         f"train at least {FEWEST_RUNS} seeds")
+            continue
+        mean, low, high = interquartile_mean_interval({"game": scores}, seed=0)
+        lines.append(f"{name}: interquartile mean {mean:.2f} of {len(scores)} runs "
+                     f"(95% bootstrap interval {low:.2f} to {high:.2f})")
+    return lines
+
+
+def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
+    """Write the picture."""
+    from core.plots import learning_curves
+    from envs.atari_scores import published, random_and_human
+    from envs.make import is_atari
+    from envs.task import game_name
+
+    some = next(iter(groups.values()))[0]
+    references: dict[str, float] = {}
+    if is_atari(some.environment):
+        game = game_name(some.environment)
+        if (known := random_and_human(game)) is not None:
+            references = {"random": known[0], "human": known[1]}
+        references |= {row.label: row.score for row in published(game)
+                       if row.protocol == some.protocol or "Dopamine DQN (Adam)" in row.label}
+    curves = [curve for name, runs in groups.items() for run in runs
+              if (curve := _curve(name, run, options.curve)) is not None]
+    rules = f", protocol {some.protocol}" if some.protocol else ""
+    labels = {"evaluation": "evaluation score", "return": f"return, mean of {WINDOW} episodes"}
+    learning_curves(curves, Path(options.out), f"{some.environment}{rules}",
+                    labels[options.curve], references)
+
+
+def _curve(group: str, run: Run, kind: str) -> Curve | None:
+    import numpy as np
+
+    from core.plots import Curve
+
+    records, key = (run.evaluations, "mean") if kind == "evaluation" else (run.episodes, "return")
+    if not records:
+        return None
+    steps = np.array([record["agent_steps"] for record in records], dtype=float)
+    scores = np.array([record[key] for record in records], dtype=float)
+    if kind == "return":
+        sums = np.cumsum(np.concatenate([[0.0], scores]))
+        width = np.minimum(np.arange(1, len(scores) + 1), WINDOW)
+        end = np.arange(1, len(scores) + 1)
+        scores = (sums[end] - sums[end - width]) / width
+    return Curve(group, steps, scores)
