@@ -25,25 +25,35 @@ AGENTS: dict[str, AgentEntry] = {
     entry.name: entry
     for entry in (
         AgentEntry(
-            "dqn", "deep Q-learning, on Atari or anything with discrete actions",
-            "agents.dqn.config:DQNConfig", "agents.dqn.build",
+            "dqn",
+            "deep Q-learning, on Atari or anything with discrete actions",
+            "agents.dqn.config:DQNConfig",
+            "agents.dqn.build",
         ),
         AgentEntry(
-            "reinforce", "policy gradient from whole episodes, for classic control",
-            "agents.reinforce.config:ReinforceConfig", "agents.reinforce.build",
+            "reinforce",
+            "policy gradient from whole episodes, for classic control",
+            "agents.reinforce.config:ReinforceConfig",
+            "agents.reinforce.build",
         ),
         AgentEntry(
-            "q-learning", "a table of exact values, for worlds with numbered states",
-            "agents.tabular.config:TabularConfig", "agents.tabular.build",
+            "q-learning",
+            "a table of exact values, for worlds with numbered states",
+            "agents.tabular.config:TabularConfig",
+            "agents.tabular.build",
         ),
         AgentEntry(
-            "sb3-dqn", "yardstick: stable-baselines3's DQN on our lanes",
-            "agents.baselines.config:SB3DQNConfig", "agents.baselines.build",
+            "sb3-dqn",
+            "yardstick: stable-baselines3's DQN on our lanes",
+            "agents.baselines.config:SB3DQNConfig",
+            "agents.baselines.build",
             "agents.baselines.train:start",
         ),
         AgentEntry(
-            "sb3-ppo", "yardstick: stable-baselines3's PPO on our lanes",
-            "agents.baselines.config:SB3PPOConfig", "agents.baselines.build",
+            "sb3-ppo",
+            "yardstick: stable-baselines3's PPO on our lanes",
+            "agents.baselines.config:SB3PPOConfig",
+            "agents.baselines.build",
             "agents.baselines.train:start",
         ),
     )

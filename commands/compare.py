@@ -75,20 +75,25 @@ def read_run(path: Path) -> Run:
     folder = RunFolder.open(path)
     entry, config = saved_config(folder)
     protocol = config.atari.protocol if is_atari(config.env) else ""
-    records = {name: folder.read_jsonl(f"{name}.jsonl")
-               for name in ("evaluations", "episodes", "metrics")}
+    records = {
+        name: folder.read_jsonl(f"{name}.jsonl") for name in ("evaluations", "episodes", "metrics")
+    }
     return Run(str(path), entry.name, config, config.env, protocol, **records)
 
 
 def _require_comparable(runs: Sequence[Run], options: CompareOptions) -> None:
     environments = sorted({run.environment for run in runs})
     if len(environments) > 1:
-        raise UserError(f"the runs are on different environments ({', '.join(environments)}); "
-                        f"`tengen evaluate RUN1 RUN2` averages over games")
+        raise UserError(
+            f"the runs are on different environments ({', '.join(environments)}); "
+            f"`tengen evaluate RUN1 RUN2` averages over games"
+        )
     protocols = sorted({run.protocol for run in runs})
     if len(protocols) > 1 and not options.mix_protocols:
-        raise UserError(f"the runs follow different protocols ({', '.join(protocols)}), so their "
-                        f"scores cannot be compared; --mix-protocols draws them all the same")
+        raise UserError(
+            f"the runs follow different protocols ({', '.join(protocols)}), so their "
+            f"scores cannot be compared; --mix-protocols draws them all the same"
+        )
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -112,8 +117,10 @@ def table(groups: dict[str, list[Run]]) -> str:
     """A line per run."""
     from core.statistics import summarise
 
-    lines = [f"{'run':<44} {'group':<12} {'steps':>10} {'last eval':>16} {'best':>8} "
-             f"{'human-n.':>8} {'hours':>6} {'steps/s':>8}"]
+    lines = [
+        f"{'run':<44} {'group':<12} {'steps':>10} {'last eval':>16} {'best':>8} "
+        f"{'human-n.':>8} {'hours':>6} {'steps/s':>8}"
+    ]
     for group, runs in groups.items():
         for run in runs:
             last = run.metrics[-1] if run.metrics else {"agent_steps": 0, "seconds": 0.0}
@@ -125,8 +132,10 @@ def table(groups: dict[str, list[Run]]) -> str:
                 best = f"{max(e['mean'] for e in run.evaluations):.2f}"
                 if run.evaluations[-1].get("human_normalised") is not None:
                     normalised = f"{run.evaluations[-1]['human_normalised']:.3f}"
-            lines.append(f"{run.name[-44:]:<44} {group:<12} {steps:>10,} {score:>16} {best:>8} "
-                         f"{normalised:>8} {seconds / 3600:>6.2f} {steps / seconds:>8.0f}")
+            lines.append(
+                f"{run.name[-44:]:<44} {group:<12} {steps:>10,} {score:>16} {best:>8} "
+                f"{normalised:>8} {seconds / 3600:>6.2f} {steps / seconds:>8.0f}"
+            )
     return "\n".join(lines)
 
 
@@ -154,12 +163,16 @@ def _claims(groups: dict[str, list[Run]]) -> list[str]:
     for name, runs in groups.items():
         scores = [run.evaluations[-1]["mean"] for run in runs if run.evaluations]
         if len(scores) < FEWEST_RUNS:
-            lines.append(f"{name}: {len(scores)} evaluated runs are too few for an interval; "
-                         f"train at least {FEWEST_RUNS} seeds")
+            lines.append(
+                f"{name}: {len(scores)} evaluated runs are too few for an interval; "
+                f"train at least {FEWEST_RUNS} seeds"
+            )
             continue
         mean, low, high = interquartile_mean_interval({"game": scores}, seed=0)
-        lines.append(f"{name}: interquartile mean {mean:.2f} of {len(scores)} runs "
-                     f"(95% bootstrap interval {low:.2f} to {high:.2f})")
+        lines.append(
+            f"{name}: interquartile mean {mean:.2f} of {len(scores)} runs "
+            f"(95% bootstrap interval {low:.2f} to {high:.2f})"
+        )
     return lines
 
 
@@ -176,14 +189,22 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
         game = game_name(some.environment)
         if (known := random_and_human(game)) is not None:
             references = {"random": known[0], "human": known[1]}
-        references |= {row.label: row.score for row in published(game)
-                       if row.protocol == some.protocol or "Dopamine DQN (Adam)" in row.label}
-    curves = [curve for name, runs in groups.items() for run in runs
-              if (curve := _curve(name, run, options.curve)) is not None]
+        references |= {
+            row.label: row.score
+            for row in published(game)
+            if row.protocol == some.protocol or "Dopamine DQN (Adam)" in row.label
+        }
+    curves = [
+        curve
+        for name, runs in groups.items()
+        for run in runs
+        if (curve := _curve(name, run, options.curve)) is not None
+    ]
     rules = f", protocol {some.protocol}" if some.protocol else ""
     labels = {"evaluation": "evaluation score", "return": f"return, mean of {WINDOW} episodes"}
-    learning_curves(curves, Path(options.out), f"{some.environment}{rules}",
-                    labels[options.curve], references)
+    learning_curves(
+        curves, Path(options.out), f"{some.environment}{rules}", labels[options.curve], references
+    )
 
 
 def _curve(group: str, run: Run, kind: str) -> Curve | None:

@@ -10,8 +10,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "stable-baselines3", "pettingzoo",
-            "tensorboard", "numba")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "ale-py",
+    "stable-baselines3",
+    "pettingzoo",
+    "tensorboard",
+    "numba",
+)
 OUR_FOLDERS = ("agents", "commands", "core", "envs", "networks")
 LOW_MEMORY, LOW_DISK = 4e9, 10e9
 
@@ -64,11 +72,21 @@ def _processor() -> Iterator[Finding]:
     import torch
 
     cores = len(os.sched_getaffinity(0))
-    yield Finding("ok", f"{cores} processor cores, torch uses {torch.get_num_threads()} threads "
-                        f"until the start-up probe chooses")
+    yield Finding(
+        "ok",
+        f"{cores} processor cores, torch uses {torch.get_num_threads()} threads "
+        f"until the start-up probe chooses",
+    )
     bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    yield Finding("ok", "bf16 arithmetic: " + ("in hardware" if bf16 else
-                        "emulated and slow on this processor; the probe will choose fp32"))
+    yield Finding(
+        "ok",
+        "bf16 arithmetic: "
+        + (
+            "in hardware"
+            if bf16
+            else "emulated and slow on this processor; the probe will choose fp32"
+        ),
+    )
 
 
 def _memory() -> Iterator[Finding]:
@@ -88,8 +106,8 @@ def _memory() -> Iterator[Finding]:
 def _games() -> Iterator[Finding]:
     from ale_py import roms
 
-    from envs.make import make_lanes
     from envs.atari_protocol import AtariConfig
+    from envs.make import make_lanes
 
     yield Finding("ok", f"{len(roms.get_all_rom_ids())} Atari ROMs")
     lanes = make_lanes("ALE/Pong-v5", 1, AtariConfig())
@@ -105,8 +123,11 @@ def _gpu() -> Iterator[Finding]:
         yield Finding("ok", "no GPU: everything runs on the processor")
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
-        yield Finding("ok", f"cuda:{index} {torch.cuda.get_device_name(index)}, "
-                            f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free")
+        yield Finding(
+            "ok",
+            f"cuda:{index} {torch.cuda.get_device_name(index)}, "
+            f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free",
+        )
 
 
 def _video() -> Iterator[Finding]:
@@ -125,8 +146,11 @@ def _name_clashes() -> Iterator[Finding]:
     for packages in site.getsitepackages():
         for name in OUR_FOLDERS:
             if (Path(packages) / name / "__init__.py").exists():
-                yield Finding("warn", f"another package installs {name!r} in {packages}; the "
-                                      f"tengen command is safe, imports of your own may not be")
+                yield Finding(
+                    "warn",
+                    f"another package installs {name!r} in {packages}; the "
+                    f"tengen command is safe, imports of your own may not be",
+                )
 
 
 CHECKS = (_versions, _processor, _memory, _games, _gpu, _video, _name_clashes)

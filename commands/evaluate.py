@@ -130,10 +130,14 @@ def score(path: str, options: EvaluateOptions) -> Result:
     summary: ScoreSummary = summarise(scores)
     video = _film(subject, options) if options.video else None
     result = Result(
-        run=subject.name, environment=subject.environment, protocol=task.protocol,
-        agent_steps=subject.agent_steps, scores=scores,
+        run=subject.name,
+        environment=subject.environment,
+        protocol=task.protocol,
+        agent_steps=subject.agent_steps,
+        scores=scores,
         lengths=[episode.length_steps for episode in played],
-        summary=dataclasses.asdict(summary), human_normalised=task.normalise(summary.mean),
+        summary=dataclasses.asdict(summary),
+        human_normalised=task.normalise(summary.mean),
         video=video,
     )
     _write_json(result, subject, options)
@@ -153,12 +157,16 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     folder = RunFolder.open(Path(path))
     entry, config = saved_config(folder)
     if entry.start is not None:
-        raise UserError(f"{path} is a stable-baselines3 run; score its archive: tengen evaluate "
-                        f"{path}/model.zip --env {config.env} --trust")
+        raise UserError(
+            f"{path} is a stable-baselines3 run; score its archive: tengen evaluate "
+            f"{path}/model.zip --env {config.env} --trust"
+        )
     loaded = load(checkpoint_path(folder, options.checkpoint), keys=["network"])
     if loaded.identity.get("environment") != config.env:
-        raise UserError(f"{loaded.path} was trained on {loaded.identity.get('environment')}, but "
-                        f"{path} is a run on {config.env}")
+        raise UserError(
+            f"{loaded.path} was trained on {loaded.identity.get('environment')}, but "
+            f"{path} is a run on {config.env}"
+        )
     module = load_object(entry.build_module)
 
     def make_policy(lanes: Any, seed: int) -> Any:
@@ -177,23 +185,26 @@ def checkpoint_path(folder: Any, name: str) -> Path:
         if marked is not None:
             return marked
         if name == "best":
-            raise UserError(f"{folder.path} has no best checkpoint yet: none was evaluated; use "
-                            f"--checkpoint newest")
+            raise UserError(
+                f"{folder.path} has no best checkpoint yet: none was evaluated; use "
+                f"--checkpoint newest"
+            )
     return checkpoints if name in ("", "newest") else checkpoints / name
 
 
 def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from agents.baselines.policy import load_sb3_policy
-    from envs.atari_protocol import PROTOCOLS, AtariConfig
-
     from core.errors import did_you_mean
+    from envs.atari_protocol import PROTOCOLS, AtariConfig
 
     if not options.env:
         raise UserError(f"say what {path} was trained on: --env ALE/Pong-v5")
     protocol = options.protocol or AtariConfig().protocol
     if protocol not in PROTOCOLS:
-        raise UserError(f"there is no protocol {protocol!r}{did_you_mean(protocol, PROTOCOLS)} "
-                        f"(known: {', '.join(PROTOCOLS)})")
+        raise UserError(
+            f"there is no protocol {protocol!r}{did_you_mean(protocol, PROTOCOLS)} "
+            f"(known: {', '.join(PROTOCOLS)})"
+        )
     atari = AtariConfig(protocol=protocol)  # type: ignore[arg-type]
 
     def make_policy(lanes: Any, seed: int) -> Any:
@@ -282,8 +293,11 @@ def report_aggregate(results: Sequence[Result]) -> str:
 
     protocols = {result.protocol for result in results}
     if len(protocols) > 1:
-        return ("the runs follow different protocols (" + ", ".join(sorted(protocols)) +
-                "), so their scores are not averaged")
+        return (
+            "the runs follow different protocols ("
+            + ", ".join(sorted(protocols))
+            + "), so their scores are not averaged"
+        )
     normalised = all(result.human_normalised is not None for result in results)
     environments = {result.environment for result in results}
     if not normalised and len(environments) > 1:
@@ -295,5 +309,7 @@ def report_aggregate(results: Sequence[Result]) -> str:
         by_game.setdefault(result.environment, []).append(value)
     mean, low, high = interquartile_mean_interval(by_game, seed=0)
     kind = "human-normalised" if normalised else "raw"
-    return (f"{len(results)} runs, {len(by_game)} environments: interquartile mean of {kind} "
-            f"scores {mean:.3f} (95% bootstrap interval {low:.3f} to {high:.3f})")
+    return (
+        f"{len(results)} runs, {len(by_game)} environments: interquartile mean of {kind} "
+        f"scores {mean:.3f} (95% bootstrap interval {low:.3f} to {high:.3f})"
+    )

@@ -46,10 +46,14 @@ def main(argv: Sequence[str]) -> int:
     target = RunFolder.create(Path(), meta["agent"], "", 0, Path(options.out))
     target.write_config(source.read_config())
     kept = ("agent", "environment", "seed", "preset", "versions", "parameters")
-    target.write_meta({name: meta[name] for name in kept if name in meta}
-                      | {"exported_at_agent_steps": loaded.step})
+    target.write_meta(
+        {name: meta[name] for name in kept if name in meta}
+        | {"exported_at_agent_steps": loaded.step}
+    )
     checkpoint.save(target.checkpoints, loaded.step, loaded.state, identity=loaded.identity)
     target.set_status("finished", agent_steps=loaded.step)
-    sys.stdout.write(f"{options.out}: the weights at {loaded.step:,} agent steps; "
-                     f"score them with: tengen evaluate {options.out}\n")
+    sys.stdout.write(
+        f"{options.out}: the weights at {loaded.step:,} agent steps; "
+        f"score them with: tengen evaluate {options.out}\n"
+    )
     return 0

@@ -17,6 +17,8 @@ from core.errors import UserError
 from core.progress import Progress
 from core.run_folder import RunFolder, environment_facts
 
+ARITHMETIC = ("device", "precision", "threads", "compile")
+"""Options that decide how tensors are computed; changing one on a resume measures anew."""
 
 Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
 
@@ -41,9 +43,16 @@ def start_training(
     )
     with _locked(folder):
         folder.write_config(to_toml(config))
-        folder.write_meta({"agent": entry.name, "environment": config.env,
-                           "seed": config.run.seed, "preset": options.preset,
-                           **environment_facts(), "argv": list(argv)})
+        folder.write_meta(
+            {
+                "agent": entry.name,
+                "environment": config.env,
+                "seed": config.run.seed,
+                "preset": options.preset,
+                **environment_facts(),
+                "argv": list(argv),
+            }
+        )
         return _train(entry, config, folder, None)
 
 
@@ -64,6 +73,8 @@ def resume_training(path: Path, parse: Parse) -> int:
     with _locked(folder):
         for change in resume_changes(saved, config):
             Progress().note(f"changed on resume: {change}")
+        if any(getattr(saved.run, name) != getattr(config.run, name) for name in ARITHMETIC):
+            options = dataclasses.replace(options, keep_arithmetic=False)
         folder.write_config(to_toml(config))
         return _train(entry, config, folder, options)
 
@@ -92,9 +103,7 @@ def saved_config(folder: RunFolder) -> tuple[AgentEntry, Any]:
     return entry, from_toml(config_type, folder.read_config(), f"{folder.path}/config.toml")
 
 
-def _train(
-    entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOptions | None
-) -> int:
+def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOptions | None) -> int:
     """``resume`` is None where the run starts anew."""
     progress = Progress(config.run.progress)
     if entry.start is not None:
@@ -110,32 +119,49 @@ def _train(
     finally:
         trainer.agent.lanes.close()
     if state == "stopped":
-        progress.note(f"stopped and saved at {trainer.agent_steps:,} steps; "
-                      f"go on with: tengen resume {folder.path}")
+        progress.note(
+            f"stopped and saved at {trainer.agent_steps:,} steps; "
+            f"go on with: tengen resume {folder.path}"
+        )
     else:
-        progress.note(f"finished {trainer.agent_steps:,} steps; score it with: "
-                      f"tengen evaluate {folder.path} --video")
+        progress.note(
+            f"finished {trainer.agent_steps:,} steps; score it with: "
+            f"tengen evaluate {folder.path} --video"
+        )
     return 0
 
 
 def _start_own_loop(
-    entry: AgentEntry, config: Any, folder: RunFolder, progress: Progress,
+    entry: AgentEntry,
+    config: Any,
+    folder: RunFolder,
+    progress: Progress,
     resume: ResumeOptions | None,
 ) -> int:
     """Train an agent whose loop is not ours."""
     if resume is not None and (resume.checkpoint or resume.fresh_replay):
-        raise UserError(f"a run of {entry.name} keeps one model.zip and no replay memory; leave "
-                        f"--checkpoint and --fresh-replay out")
+        raise UserError(
+            f"a run of {entry.name} keeps one model.zip and no replay memory; leave "
+            f"--checkpoint and --fresh-replay out"
+        )
     assert entry.start is not None
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
-    code: int = start(config, folder, progress, resume=resume is not None,
-                      trust=resume is not None and resume.trust)
+    code: int = start(
+        config,
+        folder,
+        progress,
+        resume=resume is not None,
+        trust=resume is not None and resume.trust,
+    )
     return code
 
 
 def _build_trainer(
-    entry: AgentEntry, config: Any, folder: RunFolder, progress: Progress,
+    entry: AgentEntry,
+    config: Any,
+    folder: RunFolder,
+    progress: Progress,
     resume: ResumeOptions | None,
 ) -> Any:
     from core import checkpoint
@@ -151,17 +177,18 @@ def _build_trainer(
         where = folder.checkpoints / name if name else folder.checkpoints
         loaded = checkpoint.load(where)
         _require_same_run(loaded, entry, config)
-        arithmetic = Arithmetic(**loaded.state["arithmetic"])
-        # What the user may change on a resume is measured again.
-        if arithmetic.device != config.run.device and config.run.device != "auto":
-            arithmetic = None
-    built = load_object(entry.build_module).build(
-        config, folder.replay, progress.note, arithmetic)
+        if resume.keep_arithmetic:
+            arithmetic = Arithmetic(**loaded.state["arithmetic"])
+    built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(
-        built.agent, built.task, config.run, folder,
+        built.agent,
+        built.task,
+        config.run,
+        folder,
         identity={"agent": entry.name, "environment": config.env},
-        hyperparameters=flatten(dataclasses.asdict(config)), progress=progress,
+        hyperparameters=flatten(dataclasses.asdict(config)),
+        progress=progress,
         arithmetic=built.arithmetic,
     )
     if loaded is not None and resume is not None:
@@ -174,8 +201,10 @@ def _require_same_run(loaded: Any, entry: AgentEntry, config: Any) -> None:
     wanted = {"agent": entry.name, "environment": config.env}
     for key, value in wanted.items():
         if loaded.identity.get(key) != value:
-            raise UserError(f"{loaded.path} belongs to {key} {loaded.identity.get(key)!r}, this "
-                            f"run is {value!r}; use the checkpoint's own run folder")
+            raise UserError(
+                f"{loaded.path} belongs to {key} {loaded.identity.get(key)!r}, this "
+                f"run is {value!r}; use the checkpoint's own run folder"
+            )
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -185,6 +214,7 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value if isinstance(value, (bool, int, float, str)) else \
-                json.dumps(value)
+            flat[prefix + name] = (
+                value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+            )
     return flat

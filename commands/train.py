@@ -21,8 +21,9 @@ def main(argv: Sequence[str]) -> int:
         return resume(argv[1:])
     name, rest = argv[0], list(argv[1:])
     if name not in AGENTS:
-        raise UserError(f"there is no agent {name!r}{did_you_mean(name, AGENTS)} "
-                        f"(known: {', '.join(AGENTS)})")
+        raise UserError(
+            f"there is no agent {name!r}{did_you_mean(name, AGENTS)} (known: {', '.join(AGENTS)})"
+        )
     config, options = parse_training(AGENTS[name], rest)
     from commands.session import start_training
 

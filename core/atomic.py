@@ -36,7 +36,7 @@ def make_folder(path: Path) -> None:
         return
     make_folder(path.parent)
     try:
-        os.mkdir(path)
+        path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise
@@ -45,7 +45,7 @@ def make_folder(path: Path) -> None:
 
 def make_new_folder(path: Path) -> None:
     """Create `path`, whose parent exists. Raises FileExistsError if it is already there."""
-    os.mkdir(path)
+    path.mkdir()
     sync_folder(path.parent)
 
 
@@ -80,7 +80,7 @@ def sync_folder(path: Path) -> None:
 
 def rename(source: Path, target: Path) -> None:
     """Give `source` the name `target`, in one step; an existing *file* `target` is replaced."""
-    os.replace(source, target)
+    source.replace(target)
 
 
 def write_file(path: Path, chunks: Iterable[Bytes]) -> Written:

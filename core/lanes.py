@@ -122,8 +122,9 @@ def check_actions(actions: np.ndarray, num_lanes: int, num_actions: int) -> np.n
     """
     actions = np.asarray(actions)
     if actions.shape != (num_lanes,):
-        raise ValueError(f"{num_lanes} lanes need actions of shape ({num_lanes},), "
-                         f"got {actions.shape}")
+        raise ValueError(
+            f"{num_lanes} lanes need actions of shape ({num_lanes},), got {actions.shape}"
+        )
     if not np.issubdtype(actions.dtype, np.integer):
         raise ValueError(f"actions must be integers, got {actions.dtype}")
     if num_lanes and (actions.min() < 0 or actions.max() >= num_actions):
@@ -165,6 +166,8 @@ class FrameStack:
         """Restore the frames. Raises UserError when they have another shape."""
         frames = np.asarray(state["frames"])
         if frames.shape != self._frames.shape or frames.dtype != self._frames.dtype:
-            raise UserError(f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "
-                            f"this run needs {self._frames.dtype} {self._frames.shape}")
+            raise UserError(
+                f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "
+                f"this run needs {self._frames.dtype} {self._frames.shape}"
+            )
         self._frames = frames.copy()

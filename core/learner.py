@@ -194,6 +194,8 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
             where = "lacks" if name not in weights else "has an unknown"
             raise UserError(f"these weights belong to another network: the file {where} {name!r}")
         if wanted[name].shape != weights[name].shape:
-            raise UserError(f"these weights belong to another network: {name!r} has shape "
-                            f"{tuple(weights[name].shape)}, expected {tuple(wanted[name].shape)}")
+            raise UserError(
+                f"these weights belong to another network: {name!r} has shape "
+                f"{tuple(weights[name].shape)}, expected {tuple(wanted[name].shape)}"
+            )
     network.load_state_dict(dict(weights))

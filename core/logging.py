@@ -30,8 +30,8 @@ class RunLogger:
 
     def __init__(self, folder: Path, purge_step: int | None = None) -> None:
         """Args:
-            folder: where the event file goes; made if needed.
-            purge_step: after a resume, the step that it started from.
+        folder: where the event file goes; made if needed.
+        purge_step: after a resume, the step that it started from.
         """
         self._writer: EventFileWriter | None = None
         try:
@@ -46,8 +46,12 @@ class RunLogger:
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Numbers by tag. The description of a known tag goes with it."""
         for tag, value in values.items():
-            self._summary(Summary.Value(
-                tag=tag, simple_value=float(value), metadata=_metadata(tag, "scalars")), step)
+            self._summary(
+                Summary.Value(
+                    tag=tag, simple_value=float(value), metadata=_metadata(tag, "scalars")
+                ),
+                step,
+            )
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """How values are distributed; those that are not finite are left out."""
@@ -57,11 +61,17 @@ class RunLogger:
             return
         counts, edges = np.histogram(values, bins=HISTOGRAM_BUCKETS)
         histogram = HistogramProto(
-            min=values.min(), max=values.max(), num=len(values), sum=values.sum(),
-            sum_squares=float(values @ values), bucket_limit=edges[1:].tolist(),
+            min=values.min(),
+            max=values.max(),
+            num=len(values),
+            sum=values.sum(),
+            sum_squares=float(values @ values),
+            bucket_limit=edges[1:].tolist(),
             bucket=counts.tolist(),
         )
-        self._summary(Summary.Value(tag=tag, histo=histogram, metadata=_metadata(tag, "histograms")), step)
+        self._summary(
+            Summary.Value(tag=tag, histo=histogram, metadata=_metadata(tag, "histograms")), step
+        )
 
     def image(self, tag: str, image: np.ndarray, step: int) -> None:
         """A picture, uint8 [H, W] or [H, W, 3]."""
@@ -79,8 +89,14 @@ class RunLogger:
 
         pictures = [Image.fromarray(np.asarray(frame)) for frame in frames]
         buffer = io.BytesIO()
-        pictures[0].save(buffer, format="GIF", save_all=True, append_images=pictures[1:],
-                         duration=round(1000 / frames_per_second), loop=0)
+        pictures[0].save(
+            buffer,
+            format="GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=round(1000 / frames_per_second),
+            loop=0,
+        )
         self._image(tag, buffer.getvalue(), np.shape(frames[0]), step)
 
     def text(self, tag: str, text: str, step: int) -> None:
@@ -98,8 +114,9 @@ class RunLogger:
         """
         experiment = api_pb2.Experiment(
             hparam_infos=[api_pb2.HParamInfo(name=name) for name in values],
-            metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag))
-                          for tag in metric_tags],
+            metric_infos=[
+                api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metric_tags
+            ],
         )
         start = plugin_data_pb2.SessionStartInfo(start_time_secs=time.time())
         for name, value in values.items():
@@ -109,10 +126,18 @@ class RunLogger:
                 start.hparams[name].number_value = value
             else:
                 start.hparams[name].string_value = str(value)
-        self._plugin(metadata.EXPERIMENT_TAG, plugin_data_pb2.HParamsPluginData(
-            experiment=experiment, version=metadata.PLUGIN_DATA_VERSION))
-        self._plugin(metadata.SESSION_START_INFO_TAG, plugin_data_pb2.HParamsPluginData(
-            session_start_info=start, version=metadata.PLUGIN_DATA_VERSION))
+        self._plugin(
+            metadata.EXPERIMENT_TAG,
+            plugin_data_pb2.HParamsPluginData(
+                experiment=experiment, version=metadata.PLUGIN_DATA_VERSION
+            ),
+        )
+        self._plugin(
+            metadata.SESSION_START_INFO_TAG,
+            plugin_data_pb2.HParamsPluginData(
+                session_start_info=start, version=metadata.PLUGIN_DATA_VERSION
+            ),
+        )
 
     def flush(self) -> None:
         """Put everything on disk."""
@@ -125,15 +150,19 @@ class RunLogger:
 
     def _plugin(self, tag: str, content: Any) -> None:
         plugin = SummaryMetadata.PluginData(
-            plugin_name=metadata.PLUGIN_NAME, content=content.SerializeToString())
+            plugin_name=metadata.PLUGIN_NAME, content=content.SerializeToString()
+        )
         value = Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=plugin))
         value.tensor.CopyFrom(metadata.NULL_TENSOR)
         self._summary(value, 0)
 
     def _image(self, tag: str, encoded: bytes, shape: Sequence[int], step: int) -> None:
         image = Summary.Image(
-            height=shape[0], width=shape[1], colorspace=3 if len(shape) == 3 else 1,
-            encoded_image_string=encoded)
+            height=shape[0],
+            width=shape[1],
+            colorspace=3 if len(shape) == 3 else 1,
+            encoded_image_string=encoded,
+        )
         self._summary(Summary.Value(tag=tag, image=image, metadata=_metadata(tag, "images")), step)
 
     def _summary(self, value: Any, step: int) -> None:

@@ -26,7 +26,10 @@ class Curve:
 
 
 def learning_curves(
-    curves: Sequence[Curve], path: Path, title: str, ylabel: str,
+    curves: Sequence[Curve],
+    path: Path,
+    title: str,
+    ylabel: str,
     references: Mapping[str, float] | None = None,
 ) -> None:
     """Draw runs over agent steps, with the mean of every group of several.
@@ -55,8 +58,15 @@ def learning_curves(
         _draw_group(axes, [c for c in curves if c.group == group], group, colour)
     for label, score in (references or {}).items():
         axes.axhline(score, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)))
-        axes.annotate(label, (0.995, score), xycoords=("axes fraction", "data"), fontsize=8,
-                      ha="right", va="bottom", color="#555555")
+        axes.annotate(
+            label,
+            (0.995, score),
+            xycoords=("axes fraction", "data"),
+            fontsize=8,
+            ha="right",
+            va="bottom",
+            color="#555555",
+        )
     axes.set(title=title, xlabel="agent steps", ylabel=ylabel)
     axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
     axes.spines[["top", "right"]].set_visible(False)
@@ -70,13 +80,25 @@ def learning_curves(
 def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str) -> None:
     several = len(curves) > 1
     for curve in curves:
-        axes.plot(curve.steps, curve.scores, color=colour, alpha=0.35 if several else 1.0,
-                  linewidth=1.0 if several else 1.8, label=None if several else group)
+        axes.plot(
+            curve.steps,
+            curve.scores,
+            color=colour,
+            alpha=0.35 if several else 1.0,
+            linewidth=1.0 if several else 1.8,
+            label=None if several else group,
+        )
     if several:
         end = min(curve.steps[-1] for curve in curves)
         grid = np.linspace(max(curve.steps[0] for curve in curves), end, 200)
         values = np.stack([np.interp(grid, c.steps, c.scores) for c in curves])
-        axes.plot(grid, values.mean(axis=0), color=colour, linewidth=2.0,
-                  label=f"{group} (mean of {len(curves)})")
-        axes.fill_between(grid, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12,
-                          linewidth=0)
+        axes.plot(
+            grid,
+            values.mean(axis=0),
+            color=colour,
+            linewidth=2.0,
+            label=f"{group} (mean of {len(curves)})",
+        )
+        axes.fill_between(
+            grid, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0
+        )

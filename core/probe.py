@@ -37,8 +37,10 @@ class ProbeResult:
             return f"arithmetic: {self.choice}"
         best = self.milliseconds[self.choice]
         rest = sorted(ms for a, ms in self.milliseconds.items() if a != self.choice)
-        return (f"arithmetic: {self.choice} ({best:.1f} ms per update; "
-                f"{len(rest)} others took {rest[0]:.1f} to {rest[-1]:.1f})")
+        return (
+            f"arithmetic: {self.choice} ({best:.1f} ms per update; "
+            f"{len(rest)} others took {rest[0]:.1f} to {rest[-1]:.1f})"
+        )
 
 
 def resolve_device(name: str) -> str:
@@ -48,11 +50,14 @@ def resolve_device(name: str) -> str:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"--device {name!r} is not a device; use auto, cpu, cuda or cuda:N"
-                        ) from error
+        raise UserError(
+            f"--device {name!r} is not a device; use auto, cpu, cuda or cuda:N"
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {name} is not on this machine "
-                        f"({torch.cuda.device_count()} GPUs); use --device cpu")
+        raise UserError(
+            f"--device {name} is not on this machine "
+            f"({torch.cuda.device_count()} GPUs); use --device cpu"
+        )
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:N")
     return name

@@ -36,8 +36,12 @@ def summarise(scores: Sequence[float]) -> ScoreSummary:
     values = np.asarray(scores, dtype=np.float64)
     error = float(stats.sem(values)) if len(values) > 1 else 0.0
     return ScoreSummary(
-        len(values), float(values.mean()), float(np.median(values)), error,
-        float(values.min()), float(values.max()),
+        len(values),
+        float(values.mean()),
+        float(np.median(values)),
+        error,
+        float(values.min()),
+        float(values.max()),
     )
 
 
@@ -52,7 +56,9 @@ def interquartile_mean(scores: np.ndarray) -> float:
 
 
 def interquartile_mean_interval(
-    scores: Mapping[str, Sequence[float]], seed: int, confidence: float = 0.95,
+    scores: Mapping[str, Sequence[float]],
+    seed: int,
+    confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
     """Interquartile mean over runs and games, and its stratified bootstrap interval.
@@ -78,7 +84,10 @@ def interquartile_mean_interval(
 
 
 def probability_of_improvement(
-    x: Sequence[float], y: Sequence[float], seed: int, confidence: float = 0.95,
+    x: Sequence[float],
+    y: Sequence[float],
+    seed: int,
+    confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> tuple[float, float, float]:
     """Chance that a run of X scores above a run of Y on one game; ties count half.
@@ -101,5 +110,3 @@ def _interval(means: np.ndarray, confidence: float) -> tuple[float, float]:
     tail = 50 * (1 - confidence)
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)
-
-

@@ -170,12 +170,15 @@ class Trainer:
         return self.seconds
 
     def _record_episode(self, episode: Episode) -> None:
-        self.folder.append_jsonl("episodes.jsonl", {
-            "agent_steps": self.agent_steps,
-            "return": episode.score,
-            "length": episode.length_steps,
-            "seconds": round(self._elapsed(), 3),
-        })
+        self.folder.append_jsonl(
+            "episodes.jsonl",
+            {
+                "agent_steps": self.agent_steps,
+                "return": episode.score,
+                "length": episode.length_steps,
+                "seconds": round(self._elapsed(), 3),
+            },
+        )
         scalars = {"return/raw": episode.score, "return/length": float(episode.length_steps)}
         normalised = self.task.normalise(episode.score)
         if normalised is not None:
@@ -199,9 +202,14 @@ class Trainer:
         if self.episodes.recent_mean is not None:
             scalars["return/mean_100"] = self.episodes.recent_mean
         self.logger.scalars(scalars, self.agent_steps)
-        self.folder.append_jsonl("metrics.jsonl", {
-            "agent_steps": self.agent_steps, "seconds": round(self._elapsed(), 3), **scalars,
-        })
+        self.folder.append_jsonl(
+            "metrics.jsonl",
+            {
+                "agent_steps": self.agent_steps,
+                "seconds": round(self._elapsed(), 3),
+                **scalars,
+            },
+        )
         if self._logs % DETAIL_EVERY == 0:
             for tag, values in metrics.histograms.items():
                 self.logger.histogram(tag, values, self.agent_steps)
@@ -215,11 +223,20 @@ class Trainer:
         self._log_clock, self._log_steps = time.monotonic(), self.agent_steps
 
     def _show(self, scalars: Mapping[str, float], rate: float) -> None:
-        shown = {"return": self.episodes.recent_mean, "evaluation": self.last_evaluation,
-                 "loss": scalars.get("loss/td", scalars.get("loss/total")),
-                 "epsilon": scalars.get("exploration/epsilon")}
-        self.progress.line(describe(self.agent_steps, self.config.total_steps, rate,
-                                    {k: v for k, v in shown.items() if v is not None}))
+        shown = {
+            "return": self.episodes.recent_mean,
+            "evaluation": self.last_evaluation,
+            "loss": scalars.get("loss/td", scalars.get("loss/total")),
+            "epsilon": scalars.get("exploration/epsilon"),
+        }
+        self.progress.line(
+            describe(
+                self.agent_steps,
+                self.config.total_steps,
+                rate,
+                {k: v for k, v in shown.items() if v is not None},
+            )
+        )
 
     # ---------------------------------------------------------------- evaluation
 
@@ -234,7 +251,10 @@ class Trainer:
         frames: list[np.ndarray] = []
 
         def watch(step: Step, actions: np.ndarray) -> None:
-            if lanes.observation_spec.is_image and len(frames) < ANIMATION_FRAMES * ANIMATION_STRIDE:
+            if (
+                lanes.observation_spec.is_image
+                and len(frames) < ANIMATION_FRAMES * ANIMATION_STRIDE
+            ):
                 frames.append(step.observation[0].copy())
 
         started = time.monotonic()
@@ -262,13 +282,22 @@ class Trainer:
         self.logger.scalars(scalars, self.agent_steps)
         if frames and self.config.video:
             self.logger.animation("evaluation/video", frames, 15, self.agent_steps)
-        self.folder.append_jsonl("evaluations.jsonl", {
-            "agent_steps": self.agent_steps, "seconds": round(self._elapsed(), 3),
-            "environment": self.task.environment, "protocol": self.task.protocol,
-            "scores": scores, "mean": mean, "human_normalised": normalised,
-        })
-        self.progress.note(f"{self.agent_steps:,} steps: evaluation {mean:.2f} "
-                           f"(mean of {len(scores)} episodes, {duration(spent)})")
+        self.folder.append_jsonl(
+            "evaluations.jsonl",
+            {
+                "agent_steps": self.agent_steps,
+                "seconds": round(self._elapsed(), 3),
+                "environment": self.task.environment,
+                "protocol": self.task.protocol,
+                "scores": scores,
+                "mean": mean,
+                "human_normalised": normalised,
+            },
+        )
+        self.progress.note(
+            f"{self.agent_steps:,} steps: evaluation {mean:.2f} "
+            f"(mean of {len(scores)} episodes, {duration(spent)})"
+        )
         if self.best_evaluation is None or mean > self.best_evaluation:
             self.best_evaluation = mean
             self.save(best_score=mean)
@@ -288,8 +317,12 @@ class Trainer:
             UserError: the disk is full or the folder is gone; earlier checkpoints stay.
         """
         path = checkpoint.save(
-            self.folder.checkpoints, self.agent_steps, self.state_dict(),
-            identity=self.identity, keep=self.config.keep_checkpoints, best_score=best_score,
+            self.folder.checkpoints,
+            self.agent_steps,
+            self.state_dict(),
+            identity=self.identity,
+            keep=self.config.keep_checkpoints,
+            best_score=best_score,
         )
         self._save_clock = time.monotonic()
         return path
@@ -325,8 +358,9 @@ class Trainer:
             fresh_replay: leave the stored experience behind.
         """
         trainer = state["trainer"]
-        parts = {name: part for name, part in state.items()
-                 if not (fresh_replay and name == "replay")}
+        parts = {
+            name: part for name, part in state.items() if not (fresh_replay and name == "replay")
+        }
         self.agent.load_state_dict(parts)
         self.agent_steps = int(trainer["agent_steps"])
         self.seconds = float(trainer["seconds"])

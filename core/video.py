@@ -50,8 +50,15 @@ def _write_mp4(frames: Iterable[np.ndarray], path: Path, frames_per_second: floa
     try:
         # H.264 wants even sizes; macro_block_size 2 pads, rather than imageio's default of 16.
         writer: Any = imageio.get_writer(
-            path, format="FFMPEG", fps=frames_per_second, codec="libx264", quality=8,  # type: ignore[arg-type]
-            macro_block_size=2, pixelformat="yuv420p", ffmpeg_log_level="error")
+            path,
+            format="FFMPEG",
+            fps=frames_per_second,
+            codec="libx264",
+            quality=8,  # type: ignore[arg-type]
+            macro_block_size=2,
+            pixelformat="yuv420p",
+            ffmpeg_log_level="error",
+        )
     except (ImportError, RuntimeError) as error:
         raise UserError("mp4 needs ffmpeg, which is not here; use --video-format gif") from error
     with writer:
@@ -65,5 +72,11 @@ def _write_gif(frames: Iterable[np.ndarray], path: Path, frames_per_second: floa
     kept = [Image.fromarray(frame) for frame in frames]
     stride = -(-len(kept) // MAX_GIF_FRAMES)
     kept = kept[::stride]
-    kept[0].save(path, format="GIF", save_all=True, append_images=kept[1:], loop=0,
-                 duration=round(1000 * stride / frames_per_second))
+    kept[0].save(
+        path,
+        format="GIF",
+        save_all=True,
+        append_images=kept[1:],
+        loop=0,
+        duration=round(1000 * stride / frames_per_second),
+    )

@@ -99,12 +99,15 @@ class AtariLanes:
         cores = len(os.sched_getaffinity(0))
         try:
             self._env = AtariVectorEnv(
-                rom, num_lanes,
+                rom,
+                num_lanes,
                 num_threads=min(threads or cores, num_lanes),
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
                 full_action_space=full_action_space,
-                img_height=height, img_width=width, grayscale=not colour,
+                img_height=height,
+                img_width=width,
+                grayscale=not colour,
                 stack_num=1,
                 # The emulator draws 0..noop_max-1 no-ops, so 1 means none.
                 noop_max=protocol.noop_max + 1,
@@ -112,8 +115,9 @@ class AtariLanes:
                 reward_clipping=False,
             )
         except (RuntimeError, FileNotFoundError, OSError) as error:
-            raise UserError(f"cannot open the ROM of {env_id}: {error}; "
-                            f"`tengen doctor` checks the installation") from error
+            raise UserError(
+                f"cannot open the ROM of {env_id}: {error}; `tengen doctor` checks the installation"
+            ) from error
         self.num_lanes = num_lanes
         actions: Any = self._env.single_action_space
         self.num_actions = int(actions.n)
@@ -141,8 +145,14 @@ class AtariLanes:
         done = terminated | truncated
         life_lost = valid & ~done & (lives < self._lives)
         self._done, self._lives = done, lives
-        return Step(self._newest(observation), reward.astype(np.float64), terminated, truncated,
-                    life_lost, valid)
+        return Step(
+            self._newest(observation),
+            reward.astype(np.float64),
+            terminated,
+            truncated,
+            life_lost,
+            valid,
+        )
 
     @staticmethod
     def _newest(observation: np.ndarray) -> np.ndarray:

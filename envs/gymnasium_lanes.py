@@ -103,10 +103,16 @@ def _make(env_id: str, render_mode: str | None) -> Any:
     known = [name for name in gymnasium.registry if not name.startswith(("phys2d", "tabular"))]
     try:
         return gymnasium.make(env_id, render_mode=render_mode)
-    except (error.NameNotFound, error.NamespaceNotFound, error.VersionNotFound,
-            error.DeprecatedEnv, error.UnregisteredEnv) as problem:
-        raise UserError(f"there is no environment {env_id!r}"
-                        f"{did_you_mean(env_id, known)}") from problem
+    except (
+        error.NameNotFound,
+        error.NamespaceNotFound,
+        error.VersionNotFound,
+        error.DeprecatedEnv,
+        error.UnregisteredEnv,
+    ) as problem:
+        raise UserError(
+            f"there is no environment {env_id!r}{did_you_mean(env_id, known)}"
+        ) from problem
     except (error.DependencyNotInstalled, ImportError) as problem:
         raise UserError(f"{env_id} needs a package that is not installed: {problem}") from problem
     except error.Error as problem:
@@ -133,8 +139,10 @@ def _observation_spec(env_id: str, env: Any) -> ObservationSpec:
         return ObservationSpec(tuple(space.shape), "uint8", IMAGE_STACK)
     if isinstance(space, Box) and len(space.shape) == 1:
         return ObservationSpec(tuple(space.shape), "float32")
-    raise UserError(f"{env_id} has observations {space}; vectors, uint8 images [height, width] or "
-                    f"[height, width, colours] and single integers are supported")
+    raise UserError(
+        f"{env_id} has observations {space}; vectors, uint8 images [height, width] or "
+        f"[height, width, colours] and single integers are supported"
+    )
 
 
 def _is_frame(shape: tuple[int, ...]) -> bool:

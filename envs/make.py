@@ -32,8 +32,12 @@ def make_lanes(
         from envs.atari import AtariLanes
 
         return AtariLanes(
-            env_id, num_lanes, PROTOCOLS[atari.protocol], evaluation=evaluation,
-            full_action_space=atari.full_action_space, threads=atari.env_threads,
+            env_id,
+            num_lanes,
+            PROTOCOLS[atari.protocol],
+            evaluation=evaluation,
+            full_action_space=atari.full_action_space,
+            threads=atari.env_threads,
         )
     if env_id.startswith("tengen/"):
         from envs.small import make_small

@@ -83,8 +83,13 @@ class _AtariScreen(_Screen):
         from envs.atari import AtariLanes
 
         self._copy = AtariLanes(
-            env_id, 1, PROTOCOLS[atari.protocol], evaluation=True,
-            full_action_space=atari.full_action_space, threads=1, colour=True,
+            env_id,
+            1,
+            PROTOCOLS[atari.protocol],
+            evaluation=True,
+            full_action_space=atari.full_action_space,
+            threads=1,
+            colour=True,
         )
 
     def reset(self, seed: int, step: Step) -> np.ndarray:

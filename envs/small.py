@@ -142,8 +142,9 @@ class GridLanes(_SmallLanes):
         self._cell = np.zeros(num_lanes, dtype=np.int64)
         cells = "".join(self.ROWS)
         self._starts = np.array([i for i, c in enumerate(cells) if c == "."])
-        self._target = np.array([[self._move(cell, action) for action in range(4)]
-                                 for cell in range(self.num_states)])  # [states, actions]
+        self._target = np.array(
+            [[self._move(cell, action) for action in range(4)] for cell in range(self.num_states)]
+        )  # [states, actions]
         self._payoff = np.array([{"G": 1.0, "P": -1.0}.get(c, -self.STEP_COST) for c in cells])
         self._ends = np.array([c in "GP" for c in cells])
 

@@ -21,8 +21,10 @@ class DQN2013CNN(Torso):
         require_image(spec, "dqn2013", 36)
         channels = image_channels(spec)
         self.convolutions = nn.Sequential(  # 84x84
-            nn.Conv2d(channels, 16, 8, stride=4), nn.ReLU(),  # 20x20
-            nn.Conv2d(16, 32, 4, stride=2), nn.ReLU(),  # 9x9
+            nn.Conv2d(channels, 16, 8, stride=4),
+            nn.ReLU(),  # 20x20
+            nn.Conv2d(16, 32, 4, stride=2),
+            nn.ReLU(),  # 9x9
             nn.Flatten(),
         )
         flat = flattened_features(self.convolutions, channels, spec)

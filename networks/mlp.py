@@ -23,8 +23,10 @@ class MLP(Torso):
             inputs *= size
         self.layers = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(inputs, self.num_features), nn.ReLU(),
-            nn.Linear(self.num_features, self.num_features), nn.ReLU(),
+            nn.Linear(inputs, self.num_features),
+            nn.ReLU(),
+            nn.Linear(self.num_features, self.num_features),
+            nn.ReLU(),
         )
 
     def forward(self, observation: Tensor) -> Tensor:

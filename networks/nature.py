@@ -23,9 +23,12 @@ class NatureCNN(Torso):
         require_image(spec, "nature", 36)
         channels = image_channels(spec)
         self.convolutions = nn.Sequential(  # 84x84
-            nn.Conv2d(channels, 32, 8, stride=4), nn.ReLU(),  # 20x20
-            nn.Conv2d(32, 64, 4, stride=2), nn.ReLU(),  # 9x9
-            nn.Conv2d(64, 64, 3, stride=1), nn.ReLU(),  # 7x7
+            nn.Conv2d(channels, 32, 8, stride=4),
+            nn.ReLU(),  # 20x20
+            nn.Conv2d(32, 64, 4, stride=2),
+            nn.ReLU(),  # 9x9
+            nn.Conv2d(64, 64, 3, stride=1),
+            nn.ReLU(),  # 7x7
             nn.Flatten(),
         )
         flat = flattened_features(self.convolutions, channels, spec)

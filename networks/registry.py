@@ -45,8 +45,10 @@ def build_torso(name: str, spec: ObservationSpec) -> Torso:
     """
     name = automatic_torso(spec) if name == "auto" else name
     if name not in TORSOS:
-        raise UserError(f"there is no network {name!r}{did_you_mean(name, TORSOS)} "
-                        f"(known: auto, {', '.join(TORSOS)})")
+        raise UserError(
+            f"there is no network {name!r}{did_you_mean(name, TORSOS)} "
+            f"(known: auto, {', '.join(TORSOS)})"
+        )
     entry = TORSOS[name]
     torso: Torso = getattr(importlib.import_module(entry.module), entry.cls)(spec)
     return torso

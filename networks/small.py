@@ -19,8 +19,10 @@ class SmallCNN(Torso):
         require_image(spec, "small", 5)
         channels = image_channels(spec)
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, 16, 3), nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, 16, 3),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.ReLU(),
             nn.Flatten(),
         )
         flat = flattened_features(self.convolutions, channels, spec)

@@ -28,12 +28,16 @@ def image_channels(spec: ObservationSpec) -> int:
 def require_image(spec: ObservationSpec, network: str, smallest: int) -> None:
     """Raise UserError unless the observation is an image of at least ``smallest`` pixels."""
     if not spec.is_image:
-        raise UserError(f"network {network} needs images, this environment shows vectors of shape "
-                        f"{spec.shape}; use --network mlp")
+        raise UserError(
+            f"network {network} needs images, this environment shows vectors of shape "
+            f"{spec.shape}; use --network mlp"
+        )
     if min(spec.shape[:2]) < smallest:
         other = "mlp" if network == "small" else "small"
-        raise UserError(f"network {network} needs images of {smallest}x{smallest} or more, this "
-                        f"environment shows {spec.shape[0]}x{spec.shape[1]}; use --network {other}")
+        raise UserError(
+            f"network {network} needs images of {smallest}x{smallest} or more, this "
+            f"environment shows {spec.shape[0]}x{spec.shape[1]}; use --network {other}"
+        )
 
 
 def scale_image(observation: Tensor) -> Tensor:

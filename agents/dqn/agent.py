@@ -27,8 +27,12 @@ class EpsilonGreedy:
     """Acts greedily on Q, or at random with probability epsilon, each lane on its own."""
 
     def __init__(
-        self, network: torch.nn.Module, lanes: FrameStack, num_actions: int,
-        arithmetic: Arithmetic, rng: np.random.Generator,
+        self,
+        network: torch.nn.Module,
+        lanes: FrameStack,
+        num_actions: int,
+        arithmetic: Arithmetic,
+        rng: np.random.Generator,
     ) -> None:
         self.network = network
         self.frames = lanes
@@ -54,16 +58,21 @@ class DQN:
     """Q-learning with a replay memory and a target network."""
 
     def __init__(
-        self, config: DQNConfig, lanes: Lanes, replay: FrameReplay, arithmetic: Arithmetic,
-        evaluation_epsilon: float, life_loss_terminal: bool,
+        self,
+        config: DQNConfig,
+        lanes: Lanes,
+        replay: FrameReplay,
+        arithmetic: Arithmetic,
+        evaluation_epsilon: float,
+        life_loss_terminal: bool,
     ) -> None:
         """Args:
-            config: the algorithm's options.
-            lanes: where it acts.
-            replay: an empty memory, built for these lanes.
-            arithmetic: device, precision, layout.
-            evaluation_epsilon: chance of a random action when scored.
-            life_loss_terminal: a lost life ends the return (the game goes on).
+        config: the algorithm's options.
+        lanes: where it acts.
+        replay: an empty memory, built for these lanes.
+        arithmetic: device, precision, layout.
+        evaluation_epsilon: chance of a random action when scored.
+        life_loss_terminal: a lost life ends the return (the game goes on).
         """
         self.config = config
         self.lanes = lanes
@@ -78,13 +87,18 @@ class DQN:
         self.online = arithmetic.place(network)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         optimiser = build_optimiser(
-            config.optimiser, self.online.parameters(), config.learning_rate,
+            config.optimiser,
+            self.online.parameters(),
+            config.learning_rate,
             config.optimiser_epsilon,
         )
         self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
         self.actor = EpsilonGreedy(
-            self.online, FrameStack(lanes.observation_spec, lanes.num_lanes), lanes.num_actions,
-            arithmetic, np.random.default_rng(acting_seed),
+            self.online,
+            FrameStack(lanes.observation_spec, lanes.num_lanes),
+            lanes.num_actions,
+            arithmetic,
+            np.random.default_rng(acting_seed),
         )
         self._learned_until = config.warmup_steps  # agent steps whose updates have been made
         self._agent_steps = 0
@@ -97,7 +111,9 @@ class DQN:
         config = self.config
         self._agent_steps = agent_steps
         self.actor.epsilon = linear(
-            config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps,
+            config.epsilon_start,
+            config.epsilon_end,
+            config.epsilon_decay_steps,
             max(0, agent_steps - config.warmup_steps),
         )
         return self.actor.act(step)
@@ -108,8 +124,13 @@ class DQN:
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost
         self.replay.append(
-            step.observation, actions, outcome.reward, terminated, outcome.truncated,
-            outcome.valid, step.first,
+            step.observation,
+            actions,
+            outcome.reward,
+            terminated,
+            outcome.truncated,
+            outcome.valid,
+            step.first,
         )
 
     # ---------------------------------------------------------------- learn
@@ -133,16 +154,26 @@ class DQN:
             self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
         )
         observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
-            self.arithmetic.tensor(array) for array in (
-                sample.observation, sample.action, sample.n_step_return,
-                sample.bootstrap_discount, sample.next_observation))
+            self.arithmetic.tensor(array)
+            for array in (
+                sample.observation,
+                sample.action,
+                sample.n_step_return,
+                sample.bootstrap_discount,
+                sample.next_observation,
+            )
+        )
 
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             with torch.no_grad():
                 q_online_t = self.online(observation_t).float() if config.double else None
                 target_network = self.target if config.target_every else self.online
-                target = td_target(n_step_return, bootstrap_discount,
-                                   target_network(observation_t).float(), q_online_t)
+                target = td_target(
+                    n_step_return,
+                    bootstrap_discount,
+                    target_network(observation_t).float(),
+                    q_online_t,
+                )
             q_tm1 = self.online(observation_tm1).float()
             loss, self._last_errors = td_loss(q_tm1, action_tm1, target, config.loss)
             best = q_tm1.detach().max(dim=1).values
@@ -159,8 +190,12 @@ class DQN:
     def metrics(self) -> Metrics:
         """Loss, action values, exploration and replay since the last call."""
         drained = self.learner.drain_metrics()
-        names = {"loss": "loss/td", "q_mean": "q/mean", "q_max": "q/max",
-                 "gradient_norm": "optimiser/gradient_norm"}
+        names = {
+            "loss": "loss/td",
+            "q_mean": "q/mean",
+            "q_max": "q/max",
+            "gradient_norm": "optimiser/gradient_norm",
+        }
         scalars = {names[name]: value for name, value in drained.items()}
         scalars["exploration/epsilon"] = self.actor.epsilon
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
@@ -178,8 +213,11 @@ class DQN:
     def evaluation_policy(self, num_lanes: int, seed: int) -> EpsilonGreedy:
         """The policy to be scored: the same network, epsilon of the evaluation protocol."""
         policy = EpsilonGreedy(
-            self.online, FrameStack(self.lanes.observation_spec, num_lanes),
-            self.lanes.num_actions, self.arithmetic, np.random.default_rng(seed),
+            self.online,
+            FrameStack(self.lanes.observation_spec, num_lanes),
+            self.lanes.num_actions,
+            self.arithmetic,
+            np.random.default_rng(seed),
         )
         policy.epsilon = self.evaluation_epsilon
         return policy
@@ -226,5 +264,6 @@ class DQN:
 
 def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
     """The Q-network that ``config`` asks for."""
-    return QNetwork(config.network, lanes.observation_spec, lanes.num_actions,
-                    dueling=config.dueling)
+    return QNetwork(
+        config.network, lanes.observation_spec, lanes.num_actions, dueling=config.dueling
+    )

@@ -55,7 +55,10 @@ def build(
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
         agent = DQN(
-            config, lanes, FrameReplay(spec, folder), arithmetic,
+            config,
+            lanes,
+            FrameReplay(spec, folder),
+            arithmetic,
             evaluation_epsilon=evaluation_epsilon(config),
             life_loss_terminal=is_atari(config.env)
             and PROTOCOLS[config.atari.protocol].life_loss_terminal,
@@ -63,9 +66,15 @@ def build(
     except BaseException:
         lanes.close()
         raise
-    return Built(agent, make_task(config.env, config.atari), arithmetic, {
-        "parameters": parameter_count(agent.online), "replay": plan.text,
-    })
+    return Built(
+        agent,
+        make_task(config.env, config.atari),
+        arithmetic,
+        {
+            "parameters": parameter_count(agent.online),
+            "replay": plan.text,
+        },
+    )
 
 
 def build_policy(
@@ -80,8 +89,11 @@ def build_policy(
     load_weights(network, weights)
     arithmetic = Arithmetic(device)
     policy = EpsilonGreedy(
-        arithmetic.place(network), FrameStack(lanes.observation_spec, lanes.num_lanes),
-        lanes.num_actions, arithmetic, np.random.default_rng(seed),
+        arithmetic.place(network),
+        FrameStack(lanes.observation_spec, lanes.num_lanes),
+        lanes.num_actions,
+        arithmetic,
+        np.random.default_rng(seed),
     )
     policy.epsilon = evaluation_epsilon(config)
     return policy
@@ -102,9 +114,14 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
     """The memory that these options need."""
     observation = lanes.observation_spec
     return ReplaySpec(
-        capacity=config.replay_capacity, lanes=config.lanes, frame_shape=observation.shape,
-        frame_dtype=observation.dtype, stack=observation.stack, n_step=config.n_step,
-        storage=config.replay, headroom=HEADROOM,
+        capacity=config.replay_capacity,
+        lanes=config.lanes,
+        frame_shape=observation.shape,
+        frame_dtype=observation.dtype,
+        stack=observation.stack,
+        n_step=config.n_step,
+        storage=config.replay,
+        headroom=HEADROOM,
     )
 
 
@@ -139,8 +156,12 @@ def _trial(config: DQNConfig, lanes: Lanes) -> Callable[[Arithmetic], Callable[[
             with torch.no_grad():
                 q_t = target(observation).float()
                 q_online_t = network(observation).float() if config.double else None
-            loss, _ = td_loss(network(observation).float(), actions,
-                              td_target(zeros, zeros, q_t, q_online_t), config.loss)
+            loss, _ = td_loss(
+                network(observation).float(),
+                actions,
+                td_target(zeros, zeros, q_t, q_online_t),
+                config.loss,
+            )
             return loss, {}
 
         return lambda: learner.update(loss_function)

@@ -165,8 +165,12 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "warmup_steps": 1_000,
             "epsilon_decay_steps": 5_000,
             "replay_capacity": 20_000,
-            "run": {"total_steps": 20_000, "evaluate_every": 5_000, "evaluate_episodes": 50,
-                    "log_seconds": 1.0},
+            "run": {
+                "total_steps": 20_000,
+                "evaluate_every": 5_000,
+                "evaluate_episodes": 50,
+                "log_seconds": 1.0,
+            },
         },
     ),
 }

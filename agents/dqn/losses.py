@@ -11,7 +11,9 @@ from torch import Tensor
 
 
 def td_target(
-    n_step_return: Tensor, bootstrap_discount: Tensor, q_target_t: Tensor,
+    n_step_return: Tensor,
+    bootstrap_discount: Tensor,
+    q_target_t: Tensor,
     q_online_t: Tensor | None = None,
 ) -> Tensor:
     """What Q(s, a) should have been.

@@ -15,11 +15,11 @@ class QNetwork(nn.Module):
         self, torso: str, spec: ObservationSpec, num_actions: int, *, dueling: bool
     ) -> None:
         """Args:
-            torso: name in the network registry, or 'auto'.
-            spec: the observations.
-            num_actions: A.
-            dueling: value and advantage streams, Q = V + A - mean(A) (Wang et al. 2016,
-                arXiv 1511.06581, equation 9), here as linear streams on the shared torso.
+        torso: name in the network registry, or 'auto'.
+        spec: the observations.
+        num_actions: A.
+        dueling: value and advantage streams, Q = V + A - mean(A) (Wang et al. 2016,
+            arXiv 1511.06581, equation 9), here as linear streams on the shared torso.
         """
         super().__init__()
         self.torso = build_torso(torso, spec)

@@ -38,7 +38,10 @@ class SoftmaxPolicy:
     """Draws actions from the network's policy, or takes the most likely one."""
 
     def __init__(
-        self, network: PolicyAndBaseline, frames: FrameStack, arithmetic: Arithmetic,
+        self,
+        network: PolicyAndBaseline,
+        frames: FrameStack,
+        arithmetic: Arithmetic,
         rng: np.random.Generator | None,
     ) -> None:
         """``rng`` None takes the most likely action."""
@@ -62,9 +65,9 @@ class Reinforce:
 
     def __init__(self, config: ReinforceConfig, lanes: Lanes, arithmetic: Arithmetic) -> None:
         """Args:
-            config: the algorithm's options.
-            lanes: where it acts.
-            arithmetic: device, precision, layout.
+        config: the algorithm's options.
+        lanes: where it acts.
+        arithmetic: device, precision, layout.
         """
         self.config = config
         self.lanes = lanes
@@ -99,23 +102,25 @@ class Reinforce:
         config = self.config
         if len(self.episodes.finished) < config.episodes_per_update:
             return
-        self.learner.set_learning_rate(linear(
-            config.learning_rate, config.learning_rate_end, config.run.total_steps, agent_steps
-        ))
+        self.learner.set_learning_rate(
+            linear(
+                config.learning_rate, config.learning_rate_end, config.run.total_steps, agent_steps
+            )
+        )
         batch = self._batch(self.episodes.take())
 
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             logits, value = self.network(batch["observation"])
             logits, value = logits.float(), value.float()
-            advantage = advantages(
-                batch["returns"], value, normalise=config.normalise_advantages
-            )
+            advantage = advantages(batch["returns"], value, normalise=config.normalise_advantages)
             policy_loss, entropy = reinforce_loss(
                 logits, batch["action"], advantage, config.entropy_weight
             )
             baseline_loss = value_loss(value, batch["returns"])
             return policy_loss + config.value_weight * baseline_loss, {
-                "policy_loss": policy_loss, "value_loss": baseline_loss, "entropy": entropy,
+                "policy_loss": policy_loss,
+                "value_loss": baseline_loss,
+                "entropy": entropy,
                 "value_mean": value.mean(),
             }
 
@@ -152,8 +157,11 @@ class Reinforce:
     def metrics(self) -> Metrics:
         """Losses and the policy's entropy since the last call."""
         names = {
-            "loss": "loss/total", "policy_loss": "loss/policy", "value_loss": "loss/value",
-            "entropy": "policy/entropy", "value_mean": "value/mean",
+            "loss": "loss/total",
+            "policy_loss": "loss/policy",
+            "value_loss": "loss/value",
+            "entropy": "policy/entropy",
+            "value_mean": "value/mean",
             "gradient_norm": "optimiser/gradient_norm",
         }
         scalars = {names[name]: value for name, value in self.learner.drain_metrics().items()}
@@ -198,5 +206,9 @@ class Reinforce:
 
 def build_network(config: ReinforceConfig, lanes: Lanes) -> PolicyAndBaseline:
     """The network that ``config`` asks for."""
-    return PolicyAndBaseline(config.network, lanes.observation_spec, lanes.num_actions,
-                             separate_baseline=config.separate_baseline)
+    return PolicyAndBaseline(
+        config.network,
+        lanes.observation_spec,
+        lanes.num_actions,
+        separate_baseline=config.separate_baseline,
+    )

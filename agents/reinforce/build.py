@@ -54,9 +54,14 @@ def build(
     except BaseException:
         lanes.close()
         raise
-    return Built(agent, make_task(config.env, config.atari), arithmetic, {
-        "parameters": _parameter_count(agent.network),
-    })
+    return Built(
+        agent,
+        make_task(config.env, config.atari),
+        arithmetic,
+        {
+            "parameters": _parameter_count(agent.network),
+        },
+    )
 
 
 def build_policy(

@@ -61,11 +61,14 @@ class EpisodeCollector:
 
     def _finish(self, lane: int, outcome: Step) -> None:
         length = self._length[lane]
-        self.finished.append(FinishedEpisode(
-            np.concatenate([self._frames[lane, :length], outcome.observation[lane][None]]),
-            self._action[lane, :length].copy(), self._reward[lane, :length].copy(),
-            bool(outcome.terminated[lane]),
-        ))
+        self.finished.append(
+            FinishedEpisode(
+                np.concatenate([self._frames[lane, :length], outcome.observation[lane][None]]),
+                self._action[lane, :length].copy(),
+                self._reward[lane, :length].copy(),
+                bool(outcome.terminated[lane]),
+            )
+        )
         self._length[lane] = 0
 
     def _grow(self) -> None:
@@ -100,8 +103,11 @@ class EpisodeCollector:
         longest = int(self._length.max())
         while self._action.shape[1] < longest:
             self._grow()
-        for mine, name in ((self._frames, "frames"), (self._action, "action"),
-                           (self._reward, "reward")):
+        for mine, name in (
+            (self._frames, "frames"),
+            (self._action, "action"),
+            (self._reward, "reward"),
+        ):
             mine[:, :longest] = np.asarray(state[name])
         self.finished = [FinishedEpisode(**episode) for episode in state["finished"]]
 

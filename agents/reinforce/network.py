@@ -16,10 +16,10 @@ class PolicyAndBaseline(nn.Module):
         self, torso: str, spec: ObservationSpec, num_actions: int, *, separate_baseline: bool
     ) -> None:
         """Args:
-            torso: name in the network registry, or 'auto'.
-            spec: the observations.
-            num_actions: A.
-            separate_baseline: the baseline has a torso of its own.
+        torso: name in the network registry, or 'auto'.
+        spec: the observations.
+        num_actions: A.
+        separate_baseline: the baseline has a torso of its own.
         """
         super().__init__()
         self.policy_torso = build_torso(torso, spec)

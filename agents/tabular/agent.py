@@ -66,8 +66,10 @@ class TabularQLearning:
         """Keep one transition per lane for ``learn``; a tick that only reset a lane is none."""
         rows = outcome.valid
         self._pending = {
-            "state": step.observation[rows, 0], "action": actions[rows],
-            "reward": outcome.reward[rows], "terminated": outcome.terminated[rows],
+            "state": step.observation[rows, 0],
+            "action": actions[rows],
+            "reward": outcome.reward[rows],
+            "terminated": outcome.terminated[rows],
             "next_state": outcome.observation[rows, 0],
         }
 
@@ -124,9 +126,12 @@ class TabularQLearning:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
         agent = state["agent"]
-        self.table.load_state_dict({
-            "q": state["network"]["q"].numpy(), "visits": agent["visits"],
-        })
+        self.table.load_state_dict(
+            {
+                "q": state["network"]["q"].numpy(),
+                "visits": agent["visits"],
+            }
+        )
         self._pending = {name: np.asarray(array) for name, array in agent["pending"].items()}
         self.actor.rng.bit_generator.state = agent["acting_rng"]
 

@@ -38,7 +38,8 @@ def build(
     lanes = _open_lanes(config, config.lanes)
     note(f"table of values: {lanes.num_actions} actions, grows with the states met")
     return Built(
-        TabularQLearning(config, lanes), make_task(config.env, AtariConfig()),
+        TabularQLearning(config, lanes),
+        make_task(config.env, AtariConfig()),
         arithmetic or Arithmetic(),
     )
 
@@ -79,5 +80,7 @@ def _open_lanes(config: TabularConfig, num_lanes: int) -> Lanes:
 def _require_discrete(env: str, lanes: Lanes) -> None:
     spec = lanes.observation_spec
     if spec.shape != (1,) or spec.dtype != "int64":
-        raise UserError(f"a table needs observations that are single integers; {env} shows "
-                        f"{spec.dtype} {spec.shape}; use dqn or reinforce")
+        raise UserError(
+            f"a table needs observations that are single integers; {env} shows "
+            f"{spec.dtype} {spec.shape}; use dqn or reinforce"
+        )

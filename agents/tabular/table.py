@@ -31,16 +31,24 @@ class QTable:
             UserError: a state below 0, or so large that a table is the wrong tool.
         """
         if state.min() < 0 or state.max() >= MAX_STATES:
-            raise UserError(f"a table holds states 0..{MAX_STATES - 1}, the environment showed "
-                            f"{int(state.min())}..{int(state.max())}; use dqn")
+            raise UserError(
+                f"a table holds states 0..{MAX_STATES - 1}, the environment showed "
+                f"{int(state.min())}..{int(state.max())}; use dqn"
+            )
         self.num_states = max(self.num_states, int(state.max()) + 1)
         while self.num_states > len(self.q):
             self.q = np.concatenate([self.q, np.zeros_like(self.q)])
             self.visits = np.concatenate([self.visits, np.zeros_like(self.visits)])
 
     def update(
-        self, state: np.ndarray, action: np.ndarray, reward: np.ndarray, terminated: np.ndarray,
-        next_state: np.ndarray, discount: float, power: float,
+        self,
+        state: np.ndarray,
+        action: np.ndarray,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        next_state: np.ndarray,
+        discount: float,
+        power: float,
     ) -> np.ndarray:
         """``Q(s, a) += alpha * (r + discount * max_b Q(s', b) - Q(s, a))``, one row at a time.
 
@@ -59,10 +67,16 @@ class QTable:
         """
         q, visits = self.q, self.visits
         errors = np.zeros(len(state))
-        for i, (s, a, r, end, after) in enumerate(zip(
-            state.tolist(), action.tolist(), reward.tolist(), terminated.tolist(),
-            next_state.tolist(), strict=True,
-        )):
+        for i, (s, a, r, end, after) in enumerate(
+            zip(
+                state.tolist(),
+                action.tolist(),
+                reward.tolist(),
+                terminated.tolist(),
+                next_state.tolist(),
+                strict=True,
+            )
+        ):
             visits[s, a] += 1
             target = r if end else r + discount * max(q[after].tolist())
             errors[i] = target - q[s, a]
@@ -88,5 +102,7 @@ class QTable:
 def require_actions(q: np.ndarray, num_actions: int) -> None:
     """Raise UserError unless ``q`` is a table [S, ``num_actions``]."""
     if q.ndim != 2 or q.shape[1] != num_actions:
-        raise UserError(f"this table of values has shape {q.shape}, the environment has "
-                        f"{num_actions} actions: it belongs to another environment")
+        raise UserError(
+            f"this table of values has shape {q.shape}, the environment has "
+            f"{num_actions} actions: it belongs to another environment"
+        )

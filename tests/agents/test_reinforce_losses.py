@@ -81,7 +81,10 @@ def test_actions_are_drawn_with_the_probabilities_of_the_policy() -> None:
 
 
 def _play(
-    rng: np.random.Generator, spec: ObservationSpec, ticks: int, collector: EpisodeCollector,
+    rng: np.random.Generator,
+    spec: ObservationSpec,
+    ticks: int,
+    collector: EpisodeCollector,
     reload_at: int = -1,
 ) -> tuple[EpisodeCollector, list[dict[str, Any]]]:
     """Three random lanes; returns the collector and what it should have found, list by list."""
@@ -97,8 +100,11 @@ def _play(
         by_rules = rng.random(lanes) < 0.5
         outcome = Step(
             rng.integers(0, 255, (lanes, *spec.shape)).astype(spec.dtype),
-            np.where(done, 0.0, rng.normal(size=lanes)), ended & by_rules, ended & ~by_rules,
-            np.zeros(lanes, dtype=bool), ~done,
+            np.where(done, 0.0, rng.normal(size=lanes)),
+            ended & by_rules,
+            ended & ~by_rules,
+            np.zeros(lanes, dtype=bool),
+            ~done,
         )
         for i in np.flatnonzero(~done):
             row = running[i]
@@ -106,8 +112,13 @@ def _play(
             row.setdefault("action", []).append(actions[i])
             row.setdefault("reward", []).append(outcome.reward[i])
             if ended[i]:
-                wanted.append({**row, "final": outcome.observation[i],
-                               "terminated": bool(outcome.terminated[i])})
+                wanted.append(
+                    {
+                        **row,
+                        "final": outcome.observation[i],
+                        "terminated": bool(outcome.terminated[i]),
+                    }
+                )
                 running[i] = {}
         collector.append(step, actions, outcome)
         if tick == reload_at:
@@ -118,9 +129,14 @@ def _play(
     return collector, wanted
 
 
-@pytest.mark.parametrize("spec", [
-    ObservationSpec((4,), "float32"), ObservationSpec((5, 6), "uint8", 3),
-], ids=["vector", "stacked image"])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ObservationSpec((4,), "float32"),
+        ObservationSpec((5, 6), "uint8", 3),
+    ],
+    ids=["vector", "stacked image"],
+)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), reload_at=st.integers(-1, 199))
 def test_collector_finds_every_episode_with_what_the_policy_saw(
@@ -151,8 +167,14 @@ def test_collector_forgets_episodes_cut_by_a_restart_and_grows_for_long_ones() -
     collector.append(step, np.array([0]), cut)
     collector.drop_unfinished()
     for t in range(1, 301):
-        outcome = Step(np.full((1, 1), t, dtype=np.float32), np.array([float(t)]), no,
-                       np.array([t == 300]), no, yes)
+        outcome = Step(
+            np.full((1, 1), t, dtype=np.float32),
+            np.array([float(t)]),
+            no,
+            np.array([t == 300]),
+            no,
+            yes,
+        )
         collector.append(step, np.array([t]), outcome)
         step = outcome
     (episode,) = collector.take()
@@ -161,10 +183,17 @@ def test_collector_forgets_episodes_cut_by_a_restart_and_grows_for_long_ones() -
     assert not episode.terminated
 
 
-@pytest.mark.parametrize(("option", "value"), [
-    ("lanes", 0), ("episodes_per_update", 0), ("discount", 1.1), ("entropy_weight", -1.0),
-    ("learning_rate", 0.0), ("max_gradient_norm", float("nan")),
-])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("lanes", 0),
+        ("episodes_per_update", 0),
+        ("discount", 1.1),
+        ("entropy_weight", -1.0),
+        ("learning_rate", 0.0),
+        ("max_gradient_norm", float("nan")),
+    ],
+)
 def test_impossible_options_are_refused_by_name(option: str, value: float) -> None:
     with pytest.raises(UserError, match=option.replace("_", "-")):
         ReinforceConfig(**{option: value}).validate()

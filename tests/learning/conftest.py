@@ -40,9 +40,14 @@ def make_trainer(tmp_path: Path) -> MakeTrainer:
             config, run_folder.replay, lambda text: None, Arithmetic()
         )
         trainer = Trainer(
-            built.agent, built.task, config.run, run_folder,
-            identity={"agent": name, "environment": config.env}, hyperparameters={},
-            progress=Progress(enabled=False), arithmetic=built.arithmetic,
+            built.agent,
+            built.task,
+            config.run,
+            run_folder,
+            identity={"agent": name, "environment": config.env},
+            hyperparameters={},
+            progress=Progress(enabled=False),
+            arithmetic=built.arithmetic,
         )
         if exists:
             trainer.restore(checkpoint.load(run_folder.checkpoints).state)

@@ -33,8 +33,14 @@ def trainer_in(path: Path, config: DQNConfig) -> Trainer:
     path.mkdir(exist_ok=True)
     built = build.build(config, folder.replay, lambda text: None, PLAIN)
     return Trainer(
-        built.agent, built.task, config.run, folder, identity=IDENTITY, hyperparameters={},
-        progress=Progress(False), arithmetic=PLAIN,
+        built.agent,
+        built.task,
+        config.run,
+        folder,
+        identity=IDENTITY,
+        hyperparameters={},
+        progress=Progress(False),
+        arithmetic=PLAIN,
     )
 
 
@@ -69,15 +75,18 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
 ) -> None:
     config = dataclasses.replace(
         catch_config(total_steps=4_000, evaluate_every=1_500, evaluate_episodes=8),
-        replay=storage, replay_capacity=2_000,
+        replay=storage,
+        replay_capacity=2_000,
     )
     whole = trainer_in(tmp_path / "whole", config)
     whole.run()
 
     # 1,816 steps: in the middle of episodes, after learning began, between copies and evaluations.
     part = dataclasses.replace(config, run=dataclasses.replace(config.run, total_steps=1_816))
-    first = trainer_in(tmp_path / "parts", dataclasses.replace(
-        part, run=dataclasses.replace(part.run, evaluate_every=0)))
+    first = trainer_in(
+        tmp_path / "parts",
+        dataclasses.replace(part, run=dataclasses.replace(part.run, evaluate_every=0)),
+    )
     first.run()
     first.agent.lanes.close()
     torch.manual_seed(999)  # whatever happened in the process meanwhile must not matter
@@ -86,20 +95,26 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
     second.run()
 
     expected, got = final_state(whole), final_state(second)
-    ours = {name for name in expected if not name.startswith(("/trainer/evaluated",
-            "/trainer/last_ev", "/trainer/best_ev"))}
+    ours = {
+        name
+        for name in expected
+        if not name.startswith(("/trainer/evaluated", "/trainer/last_ev", "/trainer/best_ev"))
+    }
     assert ours <= set(got)
     differing = [name for name in sorted(ours) if not np.array_equal(expected[name], got[name])]
     assert differing == []
-    scores = [[e["return"] for e in trainer.folder.read_jsonl("episodes.jsonl")]
-              for trainer in (whole, second)]
+    scores = [
+        [e["return"] for e in trainer.folder.read_jsonl("episodes.jsonl")]
+        for trainer in (whole, second)
+    ]
     assert scores[0] == scores[1]
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
     def weights(seed: int, name: str) -> np.ndarray:
-        trainer = trainer_in(tmp_path / name, catch_config(
-            total_steps=2_000, evaluate_every=0, seed=seed))
+        trainer = trainer_in(
+            tmp_path / name, catch_config(total_steps=2_000, evaluate_every=0, seed=seed)
+        )
         trainer.run()
         return trainer.agent.online.torso.hidden[0].weight.detach().numpy().copy()
 
@@ -110,8 +125,10 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
 
 def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
     def weights(every: int, name: str) -> np.ndarray:
-        trainer = trainer_in(tmp_path / name, catch_config(
-            total_steps=2_000, evaluate_every=every, evaluate_episodes=4))
+        trainer = trainer_in(
+            tmp_path / name,
+            catch_config(total_steps=2_000, evaluate_every=every, evaluate_episodes=4),
+        )
         trainer.run()
         return trainer.agent.online.advantage.weight.detach().numpy().copy()
 
@@ -129,8 +146,9 @@ def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
 def test_a_replay_that_restarts_empty_still_resumes(tmp_path: Path) -> None:
     config = catch_config(total_steps=2_000, evaluate_every=0)
     trainer_in(tmp_path / "run", config).run()
-    longer = dataclasses.replace(config, run=RunConfig(
-        **{**vars(config.run), "total_steps": 2_400}))
+    longer = dataclasses.replace(
+        config, run=RunConfig(**{**vars(config.run), "total_steps": 2_400})
+    )
     trainer = trainer_in(tmp_path / "run", longer)
     trainer.restore(checkpoint.load(trainer.folder.checkpoints).state, fresh_replay=True)
     assert trainer.agent.replay.size == 0

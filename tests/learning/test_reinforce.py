@@ -57,8 +57,14 @@ def test_resume_restores_episodes_and_starts_lanes_anew(make_trainer: MakeTraine
 
 def test_images_are_learned_from_too(make_trainer: MakeTrainer) -> None:
     config = ReinforceConfig(env="tengen/Catch", learning_rate=3e-3, episodes_per_update=32)
-    trainer = make_trainer("reinforce", config, total_steps=48_000, evaluate_every=48_000,
-                           evaluate_episodes=100, checkpoint_seconds=1e9)
+    trainer = make_trainer(
+        "reinforce",
+        config,
+        total_steps=48_000,
+        evaluate_every=48_000,
+        evaluate_episodes=100,
+        checkpoint_seconds=1e9,
+    )
     trainer.run()
     assert trainer.last_evaluation == pytest.approx(1.0, abs=0.2)
 
@@ -67,8 +73,9 @@ def test_images_are_learned_from_too(make_trainer: MakeTrainer) -> None:
 def test_resume_equals_an_uninterrupted_run(
     make_trainer: MakeTrainer, separate_baseline: bool
 ) -> None:
-    config = ReinforceConfig(env="tengen/Catch", lanes=3, episodes_per_update=5,
-                             separate_baseline=separate_baseline)
+    config = ReinforceConfig(
+        env="tengen/Catch", lanes=3, episodes_per_update=5, separate_baseline=separate_baseline
+    )
     whole = make_trainer("reinforce", config, "whole", total_steps=900, evaluate_every=0)
     whole.run()
     first = make_trainer("reinforce", config, "cut", total_steps=900, evaluate_every=0)
@@ -81,5 +88,7 @@ def test_resume_equals_an_uninterrupted_run(
     resumed.run()
     for name, tensor in whole.agent.state_dict()["network"].items():
         assert tensor.equal(resumed.agent.state_dict()["network"][name]), name
-    assert whole.folder.read_jsonl("episodes")[-1]["return"] == \
-        resumed.folder.read_jsonl("episodes")[-1]["return"]
+    assert (
+        whole.folder.read_jsonl("episodes")[-1]["return"]
+        == resumed.folder.read_jsonl("episodes")[-1]["return"]
+    )

@@ -27,18 +27,34 @@ def optimal_values(discount: float) -> tuple[np.ndarray, list[int]]:
     states, actions = range(GridLanes.num_states), range(4)
     values = [0.0] * GridLanes.num_states
     for _ in range(400):
-        values = [0.0 if terminal[s] else max(
-            sum(probability[s, a, n] * (reward[n] + discount * values[n])
-                for n in states if probability[s, a, n] > 0)
-            for a in actions) for s in states]
+        values = [
+            0.0
+            if terminal[s]
+            else max(
+                sum(
+                    probability[s, a, n] * (reward[n] + discount * values[n])
+                    for n in states
+                    if probability[s, a, n] > 0
+                )
+                for a in actions
+            )
+            for s in states
+        ]
     cells = [i for i, cell in enumerate("".join(GridLanes.ROWS)) if cell == "."]
     return np.array(values), cells
 
 
 def test_values_equal_those_of_value_iteration(make_trainer: MakeTrainer) -> None:
     config = TabularConfig()
-    trainer = make_trainer("q-learning", config, total_steps=STEPS, evaluate_every=STEPS,
-                           evaluate_episodes=400, checkpoint_seconds=1e9, log_seconds=1e9)
+    trainer = make_trainer(
+        "q-learning",
+        config,
+        total_steps=STEPS,
+        evaluate_every=STEPS,
+        evaluate_episodes=400,
+        checkpoint_seconds=1e9,
+        log_seconds=1e9,
+    )
     trainer.run()
     wanted, cells = optimal_values(config.discount)
     weights = checkpoint.load(trainer.folder.checkpoints).state["network"]
@@ -74,8 +90,13 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(make_trainer: MakeTraine
     np.testing.assert_array_equal(mine["agent"]["visits"], theirs["agent"]["visits"])
     assert mine["agent"]["acting_rng"] == theirs["agent"]["acting_rng"]
     for name in ("episodes", "evaluations"):
-        records = [[{key: value for key, value in row.items() if key != "seconds"}
-                    for row in trainer.folder.read_jsonl(name)] for trainer in (whole, resumed)]
+        records = [
+            [
+                {key: value for key, value in row.items() if key != "seconds"}
+                for row in trainer.folder.read_jsonl(name)
+            ]
+            for trainer in (whole, resumed)
+        ]
         assert records[0] == records[1]
         assert records[0]
 
@@ -85,8 +106,10 @@ def test_one_update_by_hand() -> None:
     table.require(np.array([40]))  # beyond the first allocation
     table.q[40] = [0.0, 4.0]
     rows = {
-        "state": np.array([3, 3, 3]), "action": np.array([1, 1, 1]),
-        "reward": np.array([1.0, 2.0, 5.0]), "terminated": np.array([False, True, False]),
+        "state": np.array([3, 3, 3]),
+        "action": np.array([1, 1, 1]),
+        "reward": np.array([1.0, 2.0, 5.0]),
+        "terminated": np.array([False, True, False]),
         "next_state": np.array([40, 40, 3]),
     }
     errors = table.update(**rows, discount=0.5, power=1.0)
