@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except UserError as error:
-        sys.stderr.write(f"tengen: error: {error}\n")
+        sys.stderr.write(f"tengen: error: {' '.join(str(error).split())}\n")
         return 2
     except KeyboardInterrupt:
         return 130

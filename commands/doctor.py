@@ -71,7 +71,9 @@ def _versions() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     import torch
 
-    cores = len(os.sched_getaffinity(0))
+    from core.environment_facts import usable_cores
+
+    cores = usable_cores()
     yield Finding(
         "ok",
         f"{cores} processor cores, torch uses {torch.get_num_threads()} threads "

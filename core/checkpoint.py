@@ -205,7 +205,7 @@ def _write_folder(
     files[STATE_JSON] = atomic.write_file(folder / STATE_JSON, [text])
     sums = {name: {"bytes": file.size, "sha256": file.sha256} for name, file in files.items()}
     try:
-        version = importlib.metadata.version("tengen")
+        version = importlib.metadata.version("tengen-rl")
     except importlib.metadata.PackageNotFoundError:
         version = "not installed"
     head = {"schema": SCHEMA, "tengen": version}

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("tengen", "torch", "numpy", "gymnasium", "ale_py", "stable_baselines3")
+_PACKAGES = ("tengen-rl", "torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
 _GIT_SECONDS = 5.0
 
 
@@ -25,7 +25,7 @@ def environment_facts() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
+        "usable_cores": usable_cores(),
         "argv": list(sys.argv),
     }
 
@@ -72,8 +72,8 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _usable_cores() -> int | None:
+def usable_cores() -> int:
     """Return how many cores this process may use, which a container can limit."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1

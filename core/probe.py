@@ -6,7 +6,6 @@ instructions and is thirty times slower on one without.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from core.config import RunConfig
+from core.environment_facts import usable_cores
 from core.errors import UserError
 from core.learner import Arithmetic
 
@@ -85,7 +85,7 @@ def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
 
 
 def _candidates(config: RunConfig, device: str) -> Iterator[Arithmetic]:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     threads = [config.threads] if config.threads else sorted({1, cores}, reverse=True)
     if torch.device(device).type != "cpu":
         threads = [config.threads or 1]

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 10_000
 
@@ -34,7 +33,7 @@ def summarise(scores: Sequence[float]) -> ScoreSummary:
     if not len(scores):
         raise ValueError("there are no scores to summarise")
     values = np.asarray(scores, dtype=np.float64)
-    error = float(stats.sem(values)) if len(values) > 1 else 0.0
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
     return ScoreSummary(
         len(values),
         float(values.mean()),
@@ -52,7 +51,7 @@ def human_normalised(score: float, random: float, human: float) -> float:
 
 def interquartile_mean(scores: np.ndarray) -> float:
     """Mean of the middle half of all values, whatever their shape."""
-    return float(stats.trim_mean(np.asarray(scores, dtype=np.float64), 0.25, axis=None))
+    return float(_middle_half(np.asarray(scores, dtype=np.float64).ravel()))
 
 
 def interquartile_mean_interval(
@@ -79,7 +78,7 @@ def interquartile_mean_interval(
     drawn = np.concatenate(
         [runs[rng.integers(0, len(runs), (resamples, len(runs)))] for runs in games], axis=1
     )  # [resamples, runs of all games]
-    means = stats.trim_mean(drawn, 0.25, axis=1)
+    means = _middle_half(drawn)
     return (interquartile_mean(np.concatenate(games)), *_interval(means, confidence))
 
 
@@ -104,6 +103,14 @@ def probability_of_improvement(
     columns = rng.integers(0, len(second), (resamples, len(second)))
     means = np.array([wins[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
     return (float(wins.mean()), *_interval(means, confidence))
+
+
+def _middle_half(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without its lowest and highest quarter, rounded down."""
+    cut = values.shape[-1] // 4
+    middle: np.ndarray = np.sort(values, axis=-1)[..., cut : values.shape[-1] - cut]
+    mean: np.ndarray = middle.mean(axis=-1)
+    return mean
 
 
 def _interval(means: np.ndarray, confidence: float) -> tuple[float, float]:

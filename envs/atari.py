@@ -11,12 +11,12 @@ its lanes at an episode boundary.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from core.environment_facts import usable_cores
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from envs.atari_protocol import AtariProtocol
@@ -96,7 +96,7 @@ class AtariLanes:
         cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
         rom = rom_name(env_id)
         height, width = SCREEN_SHAPE if colour else FRAME_SHAPE
-        cores = len(os.sched_getaffinity(0))
+        cores = usable_cores()
         try:
             self._env = AtariVectorEnv(
                 rom,

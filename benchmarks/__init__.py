@@ -1,0 +1,1 @@
+"""How fast the suite is, and how fast other libraries are at the same on the same machine."""

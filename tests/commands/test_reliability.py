@@ -1,0 +1,202 @@
+"""What happens to a run that is killed, stopped, starved of disk or diverges."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from commands.dispatch import main
+from core import atomic, checkpoint
+from core.interrupt import Interrupt
+from core.run_folder import RunFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAIN = ["--threads", "1", "--precision", "fp32", "--no-video", "--device", "cpu"]
+TRAIN = ["train", "dqn", "--preset", "catch", *PLAIN, "--evaluate-every", "0"]
+
+
+def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+    """Start a command; return once it trains."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tengen", *arguments],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("run folder:"):
+            return child
+    raise AssertionError(f"the command ended with {child.wait()} before it trained")
+
+
+def steps_on_disk(run: Path) -> list[int]:
+    """Steps of the checkpoints that are whole."""
+    return [int(path.name.split("_")[1][:9]) for path in (run / "checkpoints").glob("step_*")]
+
+
+def test_a_kill_at_any_moment_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    chance = random.Random(0)
+    reached = 0
+    often = ["--checkpoint-seconds", "0.05", "--log-seconds", "0.1", "--total-steps", "1000000"]
+    for kill in range(20):
+        arguments = ["resume", str(run)] if kill else [*TRAIN, *often, "--run-dir", str(run)]
+        child = start(arguments)
+        time.sleep(chance.uniform(0.0, 0.8))
+        promised = max([reached, *steps_on_disk(run)])
+        child.kill()
+        child.wait()
+        if child.stderr is not None:
+            child.stderr.close()
+        if not steps_on_disk(run):
+            assert kill == 0, "a kill before the first checkpoint can only be the first"
+            continue
+        loaded = checkpoint.load(run)
+        assert loaded.step >= promised, "a checkpoint that was there before the kill is lost"
+        reached = loaded.step
+        folder = RunFolder.open(run)
+        for name in ("episodes.jsonl", "metrics.jsonl"):
+            folder.read_jsonl(name)
+    assert reached > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_exits_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+    run = tmp_path / "run"
+    child = start([*TRAIN, "--total-steps", "1000000", "--run-dir", str(run)])
+    time.sleep(0.5)
+    child.send_signal(number)
+    _, errors = child.communicate(timeout=30)
+    assert child.returncode == 0, errors
+    assert "tengen resume" in errors
+    status = RunFolder.open(run).read_status()
+    assert status["state"] == "stopped"
+    assert checkpoint.load(run).step == status["agent_steps"] > 0, "the last tick was saved"
+
+
+def test_a_second_interrupt_leaves_at_once() -> None:
+    pid = os.fork()
+    if pid == 0:
+        with Interrupt() as interrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+            if interrupt.requested:
+                os.kill(os.getpid(), signal.SIGINT)
+        os._exit(3)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+
+
+def run_quietly(run: Path, *more: str) -> int:
+    return main([*TRAIN, "--no-progress", "--run-dir", str(run), *more])
+
+
+def one_line(captured: pytest.CaptureFixture[str]) -> str:
+    """The error that the command printed, which must be one line."""
+    lines = [x for x in captured.readouterr().err.splitlines() if x.startswith("tengen: error:")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import agents.dqn.agent as module
+
+    calls = 0
+    real = module.td_loss
+
+    def td_loss(*arguments: object) -> tuple[torch.Tensor, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        loss, errors = real(*arguments)  # type: ignore[arg-type]
+        return (loss * float("nan") if calls > 100 else loss), errors
+
+    monkeypatch.setattr(module, "td_loss", td_loss)
+    run = tmp_path / "run"
+    assert run_quietly(run) == 2
+    assert "diverged" in one_line(capsys)
+    assert RunFolder.open(run).read_status()["state"] == "diverged"
+    for weights in checkpoint.load(run).state["network"].values():
+        assert torch.isfinite(weights).all()
+
+
+def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_quietly(run, "--total-steps", "1000") == 0
+    before = checkpoint.load(run)
+    real = atomic.write_bytes
+
+    def write_bytes(descriptor: int, data: atomic.Bytes) -> None:
+        if len(data) > 10_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor, data)
+
+    monkeypatch.setattr(atomic, "write_bytes", write_bytes)
+    assert main(["resume", str(run), "--total-steps", "1200"]) == 2
+    assert "No space left on device" in one_line(capsys)
+    monkeypatch.undo()
+    after = checkpoint.load(run)
+    assert after.step == before.step == 1000
+    assert main(["resume", str(run), "--total-steps", "1200"]) == 0
+    assert checkpoint.load(run).step == 1200
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    assert run_quietly(run, "--total-steps", "64") == 0
+    folder = RunFolder.open(run)
+    folder.lock()
+    try:
+        assert main(["resume", str(run), "--total-steps", "128"]) == 2
+        assert str(os.getpid()) in one_line(capsys)
+    finally:
+        folder.unlock()
+    assert run_quietly(run, "--total-steps", "64") == 2
+    assert "tengen resume" in one_line(capsys)
+
+
+def test_a_checkpoint_of_another_game_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_quietly(run, "--total-steps", "64") == 0
+    folder = RunFolder.open(run)
+    folder.write_config(folder.read_config().replace("tengen/Catch", "tengen/Grid"))
+    assert main(["evaluate", str(run)]) == 2
+    assert "tengen/Catch" in one_line(capsys)
+    assert main(["resume", str(run), "--total-steps", "128"]) == 2
+    assert "tengen/Catch" in one_line(capsys)
+
+
+def test_a_locked_option_cannot_change_on_resume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert run_quietly(run, "--total-steps", "64") == 0
+    assert main(["resume", str(run), "--n-step", "5"]) == 2
+    assert "--n-step from 3 to 5" in one_line(capsys)
+
+
+def test_missing_roms_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
+    code = main(["train", "dqn", "--run-dir", str(tmp_path / "run"), "--replay-capacity", "1000"])
+    assert code == 2
+    assert "ROM" in one_line(capsys)
+    assert RunFolder.open(tmp_path / "run").read_status()["state"] == "failed"
