@@ -89,7 +89,8 @@ class RandomAgent:
     def act(self, step: Any, agent_steps: int) -> np.ndarray:
         """Random actions, int64 [L]."""
         self.frames.push(step)
-        return self.rng.integers(0, self.lanes.num_actions, self.lanes.num_lanes)
+        actions: np.ndarray = self.rng.integers(0, self.lanes.num_actions, self.lanes.num_lanes)
+        return actions
 
     def learn(self, agent_steps: int) -> None:
         """Nothing."""
@@ -166,7 +167,7 @@ def measure_bare(options: Options) -> float:
     from envs.atari_protocol import PROTOCOLS, AtariConfig
 
     protocol = PROTOCOLS[AtariConfig().protocol]
-    env = AtariVectorEnv(
+    env: Any = AtariVectorEnv(
         rom_name(f"ALE/{options.game}-v5"),
         options.lanes,
         num_threads=options.native_threads,

@@ -196,6 +196,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from agents.baselines.policy import load_sb3_policy
     from core.errors import did_you_mean
     from envs.atari_protocol import PROTOCOLS, AtariConfig
+    from envs.make import is_atari
 
     if not options.env:
         raise UserError(f"say what {path} was trained on: --env ALE/Pong-v5")
@@ -208,7 +209,10 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     atari = AtariConfig(protocol=protocol)  # type: ignore[arg-type]
 
     def make_policy(lanes: Any, seed: int) -> Any:
-        return load_sb3_policy(path, lanes, trust=options.trust, seed=seed)
+        epsilon = PROTOCOLS[protocol].evaluation_epsilon if is_atari(options.env) else 0.0
+        return load_sb3_policy(
+            path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
+        )
 
     return Subject(str(path), options.env, atari, None, None, make_policy)
 

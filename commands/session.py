@@ -75,7 +75,6 @@ def resume_training(path: Path, parse: Parse) -> int:
             Progress().note(f"changed on resume: {change}")
         if any(getattr(saved.run, name) != getattr(config.run, name) for name in ARITHMETIC):
             options = dataclasses.replace(options, keep_arithmetic=False)
-        folder.write_config(to_toml(config))
         return _train(entry, config, folder, options)
 
 
@@ -113,6 +112,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
     except UserError:
         folder.set_status("failed")
         raise
+    folder.write_config(to_toml(config))
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
     try:
         state = trainer.run()
@@ -154,6 +154,7 @@ def _start_own_loop(
         resume=resume is not None,
         trust=resume is not None and resume.trust,
     )
+    folder.write_config(to_toml(config))
     return code
 
 

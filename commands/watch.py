@@ -35,11 +35,10 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(options.folder)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; train something first, or name a run")
-    if next(folder.rglob("events.out.tfevents.*"), None) is None:
-        raise UserError(
-            f"{folder} holds no TensorBoard events; name a run folder or the folder "
-            f"that runs are in"
-        )
+    # A run in its first seconds has a status and no events yet.
+    marks = (folder.rglob("events.out.tfevents.*"), folder.rglob("status.json"))
+    if all(next(found, None) is None for found in marks):
+        raise UserError(f"{folder} holds no runs; name a run folder or the folder that runs are in")
     if not 1 <= options.port <= 65535:
         raise UserError(f"--port must be 1 to 65535, got {options.port}")
     with socket.socket() as probe:

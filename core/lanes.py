@@ -137,8 +137,8 @@ class FrameStack:
 
     def __init__(self, spec: ObservationSpec, num_lanes: int) -> None:
         self.spec = spec
-        # The stack axis is kept last in memory: that is the channels_last layout of the networks.
-        self._frames = np.zeros((num_lanes, *spec.shape, spec.stack), dtype=spec.dtype)
+        # The stack axis before the pixels: a push then moves whole frames, not single bytes.
+        self._frames = np.zeros((num_lanes, spec.stack, *spec.shape), dtype=spec.dtype)
 
     def push(self, step: Step) -> np.ndarray:
         """Add the newest frame; return observations [L, K, *shape], or [L, *shape] for vectors.
@@ -146,25 +146,25 @@ class FrameStack:
         The array is reused by the next call.
         """
         frames = self._frames
-        frames[..., :-1] = frames[..., 1:]
-        frames[step.first, ..., :-1] = 0
-        frames[..., -1] = step.observation
+        frames[:, :-1] = frames[:, 1:]
+        frames[step.first, :-1] = 0
+        frames[:, -1] = step.observation
         return self.observation
 
     @property
     def observation(self) -> np.ndarray:
         """What the network sees now, without adding a frame."""
         if not self.spec.is_image and self.spec.stack == 1:
-            return self._frames[..., 0]
-        return np.moveaxis(self._frames, -1, 1)
+            return self._frames[:, 0]
+        return self._frames
 
     def state_dict(self) -> dict[str, Any]:
-        """The frames held."""
-        return {"frames": self._frames.copy()}
+        """The frames held, the stack axis last."""
+        return {"frames": np.moveaxis(self._frames, 1, -1).copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the frames. Raises UserError when they have another shape."""
-        frames = np.asarray(state["frames"])
+        frames = np.moveaxis(np.asarray(state["frames"]), -1, 1)
         if frames.shape != self._frames.shape or frames.dtype != self._frames.dtype:
             raise UserError(
                 f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "

@@ -32,7 +32,7 @@ from core import atomic
 from core.errors import UserError
 from core.replay_kernels import gather_stacks
 from core.replay_plan import ReplayPlan
-from core.replay_storage import FRESH, checked_array, damage, explain_write_errors
+from core.replay_storage import FRESH, checked_array, damage, explain_write_errors, write_at
 
 GROUP_ROWS = 4
 _SEGMENT_FRAMES = 4096
@@ -52,10 +52,7 @@ class _Segment:
 
     def append(self, blocks: list[bytes]) -> None:
         """Add the blocks of all lanes of the next group."""
-        record = self._record(blocks)
-        # Seeded, so that a record is right only in its place.
-        seed = (self.first_group + len(self.checksums)) & 0xFFFFFFFF
-        self.checksums.append(zlib.crc32(record, seed))
+        self.checksums.append(zlib.crc32(self._record(blocks)))
         self.blocks += blocks
 
     @staticmethod
@@ -73,10 +70,7 @@ class _Segment:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
                 # Not O_APPEND: behind may lie groups of a timeline that was given up.
-                written = 0
-                while written < len(content):
-                    rest = memoryview(content)[written:]
-                    written += os.pwrite(descriptor, rest, self.durable_bytes + written)
+                write_at(descriptor, memoryview(content), self.durable_bytes)
                 atomic.sync(descriptor)
             finally:
                 os.close(descriptor)

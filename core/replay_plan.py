@@ -112,12 +112,13 @@ def plan_replay(spec: ReplaySpec) -> ReplayPlan:
         ratio = _PACKED_RATIO if spec.frame_dtype == "uint8" and len(spec.frame_shape) > 1 else 1
         frames = rows * spec.lanes * (spec.frame_bytes // ratio + _PACKED_OVERHEAD)
     memory = columns + (0 if spec.storage == "mmap" else frames)
+    disk = frames + rows * _CHECKSUM_BYTES
     about = "about " if spec.storage == "packed" else ""
     text = (
         f"replay: {spec.storage}, {spec.capacity:,} transitions,"
-        f" {about}{_size(memory)} of memory, {about}{_size(frames)} of disk"
+        f" {about}{_size(memory)} of memory, {about}{_size(disk)} of disk"
     )
-    return ReplayPlan(spec, rows, memory, frames, text)
+    return ReplayPlan(spec, rows, memory, disk, text)
 
 
 def check_fits(

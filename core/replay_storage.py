@@ -1,15 +1,17 @@
 """Where the replay memory keeps its frames: a ring in memory or a mapped file, on one file layout.
 
-    frames.bin:  row t of all lanes at byte (t % R) * row_bytes, the lanes one after the other
+    frames.bin:  row t of all lanes at byte (t % R) * row_bytes, the lanes one after the other;
+                 from the next multiple of 4096 on a checksum of each, <u4 [R]
 
-Every row has a CRC-32, seeded with the row's number, so that a row that was overwritten by a later
-one is noticed even where both show the same picture. The checksums live in the checkpoint.
+A checksum is the CRC-32 of a row, seeded with its number: where the file's differs from the
+checkpoint's, the row was overwritten by a later one, even if both show the same picture.
 Legend: R physical rows, L lanes, N observations, K frames stacked, F numbers in a frame.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import mmap
 import os
 import zlib
@@ -26,6 +28,7 @@ from core.replay_kernels import gather_stacks
 from core.replay_plan import ReplayPlan
 
 _BLOCK_BYTES = 64 << 20
+_PAGE_BYTES = 4096
 FRESH = "resume with --fresh-replay to go on without the old experience"
 
 
@@ -66,6 +69,13 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    """Write all of `data` at byte `offset`, however many system calls that takes."""
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
 def damage(path: Path, what: str) -> UserError:
     """Return the error for a file that does not hold what the checkpoint says."""
     return UserError(f"the replay file {path} is damaged: {what}; {FRESH}")
@@ -102,7 +112,9 @@ class RingFrames:
         self._shape = (plan.rows, spec.lanes, spec.frame_items)
         self._dtype = np.dtype(spec.frame_dtype)
         self._row_bytes = spec.lanes * spec.frame_bytes
-        self._checksum = np.zeros(plan.rows, np.uint32)
+        self._checksum = np.zeros(plan.rows, "<u4")
+        self._checksum_offset = -(-plan.rows * self._row_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        self._file_bytes = self._checksum_offset + self._checksum.nbytes
         self._durable_end = 0
         self._open_frames()
 
@@ -134,10 +146,10 @@ class RingFrames:
         is_new = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
+            # Checksums first: then a cut in between still leaves the oldest rows to be dropped.
+            write_at(descriptor, self._checksum.data.cast("B"), self._checksum_offset)
             for offset, block in self._blocks(begin, end):
-                while block:
-                    written = os.pwrite(descriptor, block, offset)
-                    block, offset = block[written:], offset + written
+                write_at(descriptor, block, offset)
             atomic.sync(descriptor)
         finally:
             os.close(descriptor)
@@ -159,19 +171,22 @@ class RingFrames:
         expected = checked_array(state, "checksum", "uint32", (end - oldest,))
         rows = np.arange(oldest, end)
         slots = rows % self._shape[0]
-        size = int(slots.max(initial=-1) + 1) * self._row_bytes
+        needed = int(slots.max(initial=-1) + 1) * self._row_bytes
         if not self._path.is_file():
             raise UserError(f"the replay file {self._path} is missing; {FRESH}")
-        if self._path.stat().st_size < size:
-            raise damage(self._path, f"{self._path.stat().st_size} bytes of at least {size}")
+        size = self._path.stat().st_size
+        if size < needed:
+            raise damage(self._path, f"{size} bytes of at least {needed}")
         self._read(oldest, end)
         intact = expected == np.fromiter(map(self._compute_checksum, rows.tolist()), np.uint32)
+        if size >= self._file_bytes:  # else the pictures alone must tell
+            intact &= self._checksum[slots] == expected
         # Rows appended after the checkpoint overwrite the oldest ones first, and nothing else.
         lost = int(np.argmax(intact)) if intact.any() else len(intact)
         wrong = rows[lost:][~intact[lost:]]
         if len(wrong):
             raise damage(self._path, f"{len(wrong)} rows from {wrong[0]} to {wrong[-1]} are wrong")
-        self._checksum[slots] = expected
+        self._checksum[slots[lost:]] = expected[lost:]
         self._durable_end = end
         return oldest + lost
 
@@ -181,6 +196,8 @@ class RingFrames:
                 file.seek(offset)
                 if file.readinto(block) != len(block):
                     raise damage(self._path, f"it ends before byte {offset + len(block)}")
+            file.seek(self._checksum_offset)
+            file.readinto(self._checksum.data.cast("B"))
 
     def close(self) -> None:
         """Free the frames. The file stays."""
@@ -196,14 +213,16 @@ class MappedFrames(RingFrames):
         self._reserved = 0
 
     def _map(self) -> None:
-        size = self._shape[0] * self._row_bytes
         is_new = not self._path.exists()
         self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.ftruncate(self._descriptor, size)
+        os.ftruncate(self._descriptor, self._file_bytes)
+        self._allocate(self._checksum_offset, self._checksum.nbytes)
         if is_new:
             atomic.sync_folder(self._path.parent)
-        self._map_of_file = mmap.mmap(self._descriptor, size)
-        self._frames = np.frombuffer(self._map_of_file, self._dtype).reshape(self._shape)
+        self._map_of_file = mmap.mmap(self._descriptor, self._file_bytes)
+        frames = np.frombuffer(self._map_of_file, self._dtype, math.prod(self._shape))
+        self._checksum = np.frombuffer(self._map_of_file, "<u4", offset=self._checksum_offset)
+        self._frames = frames.reshape(self._shape)
 
     def put(self, row: int, frames: np.ndarray) -> None:
         """Store one row, [L, F]. Raises UserError when the disk is full."""
@@ -219,12 +238,15 @@ class MappedFrames(RingFrames):
             return
         whole = self._shape[0] * self._row_bytes
         target = min(whole, max(size, self._reserved + _BLOCK_BYTES))
+        self._allocate(self._reserved, target - self._reserved)
+        self._reserved = target
+
+    def _allocate(self, offset: int, size: int) -> None:
         try:
-            os.posix_fallocate(self._descriptor, self._reserved, target - self._reserved)
-        except OSError as error:
+            os.posix_fallocate(self._descriptor, offset, size)
+        except OSError as error:  # not every file system can
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
-        self._reserved = target
 
     def _write(self, begin: int, end: int) -> None:
         if begin < end:
@@ -240,5 +262,6 @@ class MappedFrames(RingFrames):
         """Unmap the file."""
         if len(self._frames):
             super().close()
+            self._checksum = np.zeros(0, "<u4")
             self._map_of_file.close()
             os.close(self._descriptor)

@@ -70,8 +70,10 @@ def start(
             env.close()
     where = f"{model.num_timesteps:,} steps"
     if finished:
+        rules = f" --protocol {config.atari.protocol}" if is_atari(config.env) else ""
         progress.note(
-            f"finished {where}; score it with: tengen evaluate {archive} --env {config.env} --trust"
+            f"finished {where}; score it with: "
+            f"tengen evaluate {archive} --env {config.env}{rules} --trust"
         )
     else:
         progress.note(
