@@ -178,6 +178,8 @@ def _build_trainer(
         where = folder.checkpoints / name if name else folder.checkpoints
         loaded = checkpoint.load(where)
         _require_same_run(loaded, entry, config)
+        if "trainer" not in loaded.state:
+            raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
         if resume.keep_arithmetic:
             arithmetic = Arithmetic(**loaded.state["arithmetic"])
     built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)

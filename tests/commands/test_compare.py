@@ -1,0 +1,101 @@
+"""`tengen compare` and `tengen evaluate` on small runs made here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from commands.dispatch import main
+from core.config import resolve, to_toml
+from core.run_folder import RunFolder
+
+QUIET = ["--threads", "1", "--precision", "fp32", "--no-video", "--no-progress"]
+SHORT = ["--total-steps", "800", "--evaluate-every", "400", "--evaluate-episodes", "4"]
+
+
+def train(path: Path, *more: str) -> str:
+    arguments = ["train", "dqn", "--preset", "catch", *QUIET, *SHORT, "--run-dir", str(path)]
+    assert main([*arguments, *more]) == 0
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("runs")
+    return [train(folder / f"seed{seed}", "--seed", str(seed)) for seed in (1, 2, 3)]
+
+
+def test_three_seeds_give_a_table_an_interval_and_a_picture(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "curves.png"
+    assert main(["compare", *runs, "--out", str(picture)]) == 0
+    shown = capsys.readouterr().out
+    assert "interquartile mean" in shown and "3 runs" in shown
+    assert all(run[-44:] in shown for run in runs)
+    assert Image.open(picture).size[0] >= 800
+    drawing = tmp_path / "curves.svg"
+    assert main(["compare", *runs, "--curve", "return", "--out", str(drawing)]) == 0
+    assert drawing.read_text().lstrip().startswith("<?xml")
+
+
+def test_what_differs_is_named_and_few_runs_claim_nothing(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = train(tmp_path / "other", "--n-step", "1")
+    assert main(["compare", runs[0], other, "--out", str(tmp_path / "c.png")]) == 0
+    shown = capsys.readouterr().out
+    assert "n_step: 3 in dqn A, 1 in dqn B" in shown
+    assert "too few" in shown
+
+
+def fake_atari_run(path: Path, protocol: str) -> str:
+    from agents.dqn.config import DQNConfig
+
+    folder = RunFolder.create(path.parent, "dqn", "ALE/Pong-v5", 1, path)
+    folder.write_config(to_toml(resolve(DQNConfig, {"atari": {"protocol": protocol}})))
+    folder.write_meta({"agent": "dqn"})
+    folder.append_jsonl("evaluations.jsonl", {
+        "agent_steps": 10, "scores": [1.0, 2.0], "mean": 1.5, "human_normalised": 0.6})  # fmt: skip
+    return str(path)
+
+
+def test_protocols_are_not_mixed_silently(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = [fake_atari_run(tmp_path / "a", "machado2018"), fake_atari_run(tmp_path / "b", "sb3")]
+    out = str(tmp_path / "c.png")
+    assert main(["compare", *mixed, "--out", out]) == 2
+    assert "different protocols (machado2018, sb3)" in capsys.readouterr().err
+    assert main(["compare", *mixed, "--out", out, "--mix-protocols"]) == 0
+
+
+def test_evaluate_scores_films_and_writes_json(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "scores.json"
+    assert main(["evaluate", runs[0], "--episodes", "25", "--video", "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    result = json.loads(out.read_text())
+    assert len(result["scores"]) == 25 and set(result["scores"]) <= {-1.0, 1.0}
+    assert result["summary"]["mean"] == pytest.approx(sum(result["scores"]) / 25)
+    assert f"mean {result['summary']['mean']:.2f}" in shown
+    assert Path(result["video"]).stat().st_size > 1000
+    assert main(["evaluate", runs[0], "--episodes", "25", "--out", str(out)]) == 0
+    assert json.loads(out.read_text())["scores"] == result["scores"], "the same seed again"
+
+
+def test_evaluate_over_runs_and_export(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", *runs, "--episodes", "5"]) == 0
+    assert "3 runs, 1 environments: interquartile mean of raw scores" in capsys.readouterr().out
+    exported = tmp_path / "exported"
+    assert main(["export", runs[0], str(exported)]) == 0
+    assert not (exported / "replay").exists()
+    assert main(["evaluate", str(exported), "--episodes", "5"]) == 0
+    assert main(["resume", str(exported)]) == 2
+    assert "was exported" in capsys.readouterr().err
