@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,26 +21,32 @@ from core import atomic, checkpoint
 from core.interrupt import Interrupt
 from core.run_folder import RunFolder
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAIN = ["--threads", "1", "--precision", "fp32", "--no-video", "--device", "cpu"]
 TRAIN = ["train", "dqn", "--preset", "catch", *PLAIN, "--evaluate-every", "0"]
 
 
-def start(arguments: Sequence[str]) -> subprocess.Popen[str]:
+CONTEXT = multiprocessing.get_context("forkserver")
+# Imported once; every run of the tests below is then a fork that starts in no time.
+CONTEXT.set_forkserver_preload(["torch._dynamo", "agents.dqn.build", "core.trainer"])
+
+
+def _command(arguments: Sequence[str], errors: Path) -> None:
+    """In a process of its own: a command, its error output in a file."""
+    descriptor = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 2)
+    torch.set_num_threads(1)
+    sys.exit(main(arguments))
+
+
+def start(arguments: Sequence[str], errors: Path) -> BaseProcess:
     """Start a command; return once it trains."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tengen", *arguments],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert child.stderr is not None
-    for line in child.stderr:
-        if line.startswith("run folder:"):
-            return child
-    raise AssertionError(f"the command ended with {child.wait()} before it trained")
+    errors.unlink(missing_ok=True)
+    child = CONTEXT.Process(target=_command, args=(list(arguments), errors))
+    child.start()
+    while not (errors.exists() and "run folder:" in errors.read_text()):
+        assert child.exitcode is None, errors.read_text()
+        time.sleep(0.005)
+    return child
 
 
 def steps_on_disk(run: Path) -> list[int]:
@@ -54,13 +61,11 @@ def test_a_kill_at_any_moment_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     often = ["--checkpoint-seconds", "0.05", "--log-seconds", "0.1", "--total-steps", "1000000"]
     for kill in range(20):
         arguments = ["resume", str(run)] if kill else [*TRAIN, *often, "--run-dir", str(run)]
-        child = start(arguments)
+        child = start(arguments, tmp_path / "errors")
         time.sleep(chance.uniform(0.0, 0.8))
         promised = max([reached, *steps_on_disk(run)])
         child.kill()
-        child.wait()
-        if child.stderr is not None:
-            child.stderr.close()
+        child.join()
         if not steps_on_disk(run):
             assert kill == 0, "a kill before the first checkpoint can only be the first"
             continue
@@ -76,12 +81,14 @@ def test_a_kill_at_any_moment_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_exits_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "run"
-    child = start([*TRAIN, "--total-steps", "1000000", "--run-dir", str(run)])
+    errors = tmp_path / "errors"
+    child = start([*TRAIN, "--total-steps", "1000000", "--run-dir", str(run)], errors)
     time.sleep(0.5)
-    child.send_signal(number)
-    _, errors = child.communicate(timeout=30)
-    assert child.returncode == 0, errors
-    assert "tengen resume" in errors
+    assert child.pid is not None
+    os.kill(child.pid, number)
+    child.join(timeout=30)
+    assert child.exitcode == 0, errors.read_text()
+    assert "tengen resume" in errors.read_text()
     status = RunFolder.open(run).read_status()
     assert status["state"] == "stopped"
     assert checkpoint.load(run).step == status["agent_steps"] > 0, "the last tick was saved"

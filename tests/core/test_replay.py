@@ -426,6 +426,24 @@ def test_damage_is_noticed(tmp_path: Path, storage: str) -> None:
     FrameReplay(spec, tmp_path).restore(state)
 
 
+@pytest.mark.parametrize("storage", ["ram", "mmap"])
+def test_a_file_without_checksums_gets_them(tmp_path: Path, storage: str) -> None:
+    spec = replace(SPEC, storage=storage)
+    replay, model = filled(spec, tmp_path, 90)
+    state = replay.checkpoint()
+    replay.close()
+    os.truncate(tmp_path / "frames.bin", replay.plan.rows * 12)
+    restored = FrameReplay(spec, tmp_path)
+    restored.restore(state)
+    model.tick(restored)
+    state = restored.checkpoint()
+    restored.close()
+    again = FrameReplay(spec, tmp_path)
+    again.restore(state)
+    assert again.dropped == 0
+    assert_agrees(again, model)
+
+
 def test_another_form_of_memory_is_refused(tmp_path: Path) -> None:
     replay, _ = filled(SPEC, tmp_path, 20)
     state = replay.checkpoint()
