@@ -94,7 +94,6 @@ class Trainer:
             UserError: a checkpoint cannot be written.
         """
         config = self.config
-        self.logger = RunLogger(self.folder.events, self.agent_steps if self._restored else None)
         with Interrupt() as interrupt:
             try:
                 self._start()
@@ -122,6 +121,7 @@ class Trainer:
         return state
 
     def _start(self) -> None:
+        self.logger = RunLogger(self.folder.events, self.agent_steps if self._restored else None)
         if self.step is None:
             self.step = self.agent.lanes.reset(self._seed("lanes"))
         self._clock = self._log_clock = self._save_clock = time.monotonic()

@@ -27,17 +27,21 @@ class _SmallLanes:
     num_actions: int
     observation_spec: ObservationSpec
     _state_names: tuple[str, ...]
+    STEP_LIMIT = 500
+    """Agent steps after which an episode is truncated, so that no policy can stay for ever."""
 
     def __init__(self, num_lanes: int) -> None:
         self.num_lanes = num_lanes
         self._rng = np.random.default_rng()
         self._done = np.zeros(num_lanes, dtype=bool)
+        self._age = np.zeros(num_lanes, dtype=np.int64)
         self._actions = np.zeros(num_lanes, dtype=np.int64)
 
     def reset(self, seed: int) -> Step:
         """Start every lane anew from ``seed``."""
         self._rng = np.random.default_rng(seed)
         self._done[:] = False
+        self._age[:] = 0
         self._start(np.ones(self.num_lanes, dtype=bool))
         return first_step(self._observe())
 
@@ -50,20 +54,27 @@ class _SmallLanes:
         valid = ~self._done
         reward, terminated = self._advance(valid)
         self._start(~valid)
-        self._done = terminated
-        none = np.zeros(self.num_lanes, dtype=bool)
-        return Step(self._observe(), reward, terminated, none, none.copy(), valid)
+        self._age = np.where(valid, self._age + 1, 0)
+        truncated = valid & ~terminated & (self._age >= self.STEP_LIMIT)
+        self._done = terminated | truncated
+        life_lost = np.zeros(self.num_lanes, dtype=bool)
+        return Step(self._observe(), reward, terminated, truncated, life_lost, valid)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything: positions, what ended, and the random stream."""
         state: dict[str, Any] = {name: getattr(self, name).copy() for name in self._state_names}
-        return state | {"done": self._done.copy(), "rng": self._rng.bit_generator.state}
+        return state | {
+            "done": self._done.copy(),
+            "age": self._age.copy(),
+            "rng": self._rng.bit_generator.state,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
         for name in self._state_names:
             setattr(self, name, np.asarray(state[name]).copy())
         self._done = np.asarray(state["done"]).copy()
+        self._age = np.asarray(state["age"]).copy()
         self._rng.bit_generator.state = state["rng"]
 
     def close(self) -> None:

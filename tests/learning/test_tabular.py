@@ -89,7 +89,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(make_trainer: MakeTraine
     assert mine["network"]["q"].equal(theirs["network"]["q"])
     np.testing.assert_array_equal(mine["agent"]["visits"], theirs["agent"]["visits"])
     assert mine["agent"]["acting_rng"] == theirs["agent"]["acting_rng"]
-    for name in ("episodes", "evaluations"):
+    for name in ("episodes.jsonl", "evaluations.jsonl"):
         records = [
             [
                 {key: value for key, value in row.items() if key != "seconds"}
@@ -123,7 +123,7 @@ def test_what_a_table_cannot_hold_is_refused(make_trainer: MakeTrainer) -> None:
     with pytest.raises(UserError, match="single integers; CartPole-v1 shows float32"):
         make_trainer("q-learning", TabularConfig(env="CartPole-v1"))
     lanes = GridLanes(2)
-    trainer = make_trainer("q-learning", TabularConfig(env="FrozenLake-v1"))
+    trainer = make_trainer("q-learning", TabularConfig(env="FrozenLake-v1"), "lake")
     frozen_lake = trainer.agent.state_dict()["network"]
     assert build_policy(TabularConfig(), lanes, frozen_lake, 0, "cpu") is not None
     with pytest.raises(UserError, match="4 actions: it belongs to another environment"):
