@@ -154,7 +154,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     from core.checkpoint import load
     from core.run_folder import RunFolder
 
-    folder = RunFolder.open(Path(path))
+    folder = RunFolder.open(_located(path))
     entry, config = saved_config(folder)
     if entry.start is not None:
         raise UserError(
@@ -173,6 +173,12 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
         return module.build_policy(config, lanes, loaded.state["network"], seed, options.device)
 
     return Subject(path, config.env, _atari_options(config), loaded.step, folder.path, make_policy)
+
+
+def _located(path: str) -> Path:
+    """A run folder of the user's, or one that comes with the application."""
+    shipped = Path(__file__).resolve().parents[1] / path
+    return shipped if not Path(path).exists() and shipped.is_dir() else Path(path)
 
 
 def checkpoint_path(folder: Any, name: str) -> Path:
