@@ -53,9 +53,12 @@ class Arithmetic:
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16)
 
     def place(self, network: nn.Module) -> nn.Module:
-        """Move a network to the device and its convolutions to the memory layout."""
+        """Move a network to the device and its convolutions to the memory layout; compile it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        return network.to(device=self.device).to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+        network.to(device=self.device).to(memory_format=layout)  # type: ignore[call-overload]
+        if self.compile:
+            network.compile()  # type: ignore[no-untyped-call]
+        return network
 
     def tensor(self, array: Any) -> Tensor:
         """A numpy array as a tensor on the device, sharing memory on the CPU."""

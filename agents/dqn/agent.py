@@ -85,7 +85,7 @@ class DQN:
         torch.manual_seed(config.run.seed)
         network = build_network(config, lanes)
         self.online = arithmetic.place(network)
-        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.target = arithmetic.place(copy.deepcopy(network)).requires_grad_(False)
         optimiser = build_optimiser(
             config.optimiser,
             self.online.parameters(),

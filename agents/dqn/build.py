@@ -145,7 +145,7 @@ def _trial(config: DQNConfig, lanes: Lanes) -> Callable[[Arithmetic], Callable[[
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
         network = arithmetic.place(build_network(config, lanes))
-        target = copy.deepcopy(network)
+        target = arithmetic.place(copy.deepcopy(network))
         optimiser = build_optimiser(config.optimiser, network.parameters(), 1e-5, 1e-5)
         learner = Learner(network, optimiser, arithmetic, config.max_gradient_norm)
         actions = arithmetic.tensor(np.zeros(size, dtype=np.int64))
