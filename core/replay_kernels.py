@@ -7,14 +7,15 @@ Legend: R physical rows, L lanes, N observations, K frames stacked, F numbers in
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from core.kernels import kernel
 
 TERMINATED, TRUNCATED, VALID, FIRST = 1, 2, 4, 8
 """Bits of the flags column."""
 DONE = TERMINATED | TRUNCATED
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _count_steps(flags: np.ndarray, end: int, row: int, lane: int, n_step: int) -> int:
     """Return how many rewards the transition at `row` sums; 0 if it must not be drawn (yet).
 
@@ -31,7 +32,7 @@ def _count_steps(flags: np.ndarray, end: int, row: int, lane: int, n_step: int) 
     return n_step
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _stack_start(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int) -> int:
     """Return the oldest row of the stack that ends at `row`; -1 if its frames are gone."""
     start = row
@@ -44,7 +45,7 @@ def _stack_start(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int
     return start
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def count_sampleable(
     flags: np.ndarray, low: int, oldest: int, end: int, n_step: int, stack: int
 ) -> int:
@@ -57,7 +58,7 @@ def count_sampleable(
     return count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def select(
     candidates: np.ndarray,
     filled: int,
@@ -131,7 +132,7 @@ def gather_stacks(source: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> N
         _gather(source, numbers, out)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _gather(source: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
     for n in range(numbers.shape[0]):
         for k in range(numbers.shape[1]):
@@ -143,7 +144,7 @@ def _gather(source: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
                     out[n, i, k] = frame[i]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _gather_words(source: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
     """The case of four uint8 frames; `out` is little-endian uint32 [N, F]."""
     blank = np.zeros(source.shape[1], np.uint8)

@@ -1,0 +1,87 @@
+"""Compiled kernels: `@kernel` is numba's njit with one cache that edits never leave stale.
+
+Numba notices an edit of a kernel's own file, but not of a kernel that it calls from another file.
+So the cache lies in a folder named after the text of all kernels: any edit starts a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+ROOT = Path(__file__).resolve().parent.parent
+_FOLDERS = ("core", "envs", "search", "agents")
+_KEPT_CACHES = 3
+
+
+def _digest() -> str:
+    """A name for the text of every file with kernels, numba's and Python's versions."""
+    digest = hashlib.sha256(f"{version('numba')} {platform.python_version()}".encode())
+    for folder in _FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_bytes()
+            if b"import kernel" in text:
+                digest.update(path.name.encode() + text)
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: $NUMBA_CACHE_DIR, else below the user's cache folder."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen)
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "tengen" / "kernels" / _digest()
+
+
+@cache
+def _prepare_cache() -> bool:
+    """Point numba at the cache folder, drop the oldest others; False where it cannot be written."""
+    from numba import config
+
+    folder = cache_folder()
+    chosen = "NUMBA_CACHE_DIR" in os.environ
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+        if writable and not chosen:
+            siblings = sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in [path for path in siblings if path != folder][: -_KEPT_CACHES + 1]:
+                shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        return False
+    if writable:
+        # Numba reads its settings again whenever it finds the environment changed.
+        os.environ["NUMBA_CACHE_DIR"] = str(folder)
+        setattr(config, "CACHE_DIR", str(folder))  # noqa: B010
+    return writable
+
+
+def kernel(function: Function) -> Function:
+    """Compile a function of numbers and arrays on its first call; it runs without Python's lock.
+
+    Division by zero gives infinity as in NumPy; indices are not checked.
+    """
+    from numba import njit
+
+    compile_it: Any = njit(cache=_prepare_cache(), nogil=True, error_model="numpy")
+    compiled: Function = compile_it(function)
+    return compiled
+
+
+def announce_compilation(what: str) -> None:
+    """Say on stderr that the first call compiles, if nothing lies in the cache yet."""
+    folder = cache_folder()
+    if not any(folder.rglob("*.nbc")):
+        sys.stderr.write(f"compiling {what} once, which takes up to half a minute ...\n")
+        sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""Board games as compiled rules."""

@@ -1,0 +1,222 @@
+"""The Go board: chains of stones with their liberties kept up to date move by move.
+
+The board has a border, and rows of 20 whatever its size, so that a point's neighbours are always
+at -20, -1, +1, +20. Point (y, x) of the board is (y + 1) * 20 + x + 1. Every point is a record of
+eight words; chain facts are read at the chain's head:
+
+    COLOUR  HEAD  NEXT  LIBERTIES  STONES  HASH_LOW  HASH_HIGH  SLOT
+            of the    next stone   of the chain, at its head    where an empty point stands in the
+            chain     (a ring)                                  list of empty points
+
+LIBERTIES counts (stone, empty neighbour) pairs, so a liberty that two stones share counts twice.
+That is enough to see a capture (none left), and a stone changes it in constant time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.kernels import kernel
+from envs.games.state import HEADER_WORDS
+
+EMPTY, BLACK, WHITE, BORDER = 0, 1, 2, 3
+MAX_SIZE = 19
+ROW = MAX_SIZE + 1
+NEIGHBOURS = (-ROW, -1, 1, ROW)
+DIAGONALS = (-ROW - 1, -ROW + 1, ROW - 1, ROW + 1)
+
+# Words of the header.
+(SIZE, PASSES, KO, HASH, HASH_2, COMPENSATION, KO_RULE, SUICIDE, MOVE_LIMIT, END, BLACK_PRISONERS,
+ WHITE_PRISONERS, EMPTIES, EMPTIES_AT, HISTORY, HISTORY_AT, PAST_AT, PAST, CAPTURES) = range(
+    HEADER_WORDS, HEADER_WORDS + 19)  # fmt: skip
+POINTS_AT = 32
+
+# Words of a point's record.
+COLOUR, HEAD, NEXT, LIBERTIES, STONES, HASH_LOW, HASH_HIGH, SLOT = range(8)
+
+ZOBRIST = np.random.default_rng(1970).integers(
+    -(2**31), 2**31, size=(3, (MAX_SIZE + 2) * ROW, 2), dtype=np.int32
+)
+"""Random words of (colour, point), two for 64 bits (Zobrist 1970); [0, 0] is the side to move."""
+
+
+@kernel
+def at(point: int) -> int:
+    """Return where a point's record begins."""
+    return POINTS_AT + (point << 3)
+
+
+@kernel
+def point_of(size: int, cell: int) -> int:
+    """Return the point of a cell, counted from 0 row by row."""
+    return (cell // size + 1) * ROW + cell % size + 1
+
+
+@kernel
+def cell_of(size: int, point: int) -> int:
+    """Return the cell of a point."""
+    return (point // ROW - 1) * size + point % ROW - 1
+
+
+@kernel
+def clear_board(state: np.ndarray) -> None:
+    """Take all stones off; SIZE and EMPTIES_AT are set."""
+    size, empties_at = state[SIZE], state[EMPTIES_AT]
+    for point in range((size + 2) * ROW):
+        state[at(point) + COLOUR] = BORDER
+    for cell in range(size * size):
+        point = point_of(size, cell)
+        state[at(point) + COLOUR] = EMPTY
+        state[at(point) + SLOT] = cell
+        state[empties_at + cell] = point
+    state[EMPTIES] = size * size
+    state[KO] = 0
+    state[HASH] = state[HASH_2] = 0
+
+
+@kernel
+def place(state: np.ndarray, point: int, colour: int) -> None:
+    """Put a stone on an empty point; take what it captures, or its own chain if it cannot breathe.
+
+    Sets KO to the point that simple ko forbids next, 0 for none.
+    """
+    _leave_empties(state, point)
+    record = at(point)
+    state[record + COLOUR] = colour
+    state[record + HEAD] = state[record + NEXT] = point
+    state[record + STONES] = 1
+    state[record + HASH_LOW] = ZOBRIST[colour, point, 0]
+    state[record + HASH_HIGH] = ZOBRIST[colour, point, 1]
+    state[HASH] ^= state[record + HASH_LOW]
+    state[HASH_2] ^= state[record + HASH_HIGH]
+    other = 3 - colour
+    liberties, friends, enemies = 0, False, False
+    for step in NEIGHBOURS:
+        neighbour = at(point + step)
+        found = state[neighbour + COLOUR]
+        if found == EMPTY:
+            liberties += 1
+        elif found != BORDER:
+            state[at(state[neighbour + HEAD]) + LIBERTIES] -= 1
+            friends |= found == colour
+            enemies |= found == other
+    state[record + LIBERTIES] = liberties
+    head = point
+    if friends:
+        for step in NEIGHBOURS:
+            if state[at(point + step) + COLOUR] == colour:
+                head = _join(state, head, state[at(point + step) + HEAD])
+    captured, taken = 0, 0
+    if enemies:
+        for step in NEIGHBOURS:
+            neighbour = at(point + step)
+            if state[neighbour + COLOUR] == other:
+                chain = state[neighbour + HEAD]
+                if state[at(chain) + LIBERTIES] == 0:
+                    captured += _remove(state, chain)
+                    taken = point + step
+    record = at(head)
+    if state[record + LIBERTIES] == 0:
+        _remove(state, head)
+    single = captured == 1 and state[record + STONES] == 1 and state[record + LIBERTIES] == 1
+    state[KO] = taken if single else 0
+
+
+@kernel
+def _leave_empties(state: np.ndarray, point: int) -> None:
+    """Swap a point with the last of the list of empty points, and shorten the list."""
+    state[EMPTIES] -= 1
+    empties_at, end = state[EMPTIES_AT], state[EMPTIES]
+    swap_empties(state, state[at(point) + SLOT], end, empties_at)
+
+
+@kernel
+def swap_empties(state: np.ndarray, slot: int, other_slot: int, empties_at: int) -> None:
+    """Swap two places in the list of empty points."""
+    point, other = state[empties_at + slot], state[empties_at + other_slot]
+    state[empties_at + slot], state[empties_at + other_slot] = other, point
+    state[at(point) + SLOT], state[at(other) + SLOT] = other_slot, slot
+
+
+@kernel
+def _join(state: np.ndarray, first: int, second: int) -> int:
+    """Make one chain of two, relabelling the smaller; return its head."""
+    if first == second:
+        return first
+    if state[at(first) + STONES] < state[at(second) + STONES]:
+        first, second = second, first
+    kept, gone = at(first), at(second)
+    state[kept + LIBERTIES] += state[gone + LIBERTIES]
+    state[kept + STONES] += state[gone + STONES]
+    state[kept + HASH_LOW] ^= state[gone + HASH_LOW]
+    state[kept + HASH_HIGH] ^= state[gone + HASH_HIGH]
+    stone = second
+    while True:
+        state[at(stone) + HEAD] = first
+        stone = state[at(stone) + NEXT]
+        if stone == second:
+            break
+    state[kept + NEXT], state[gone + NEXT] = state[gone + NEXT], state[kept + NEXT]
+    return first
+
+
+@kernel
+def _remove(state: np.ndarray, head: int) -> int:
+    """Take a chain off the board; its neighbours breathe again. Return its number of stones."""
+    record = at(head)
+    count = state[record + STONES]
+    state[HASH] ^= state[record + HASH_LOW]
+    state[HASH_2] ^= state[record + HASH_HIGH]
+    prisoners = WHITE_PRISONERS if state[record + COLOUR] == WHITE else BLACK_PRISONERS
+    state[prisoners] += count
+    state[CAPTURES] += 1
+    empties_at, end = state[EMPTIES_AT], state[EMPTIES]
+    stone = head
+    while True:
+        record = at(stone)
+        state[record + COLOUR] = EMPTY
+        state[record + SLOT] = end
+        state[empties_at + end] = stone
+        end += 1
+        for step in NEIGHBOURS:
+            neighbour = at(stone + step)
+            if state[neighbour + COLOUR] != EMPTY and state[neighbour + COLOUR] != BORDER:
+                state[at(state[neighbour + HEAD]) + LIBERTIES] += 1
+        stone = state[record + NEXT]
+        if stone == head:
+            break
+    state[EMPTIES] = end
+    return count
+
+
+@kernel
+def liberties_left(state: np.ndarray, point: int, head: int) -> int:
+    """Liberty pairs that a chain next to an empty point has besides those at that point."""
+    left = state[at(head) + LIBERTIES]
+    for step in NEIGHBOURS:
+        neighbour = at(point + step)
+        found = state[neighbour + COLOUR]
+        if found != EMPTY and found != BORDER and state[neighbour + HEAD] == head:
+            left -= 1
+    return left
+
+
+@kernel
+def chain_liberties(state: np.ndarray, point: int, out: np.ndarray) -> int:
+    """Write the distinct liberties of the chain at `point` to out, int32; return their number."""
+    head = state[at(point) + HEAD]
+    count = 0
+    stone = head
+    while True:
+        for step in NEIGHBOURS:
+            neighbour = stone + step
+            if state[at(neighbour) + COLOUR] == EMPTY:
+                known = False
+                for index in range(count):
+                    known |= out[index] == neighbour
+                if not known:
+                    out[count] = neighbour
+                    count += 1
+        stone = state[at(stone) + NEXT]
+        if stone == head:
+            return count

@@ -1,0 +1,157 @@
+"""What may be chosen about each game. Imports no numba, so that help texts are quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from core.errors import UserError
+
+KO_RULES = ("simple", "positional", "situational")
+KoRule = Literal["simple", "positional", "situational"]
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """A published set of rules of Go with area scoring."""
+
+    ko: KoRule
+    suicide: bool
+    handicap_points: Literal["none", "stones", "stones - 1"]
+    """What White is given for Black's handicap stones."""
+
+
+RULESETS: dict[str, Ruleset] = {
+    "tromp-taylor": Ruleset("positional", True, "none"),
+    "chinese": Ruleset("simple", False, "stones"),
+    "chinese-superko": Ruleset("positional", False, "stones"),
+    "aga": Ruleset("situational", False, "stones - 1"),
+    "new-zealand": Ruleset("situational", True, "none"),
+    "cgos": Ruleset("positional", False, "none"),
+}
+RulesetName = Literal["tromp-taylor", "chinese", "chinese-superko", "aga", "new-zealand", "cgos"]
+
+
+def _within(what: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise UserError(f"{what} is {value}; it must be from {low} to {high}")
+
+
+@dataclass(frozen=True)
+class GoOptions:
+    """Go with area scoring."""
+
+    size: int = 9
+    """Lines of the board, 1 to 19."""
+    komi: float = 7.0
+    """Points for White, a multiple of 0.5; with a whole number games can be drawn."""
+    rules: RulesetName = "tromp-taylor"
+    """Ruleset: sets ko, suicide and what White is given for handicap stones."""
+    handicap: int = 0
+    """Stones that Black begins with, 2 to 9; White then moves first."""
+    move_limit: int = 0
+    """The game is scored as it stands after so many moves; 0: three a point and fifty."""
+
+    def __post_init__(self) -> None:
+        _within("the size of the board", self.size, 1, 19)
+        _within("the move limit", self.move_limit, 0, 10_000)
+        _within("the handicap", self.handicap, 0, 9)
+        if not abs(self.komi) <= 1000 or self.komi * 2 != int(self.komi * 2):
+            raise UserError(f"komi is {self.komi}; it must be a multiple of 0.5 up to 1000")
+        if self.rules not in RULESETS:
+            raise UserError(f"there are no rules {self.rules!r} (known: {', '.join(RULESETS)})")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the board."""
+        return self.size, self.size
+
+    @property
+    def limit(self) -> int:
+        """Moves after which the game is scored as it stands."""
+        return self.move_limit or 3 * self.size * self.size + 50
+
+    @property
+    def compensation(self) -> float:
+        """Points for White: komi and what the rules give for handicap stones."""
+        points = {"none": 0, "stones": self.handicap, "stones - 1": max(0, self.handicap - 1)}
+        return self.komi + points[RULESETS[self.rules].handicap_points]
+
+    def encode(self) -> np.ndarray:
+        """What `go.rules.new` reads, int32 [5]."""
+        rules = RULESETS[self.rules]
+        ko = KO_RULES.index(rules.ko)
+        values = [self.size, round(2 * self.compensation), ko, rules.suicide, self.limit]
+        return np.array(values, np.int32)
+
+
+@dataclass(frozen=True)
+class _FixedOptions:
+    """A game without options."""
+
+    def encode(self) -> np.ndarray:
+        """Nothing to say, int32 [0]."""
+        return np.zeros(0, np.int32)
+
+
+@dataclass(frozen=True)
+class TicTacToeOptions(_FixedOptions):
+    """Three in a row on nine cells."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the board."""
+        return 3, 3
+
+
+@dataclass(frozen=True)
+class ConnectFourOptions(_FixedOptions):
+    """Four in a row; stones drop to the lowest free cell of a column."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the board."""
+        return 6, 7
+
+
+@dataclass(frozen=True)
+class OthelloOptions:
+    """Othello (Reversi)."""
+
+    size: int = 8
+    """Cells along an edge: 4, 6, 8 or 10."""
+
+    def __post_init__(self) -> None:
+        if self.size not in (4, 6, 8, 10):
+            raise UserError(f"the size of the board is {self.size}; it must be 4, 6, 8 or 10")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the board."""
+        return self.size, self.size
+
+    def encode(self) -> np.ndarray:
+        """What `othello.new` reads, int32 [1]."""
+        return np.array([self.size], np.int32)
+
+
+@dataclass(frozen=True)
+class GomokuOptions:
+    """Five or more in a row win, for both players alike."""
+
+    size: int = 15
+    """Lines of the board, 5 to 19."""
+
+    def __post_init__(self) -> None:
+        _within("the size of the board", self.size, 5, 19)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the board."""
+        return self.size, self.size
+
+    def encode(self) -> np.ndarray:
+        """What `gomoku.new` reads, int32 [1]."""
+        return np.array([self.size], np.int32)
