@@ -1,7 +1,7 @@
 """What every game's state has in common. A state is one flat int32 array.
 
-    word  0        1            2        3            ... 7       8 ...
-          TO_MOVE  MOVE_NUMBER  OUTCOME  LAST_ACTION  (reserved)  the game's own
+    word  0        1            2        3            4       5      6  7        8 ...
+          TO_MOVE  MOVE_NUMBER  OUTCOME  LAST_ACTION  HEIGHT  WIDTH  (reserved)  the game's own
 
 Legend: S words of a state, A actions, C planes, H W board, G games.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from core.kernels import kernel
 
-TO_MOVE, MOVE_NUMBER, OUTCOME, LAST_ACTION = 0, 1, 2, 3
+TO_MOVE, MOVE_NUMBER, OUTCOME, LAST_ACTION, HEIGHT, WIDTH = 0, 1, 2, 3, 4, 5
 HEADER_WORDS = 8
 
 FIRST, SECOND = 0, 1
@@ -23,9 +23,10 @@ NO_ACTION = -1
 
 
 @kernel
-def start(state: np.ndarray) -> None:
+def start(state: np.ndarray, height: int, width: int) -> None:
     """Zero the state and set the header of a game that begins."""
     state[:] = 0
+    state[HEIGHT], state[WIDTH] = height, width
     state[OUTCOME] = UNDECIDED
     state[LAST_ACTION] = NO_ACTION
 
@@ -83,3 +84,23 @@ def copy_cells(state: np.ndarray, cells: np.ndarray) -> None:
 def score_by_outcome(state: np.ndarray) -> int:
     """Margin for the first player in half points where a game counts none: the outcome itself."""
     return state[OUTCOME] * 2 if state[OUTCOME] != UNDECIDED else 0
+
+
+@kernel
+def longest_line(state: np.ndarray, cell: int) -> int:
+    """Length of the longest straight line of the stone at a cell, through it."""
+    height, width = state[HEIGHT], state[WIDTH]
+    row, column = cell // width, cell % width
+    colour = state[HEADER_WORDS + cell]
+    longest = 1
+    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        length = 1
+        for sign in (-1, 1):
+            r, c = row + sign * down, column + sign * right
+            while 0 <= r < height and 0 <= c < width:
+                if state[HEADER_WORDS + r * width + c] != colour:
+                    break
+                length += 1
+                r, c = r + sign * down, c + sign * right
+        longest = max(longest, length)
+    return longest

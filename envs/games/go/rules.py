@@ -85,8 +85,8 @@ def state_words(size: int, move_limit: int) -> int:
 @kernel
 def new(state: np.ndarray, options: np.ndarray) -> None:
     """Start a game; options int32: size, compensation in halves, ko rule, suicide, move limit."""
-    start(state)
     size = options[0]
+    start(state, size, size)
     state[SIZE] = size
     state[COMPENSATION], state[KO_RULE] = options[1], options[2]
     state[SUICIDE], state[MOVE_LIMIT] = options[3], options[4]
