@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.kernels import kernel
-from envs.games.go.board import COLOUR, EMPTY, NEXT, PAST, PAST_AT, SIZE, at, point_of
+from envs.games.go.board import COLOUR, EMPTY, NEXT, PAST, PAST_AT, ROW, SIZE, at, point_of
 from envs.games.go.rules import PAST_BOARDS, mark_territory
 from envs.games.state import TO_MOVE
 
@@ -28,19 +28,23 @@ def observe(state: np.ndarray, planes: np.ndarray) -> None:
             planes[2 * ago : 2 * ago + 2] = 0
             continue
         slot = state[PAST_AT] + (state[PAST] - 1 - ago) % PAST_BOARDS * packed
-        for cell in range(cells):
-            colour = (state[slot + (cell >> 4)] >> ((cell & 15) << 1)) & 3
-            row, column = cell // size, cell % size
-            planes[2 * ago, row, column] = colour == own
-            planes[2 * ago + 1, row, column] = colour == 3 - own
+        cell = 0
+        for row in range(size):
+            for column in range(size):
+                colour = (state[slot + (cell >> 4)] >> ((cell & 15) << 1)) & 3
+                planes[2 * ago, row, column] = colour == own
+                planes[2 * ago + 1, row, column] = colour == 3 - own
+                cell += 1
     planes[PLANES - 1] = state[TO_MOVE] == 0
 
 
 @kernel
 def copy_cells(state: np.ndarray, cells: np.ndarray) -> None:
     """The board as int8 [H * W]: 0 empty, 1 Black, 2 White."""
-    for cell in range(cells.size):
-        cells[cell] = state[at(point_of(state[SIZE], cell)) + COLOUR]
+    size = state[SIZE]
+    for row in range(size):
+        for column in range(size):
+            cells[row * size + column] = state[at((row + 1) * ROW + column + 1) + COLOUR]
 
 
 @kernel

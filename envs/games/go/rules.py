@@ -43,7 +43,6 @@ from envs.games.go.board import (
     WHITE,
     ZOBRIST,
     at,
-    cell_of,
     clear_board,
     liberties_left,
     place,
@@ -252,11 +251,12 @@ def legal(state: np.ndarray, mask: np.ndarray) -> None:
     """Mark the legal actions, uint8 [size * size + 1]: the cells row by row, then the pass."""
     size = state[SIZE]
     colour = state[TO_MOVE] + 1
-    mask[:] = 0
-    for slot in range(state[EMPTIES]):
-        point = state[state[EMPTIES_AT] + slot]
-        mask[cell_of(size, point)] = is_legal(state, point, colour)
-    mask[size * size] = 1
+    cell = 0
+    for row in range(1, size + 1):
+        for point in range(row * ROW + 1, row * ROW + 1 + size):
+            mask[cell] = is_legal(state, point, colour)
+            cell += 1
+    mask[cell] = 1
 
 
 @kernel
