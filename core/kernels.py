@@ -79,9 +79,9 @@ def kernel(function: Function) -> Function:
     return compiled
 
 
-def announce_compilation(what: str) -> None:
-    """Say on stderr that the first call compiles, if nothing lies in the cache yet."""
-    folder = cache_folder()
-    if not any(folder.rglob("*.nbc")):
+@cache
+def announce_compilation(what: str, function: str) -> None:
+    """Say on stderr that the first call compiles, if `function` (file.name) is not in the cache."""
+    if not any(cache_folder().rglob(f"{function}-*.nbc")):
         sys.stderr.write(f"compiling {what} once, which takes up to half a minute ...\n")
         sys.stderr.flush()

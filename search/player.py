@@ -1,0 +1,93 @@
+"""What plays a game: given a position and limits, it chooses an action and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from envs.games.session import Session
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a move may take: whichever limit is reached first; None is no limit."""
+
+    playouts: int | None = None
+    """Simulations a move."""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a search found. Values are from the view of the player to move.
+
+    Legend: A actions.
+    """
+
+    action: int
+    """The action it would play."""
+    value: float
+    """Expected outcome of that action, -1 lost to 1 won."""
+    visits: np.ndarray
+    """Visits of each action, int64 [A]."""
+    values: np.ndarray
+    """Expected outcome of each action, float64 [A], nan where never tried."""
+    priors: np.ndarray | None = None
+    """Chance that a policy gives each action, float64 [A]."""
+    variation: tuple[int, ...] = ()
+    """The line of play it expects, beginning with the action."""
+    seconds: float = 0.0
+    reports: dict[str, float] = field(default_factory=dict)
+    """More numbers worth showing, by name."""
+
+    @property
+    def win_rate(self) -> float:
+        """Chance to win, half for draws, 0 to 1."""
+        return (self.value + 1) / 2
+
+
+Watcher = Callable[[Judgement], bool]
+"""Called with what is known so far; the search stops when it returns False."""
+
+
+class Player(Protocol):
+    """Chooses actions; front ends need nothing else."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in game records."""
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        """Judge a position that is not over; `limits` None: the player's own."""
+
+    def close(self) -> None:
+        """Free what the player holds: processes, threads, memory."""
+
+
+class RandomPlayer:
+    """Picks any legal action; never passes while something else is legal."""
+
+    name = "random"
+
+    def __init__(self, seed: int = 0) -> None:
+        self._rng = np.random.default_rng(seed)
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        """Draw one action."""
+        mask = session.legal_mask().astype(bool)
+        if session.game.has_pass and mask[:-1].any():
+            mask[-1] = False
+        action = int(self._rng.choice(np.flatnonzero(mask)))
+        visits = np.zeros(len(mask), np.int64)
+        visits[action] = 1
+        return Judgement(action, 0.0, visits, np.where(visits, 0.0, np.nan), variation=(action,))
+
+    def close(self) -> None:
+        """Nothing to free."""

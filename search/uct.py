@@ -1,0 +1,178 @@
+"""A player that searches by UCT: compiled, on several threads, within playouts or seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from core.environment_facts import usable_cores
+from core.errors import UserError
+from core.kernels import announce_compilation
+from core.random_numbers import random_state
+from envs.games.session import Session
+from search.player import Judgement, Limits, Watcher
+from search.uct_tree import Tree, clear_tree, make_tree, run_playouts
+
+_CHUNK_SECONDS = 0.1
+_NODES_PER_PLAYOUT = 24
+_MOST_NODES = 8_000_000
+
+
+@dataclass(frozen=True)
+class UctOptions:
+    """Monte-Carlo tree search with random playouts."""
+
+    playouts: int = 10_000
+    """Playouts a move, shared by the threads."""
+    seconds: float = 0.0
+    """Stop a move after so many seconds; 0: no limit."""
+    threads: int = 0
+    """Trees grown side by side, whose counts are added; 0: one for each core."""
+    exploration: float = 0.6
+    """Weight of the confidence bound, for outcomes from -1 to 1."""
+    first_play_urgency: float = 1.1
+    """Bound of a move that was never tried; from 1 on, every move is tried first."""
+    expand_after: int = 4
+    """Playouts through a leaf before its moves join the tree."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.playouts < 1 or self.seconds < 0 or self.threads < 0 or self.expand_after < 1:
+            raise UserError("UCT needs playouts and expand_after of 1 or more, nothing below 0")
+
+
+class _Worker:
+    """One tree with its scratch memory and random stream."""
+
+    def __init__(self, session: Session, tree: Tree, rng: np.ndarray) -> None:
+        self.tree, self.rng = tree, rng
+        self.state = session.state.copy()
+        self.mask = np.zeros(session.game.actions(session.options), np.uint8)
+
+
+class UctPlayer:
+    """Plays the most visited move of trees grown from the position, one for each thread."""
+
+    def __init__(self, options: UctOptions | None = None) -> None:
+        self.options = options or UctOptions()
+        self._threads = self.options.threads or usable_cores()
+        self._streams = random_state(self.options.seed, self._threads)
+        self._trees: list[Tree] = []
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    @property
+    def name(self) -> str:
+        """What to call it in game records."""
+        limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.playouts
+        return f"UCT {limit}"
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        """Search the position; the same seed and number of playouts give the same answer."""
+        playouts, seconds = self._limits(limits)
+        announce_compilation(f"the search for {session.game.title}", "uct_tree.run_playouts")
+        workers = self._workers(session, playouts)
+        began = time.monotonic()
+        shares = [
+            playouts // self._threads + (index < playouts % self._threads)
+            for index in range(self._threads)
+        ]
+        done, chunk = 0, 16
+        while done < max(shares):
+            before = time.monotonic()
+            chunk = min(chunk, max(shares) - done)
+            counts = [max(0, min(chunk, share - done)) for share in shares]
+            list(self._pool.map(self._grow(session), workers, counts))
+            done += chunk
+            now = time.monotonic()
+            left = began + seconds - now
+            if left <= 0 or (watch and not watch(self._sum_up(session, workers, began))):
+                break
+            # Chunks of a tenth of a second, so that clocks and people are heard.
+            rate = chunk / max(now - before, 1e-6)
+            chunk = min(2 * chunk, 1 + int(rate * min(left, _CHUNK_SECONDS)))
+        return self._sum_up(session, workers, began)
+
+    def close(self) -> None:
+        """Stop the threads and free the trees."""
+        self._pool.shutdown()
+        self._trees = []
+
+    def _limits(self, limits: Limits | None) -> tuple[int, float]:
+        """Playouts and seconds of this move."""
+        if limits is None:
+            seconds = self.options.seconds or np.inf
+            endless = self.options.seconds > 0 and self.options.playouts == UctOptions.playouts
+            return (_MOST_NODES if endless else self.options.playouts), seconds
+        seconds = np.inf if limits.seconds is None else limits.seconds
+        endless = _MOST_NODES if limits.seconds is not None else self.options.playouts
+        return limits.playouts or endless, seconds
+
+    def _workers(self, session: Session, playouts: int) -> list[_Worker]:
+        """Empty trees of a fitting size."""
+        actions = session.game.actions(session.options)
+        wanted = actions + 2 + playouts // self._threads * _NODES_PER_PLAYOUT
+        nodes = min(wanted, _MOST_NODES // self._threads)
+        if not self._trees or len(self._trees[0].visits) < nodes:
+            self._trees = [make_tree(nodes) for _ in range(self._threads)]
+        for tree in self._trees:
+            clear_tree(tree)
+        pairs = zip(self._trees, self._streams, strict=True)
+        return [_Worker(session, tree, rng) for tree, rng in pairs]
+
+    def _grow(self, session: Session) -> Callable[[_Worker, int], None]:
+        game, root, o = session.game, session.state, self.options
+
+        def grow(worker: _Worker, playouts: int) -> None:
+            run_playouts(
+                game, worker.tree, root, worker.state, worker.mask, worker.rng, playouts,
+                o.exploration, o.first_play_urgency, o.expand_after,
+            )  # fmt: skip
+
+        return grow
+
+    def _sum_up(self, session: Session, workers: list[_Worker], began: float) -> Judgement:
+        """Add the counts of the roots' children."""
+        actions = session.game.actions(session.options)
+        visits, outcomes = np.zeros(actions, np.int64), np.zeros(actions)
+        for worker in workers:
+            tree = worker.tree
+            row = slice(tree.first_child[0], tree.first_child[0] + tree.children[0])
+            visits[tree.actions[row]] += tree.visits[row]
+            outcomes[tree.actions[row]] += tree.outcomes[row]
+        sign = 1 - 2 * session.to_move
+        with np.errstate(invalid="ignore"):
+            values = sign * outcomes / visits
+        best = int(np.lexsort((np.nan_to_num(values, nan=-2), visits))[-1])
+        seconds = time.monotonic() - began
+        return Judgement(
+            best, float(values[best]), visits, values, None,
+            _variation(workers[0].tree, best), seconds,
+            {"playouts": float(visits.sum()), "playouts/s": visits.sum() / max(seconds, 1e-9)},
+        )  # fmt: skip
+
+
+def _variation(tree: Tree, action: int, longest: int = 10) -> tuple[int, ...]:
+    """The most visited line of one tree that begins with an action."""
+    line: list[int] = []
+    node = 0
+    while tree.children[node] and len(line) < longest:
+        row = np.arange(tree.first_child[node], tree.first_child[node] + tree.children[node])
+        if not line:
+            row = row[tree.actions[row] == action]
+        node = int(row[np.argmax(tree.visits[row])])
+        if line and not tree.visits[node]:
+            break
+        line.append(int(tree.actions[node]))
+    return tuple(line)
+
+
+def make_uct(**options: Any) -> UctPlayer:
+    """Make a player from options by name."""
+    return UctPlayer(UctOptions(**options))
