@@ -16,6 +16,9 @@ COMMANDS: dict[str, str] = {
     "compare": "tables and learning curves of several runs",
     "watch": "TensorBoard on this machine",
     "export": "copy a run's weights and options, to share them",
+    "play": "play Go or another board game in the terminal",
+    "match": "play games between two players, with the difference in Elo",
+    "gtp": "a Go engine for graphical clients (GTP 2)",
     "doctor": "check the installation and this machine",
 }
 

@@ -80,7 +80,7 @@ class UctPlayer:
         workers = self._workers(session, playouts)
         began = time.monotonic()
         shares = [
-            playouts // self._threads + (index < playouts % self._threads)
+            playouts // self._threads + int(index < playouts % self._threads)
             for index in range(self._threads)
         ]
         done, chunk = 0, 16
@@ -106,13 +106,12 @@ class UctPlayer:
 
     def _limits(self, limits: Limits | None) -> tuple[int, float]:
         """Playouts and seconds of this move."""
+        own = self.options
         if limits is None:
-            seconds = self.options.seconds or np.inf
-            endless = self.options.seconds > 0 and self.options.playouts == UctOptions.playouts
-            return (_MOST_NODES if endless else self.options.playouts), seconds
+            limits = Limits(None if own.seconds else own.playouts, own.seconds or None)
         seconds = np.inf if limits.seconds is None else limits.seconds
-        endless = _MOST_NODES if limits.seconds is not None else self.options.playouts
-        return limits.playouts or endless, seconds
+        playouts = _MOST_NODES if limits.playouts is None else limits.playouts
+        return playouts, seconds
 
     def _workers(self, session: Session, playouts: int) -> list[_Worker]:
         """Empty trees of a fitting size."""

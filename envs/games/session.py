@@ -5,6 +5,7 @@ Front ends (terminal, GTP, PettingZoo, matches) share it, so a move means the sa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,18 +54,23 @@ class Session:
             self.game.legal(self.state, mask)
         return mask
 
-    def play(self, action: int) -> None:
-        """Play for the player to move.
+    def play(self, action: int, prepare: Callable[[np.ndarray], None] | None = None) -> None:
+        """Play for the player to move; `prepare` may change the position first, such as the turn.
 
         Raises:
             IllegalMove: the rules forbid it, or the game is over; the position stays.
         """
-        if self.is_over:
-            raise IllegalMove("the game is over")
+        before = self.state.copy()
+        if prepare is not None:
+            prepare(self.state)
         mask = self.legal_mask()
         if not 0 <= action < len(mask) or not mask[action]:
-            raise IllegalMove(f"{self.name_of(action)} is not a legal move here")
-        self._earlier.append(self.state.copy())
+            over = self.is_over
+            self.state[:] = before
+            raise IllegalMove(
+                "the game is over" if over else f"{self.name_of(action)} is not a legal move here"
+            )
+        self._earlier.append(before)
         self.actions.append((self.to_move, int(action)))
         self.game.play(self.state, action)
 
@@ -79,9 +85,13 @@ class Session:
         self.state = self._earlier.pop()
         self.actions.pop()
 
-    def set_to_move(self, player: int) -> None:
-        """Let a player move out of turn, as GTP allows."""
-        self.state[TO_MOVE] = player
+    def states(self) -> list[np.ndarray]:
+        """Every position of the game, the newest last, int32 [words] each; not copies."""
+        return [*self._earlier, self.state]
+
+    def first_state(self) -> np.ndarray:
+        """The position the game began with, int32 [words]."""
+        return self._earlier[0] if self._earlier else self.state
 
     def cells(self) -> np.ndarray:
         """The board, int8 [H, W]: 0 empty, 1 first player, 2 second player."""

@@ -1,0 +1,109 @@
+"""`tengen match`: many games between two players."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from commands.options import HELP, parse_overrides, print_table
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from play.match import GameResult, Score
+
+
+@dataclass(frozen=True)
+class MatchOptions:
+    """Games between two players, colours in turn, every opening played twice."""
+
+    first: str = "uct"
+    """uct (uct:20000 playouts a move, uct:5s seconds), random, gtp:COMMAND."""
+    second: str = "random"
+    """The other player, named alike."""
+    games: int = 20
+    """Number of games."""
+    opening_moves: int = 2
+    """Random moves that every pair of games begins with."""
+    save: str = ""
+    """Folder for the records of games of Go, one SGF file each."""
+    seed: int = 0
+    """Seed of openings and players."""
+
+    def __post_init__(self) -> None:
+        if self.games < 1 or self.opening_moves < 0:
+            raise UserError("a match needs games >= 1 and opening moves >= 0")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Play the match; return the exit code."""
+    from envs.games.registry import GAMES, find_game
+
+    if not argv or argv[0] in HELP:
+        rows = {name: entry.title for name, entry in GAMES.items()}
+        print_table(rows, "games", "tengen match GAME [options]")
+        return 0
+    entry, named = find_game(argv[0])
+    game_options, options = parse_overrides(
+        entry.options(**named), MatchOptions(), argv[1:], prog=f"tengen match {argv[0]}"
+    )
+    _run(argv[0], game_options, options)
+    return 0
+
+
+def _run(name: str, game_options: Any, options: MatchOptions) -> None:
+    from envs.games.registry import load_game
+    from play.match import play_match
+    from play.players import make_player
+
+    game = load_game(name)
+    if options.save and game.name != "go":
+        raise UserError("--save writes SGF, which is for Go")
+    players = make_player(options.first, options.seed), None
+    try:
+        players = players[0], make_player(options.second, options.seed + 1)
+        began = time.monotonic()
+        match = play_match(
+            *players, game, game_options, options.games, options.opening_moves, options.seed
+        )
+        for result, score in match:
+            _report(result, score, options, time.monotonic() - began)
+    finally:
+        for player in players:
+            if player is not None:
+                player.close()
+
+
+def _report(result: GameResult, score: Score, options: MatchOptions, seconds: float) -> None:
+    """Print one game and the score so far; save the record."""
+    left = seconds / score.games * (options.games - score.games)
+    fault = f"   {result.note}" if result.note else ""
+    sys.stdout.write(
+        f"game {score.games}/{options.games}  {result.first} - {result.second}  {result.how}  "
+        f"{len(result.session.actions)} moves   {left / 60:.0f} min left{fault}\n"
+    )
+    if options.save:
+        from play.records import write_session
+
+        folder = Path(options.save)
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"game-{score.games:04d}.sgf"
+        write_session(file, result.session, result.how, result.first, result.second, result.note)
+    if score.games == options.games:
+        sys.stdout.write(summary(score, options.first, options.second) + "\n")
+    sys.stdout.flush()
+
+
+def summary(score: Score, first: str, second: str) -> str:
+    """The whole match in two lines."""
+    elo, low, high = score.elo()
+    interval = score.interval()
+    faults = f", {score.faults} games ended by a fault" if score.faults else ""
+    return (
+        f"{first} against {second}: {score.wins} won, {score.draws} drawn, {score.losses} lost "
+        f"({score.rate:.0%}, 95% interval {interval[0]:.0%} to {interval[1]:.0%}){faults}\n"
+        f"difference {elo:+.0f} Elo ({low:+.0f} to {high:+.0f})"
+    )

@@ -1,0 +1,1 @@
+"""Ways to play: in the terminal, over GTP, in matches."""

@@ -1,0 +1,108 @@
+"""A GTP engine as a player: it is told the game so far, and asked for a move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.errors import UserError
+from envs.games.notation import cell_name
+from envs.games.session import Session
+from play.engine import Engine, EngineError, EngineRefusal
+from search.player import Judgement, Limits, Watcher
+
+RESIGN = -2
+"""The action of a player that gives up."""
+COLOURS = ("black", "white")
+
+
+class EnginePlayer:
+    """Drives a GTP engine; only Go has a protocol that engines share."""
+
+    def __init__(self, command: str | Sequence[str], seconds: float = 60.0) -> None:
+        """Start the engine; `seconds` is how long it may take for an answer."""
+        self.engine = Engine(command, seconds)
+        try:
+            self._name = self.engine.send("name")
+        except EngineRefusal:
+            self._name = self.engine.command[0]
+        self._told: list[tuple[int, int]] | None = None
+        self._start = b""
+
+    @property
+    def name(self) -> str:
+        """The engine's own name."""
+        return self._name
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        """Ask the engine for a move. The limits are its own.
+
+        Raises:
+            EngineError: it is gone, too slow, or its answer is no move.
+        """
+        self.tell(session)
+        answer = self.engine.send(f"genmove {COLOURS[session.to_move]}").strip()
+        actions = session.game.actions(session.options)
+        if answer.lower() == "resign":
+            action, self._told = RESIGN, None
+        else:
+            try:
+                action = session.action_of(answer)
+            except UserError as error:
+                raise EngineError(f"{self.name} answered genmove with {answer!r}") from error
+            assert self._told is not None
+            self._told.append((session.to_move, action))
+        visits = np.zeros(actions, np.int64)
+        if action >= 0:
+            visits[action] = 1
+        variation = () if action == RESIGN else (action,)
+        return Judgement(action, 0.0, visits, np.full(actions, np.nan), variation=variation)
+
+    def tell(self, session: Session) -> None:
+        """Bring the engine's board to the session's position, by the shortest way."""
+        if session.game.name != "go":
+            raise UserError(f"{self.name} speaks GTP, which plays Go and not {session.game.title}")
+        start = session.first_state().tobytes()
+        if (
+            self._told is None
+            or self._start != start
+            or session.actions[: len(self._told)] != (self._told)
+        ):
+            self._set_up(session)
+            self._start = start
+        assert self._told is not None
+        for player, action in session.actions[len(self._told) :]:
+            self.engine.send(f"play {COLOURS[player]} {session.name_of(action)}")
+            self._told.append((player, action))
+
+    def _set_up(self, session: Session) -> None:
+        """Clear the engine's board; give it komi and the stones the game began with."""
+        size = session.options.size
+        self.engine.send(f"boardsize {size}")
+        self.engine.send("clear_board")
+        self.engine.send(f"komi {session.options.compensation:g}")
+        first = Session(session.game, session.options, session.first_state())
+        for cell in np.flatnonzero(first.cells()):
+            colour = COLOURS[int(first.cells().flat[cell]) - 1]
+            self.engine.send(f"play {colour} {cell_name(int(cell), size, size)}")
+        self._told = []
+
+    def dead_stones(self, session: Session) -> set[int]:
+        """Cells of the stones that the engine thinks dead; EngineRefusal if it cannot say."""
+        self.tell(session)
+        text = self.engine.send("final_status_list dead")
+        return {session.action_of(word) for word in text.split()}
+
+    def final_score(self, session: Session) -> str:
+        """The score in the engine's eyes, such as B+3.5."""
+        self.tell(session)
+        return self.engine.send("final_score")
+
+    def close(self) -> None:
+        """End the engine."""
+        with contextlib.suppress(EngineError):
+            self.engine.close()

@@ -1,0 +1,1 @@
+"""A GTP 2 engine for graphical clients, matches and servers."""

@@ -1,0 +1,156 @@
+"""The position behind GTP: Go that clients may rewind, re-komi and play out of turn."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError
+from envs.games.go import rules
+from envs.games.go.board import COMPENSATION
+from envs.games.go.features import ownership
+from envs.games.go.game import GO, fixed_handicap
+from envs.games.options import GoOptions
+from envs.games.session import Session
+from envs.games.state import TO_MOVE
+from play.gtp.protocol import GtpError
+
+
+class GtpBoard:
+    """A session of Go with what GTP may do to it."""
+
+    def __init__(self, options: GoOptions) -> None:
+        self.options = options
+        self.session = Session(GO, options)
+
+    @property
+    def size(self) -> int:
+        """Lines of the board."""
+        return self.options.size
+
+    def clear(self, **changes: Any) -> None:
+        """Start anew, perhaps on another board.
+
+        Raises:
+            UserError: such a board there is not; the old position stays.
+        """
+        self.options = dataclasses.replace(self.options, **{"handicap": 0, **changes})
+        self.session = Session(GO, self.options)
+
+    def set_komi(self, komi: float) -> None:
+        """Change White's compensation; the position stays."""
+        self.options = dataclasses.replace(self.options, komi=komi)
+        self.session.options = self.options
+        for state in self.session.states():
+            state[COMPENSATION] = round(2 * self.options.compensation)
+
+    def play(self, player: int, name: str) -> None:
+        """Play a move for either player.
+
+        Raises:
+            GtpError: it is illegal, or no vertex; the position stays.
+        """
+        try:
+            action = self.session.action_of(name)
+        except UserError:
+            raise GtpError("syntax error") from None
+        self.play_action(player, action)
+
+    def play_action(self, player: int, action: int) -> None:
+        """Play an action for either player; GtpError if it is illegal."""
+
+        def prepare(state: np.ndarray) -> None:
+            # GTP has no end of the game: play goes on after two passes.
+            rules.resume(state)
+            state[TO_MOVE] = player
+
+        try:
+            self.session.play(action, prepare)
+        except UserError:
+            raise GtpError("illegal move") from None
+
+    def undo(self) -> None:
+        """Take the last move back; GtpError if there is none."""
+        try:
+            self.session.undo()
+        except UserError:
+            raise GtpError("cannot undo") from None
+
+    def place_handicap(self, cells: list[int]) -> None:
+        """Put Black's stones on an empty board; White moves first."""
+        self.options = dataclasses.replace(self.options, handicap=min(9, len(cells)))
+        board = np.zeros((self.size, self.size), np.int8)
+        board.flat[cells] = 1
+        self.set_position(board, to_move=1)
+
+    def set_position(self, board: np.ndarray, to_move: int) -> None:
+        """Start from given stones, int8 [H, W]; GtpError if a chain has no liberty."""
+        session = Session(GO, self.options)
+        if not rules.set_position(session.state, board.ravel(), to_move):
+            raise GtpError("a chain has no liberty")
+        self.session = session
+
+    def fixed_handicap(self, stones: int) -> list[int]:
+        """Place the stones of section 4.1.1; return their cells."""
+        try:
+            cells = fixed_handicap(self.size, stones)
+        except UserError:
+            raise GtpError("invalid number of stones") from None
+        self.place_handicap(cells)
+        return cells
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no stone is on the board."""
+        return not self.session.cells().any()
+
+    def owners(self, without: set[int]) -> np.ndarray:
+        """Who owns each cell when some stones are taken off as dead, int8 [H, W]."""
+        left = Session(GO, self.options)
+        rules.set_position(left.state, self.bare(without), 0)
+        owners = np.zeros(self.size**2, np.int8)
+        ownership(left.state, owners)
+        return owners.reshape(self.size, self.size)
+
+    def margin(self, without: set[int]) -> float:
+        """Black's lead in points when some stones are taken off as dead."""
+        owners = self.owners(without)
+        return float(np.sum(owners == 1)) - float(np.sum(owners == 2)) - self.options.compensation
+
+    def chain(self, cell: int) -> list[int]:
+        """Cells of the chain that stands at a cell."""
+        board = self.session.cells()
+        colour, size = board.flat[cell], self.size
+        found, todo = {cell}, [cell]
+        while todo:
+            row, column = divmod(todo.pop(), size)
+            for r, c in (
+                (row - 1, column),
+                (row + 1, column),
+                (row, column - 1),
+                (row, column + 1),
+            ):
+                inside = 0 <= r < size and 0 <= c < size
+                if inside and board[r, c] == colour and r * size + c not in found:
+                    found.add(r * size + c)
+                    todo.append(r * size + c)
+        return sorted(found)
+
+    def bare(self, without: set[int]) -> np.ndarray:
+        """The stones that stay when some are taken off, int8 [H * W]."""
+        board = self.session.cells().ravel()
+        board[sorted(without)] = 0
+        return board
+
+    def turned_to(self, player: int) -> Session:
+        """The session itself if it is that player's turn, else a copy in which it is."""
+        if self.session.to_move == player and not self.session.is_over:
+            return self.session
+        turned = copy.copy(self.session)
+        turned.state = self.session.state.copy()
+        rules.resume(turned.state)
+        turned.state[TO_MOVE] = player
+        return turned

@@ -1,0 +1,43 @@
+"""Clocks: from time settings and time left to the seconds that a move may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_MOVES_LEFT_AT_LEAST = 12
+_NETWORK_SECONDS = 0.3
+"""Kept back for a slow connection."""
+_LEAST_SECONDS = 0.05
+
+
+@dataclass
+class Clock:
+    """Main time, then byo-yomi: `stones` moves in every `period` seconds (Canadian)."""
+
+    main: float = 0.0
+    period: float = 0.0
+    stones: int = 0
+    limited: bool = False
+    left: dict[int, tuple[float, int]] = field(default_factory=dict)
+    """By player: seconds, and stones to play in them (0: main time)."""
+
+    def set(self, main: float, period: float, stones: int) -> None:
+        """Section 6 of the protocol: a period and no stones means no limit at all."""
+        self.main, self.period, self.stones = main, period, stones
+        self.limited = not (period > 0 and stones == 0)
+        self.left = {}
+
+    def seconds(self, player: int, empty_points: int) -> float | None:
+        """Return how long a move may take, None for as long as it likes."""
+        if not self.limited:
+            return None
+        main = 0 if self.main else self.stones
+        left, stones = self.left.get(player, (self.main or self.period, main))
+        if stones > 0:
+            share = left / stones
+        else:
+            # Of the moves to come, about half the empty points are this player's.
+            share = left / max(_MOVES_LEFT_AT_LEAST, empty_points // 2)
+            if self.stones:
+                share += self.period / self.stones
+        return max(_LEAST_SECONDS, min(share, left) - _NETWORK_SECONDS * (share > 2))

@@ -1,0 +1,306 @@
+"""What clients ask for besides the standard: KGS, GoGui, Sabaki, Kigo, qGo, q5Go, LizzieYZY."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+
+from core.random_numbers import random_state
+from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS, chain_liberties, point_of
+from envs.games.go.board import cell_of as cell_of_point
+from envs.games.go.estimate import estimate_ownership
+from envs.games.notation import cell_name
+from envs.games.options import RULESETS
+from envs.games.state import TO_MOVE
+from play.engine_player import RESIGN
+from play.gtp.analysis import ANALYSIS
+from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
+from play.gtp.server import GtpServer, Handler
+from play.gtp.standard import STANDARD, dead_cells, think, vertices, wanted
+
+_KATA_RULES = {name: name for name in RULESETS} | {
+    "chinese-ogs": "chinese-superko",
+    "chinese-kgs": "chinese-superko",
+    "bga": "aga",
+    "aga-button": "aga",
+    "tromptaylor": "tromp-taylor",
+    "newzealand": "new-zealand",
+}
+_ESTIMATE_PLAYOUTS = 500
+
+
+def kgs_genmove_cleanup(server: GtpServer, command: Command) -> str:
+    """Choose a move, but no pass while the other side's dead stones are on the board."""
+    player = colour(wanted(command, 1)[0])
+    judgement = think(server, player)
+    action, passing = judgement.action, server.board.size**2
+    cells = server.board.session.cells().ravel()
+    if action == passing and any(cells[cell] == 2 - player for cell in dead_cells(server)):
+        visits = judgement.visits.copy()
+        visits[passing] = -1
+        mask = server.board.turned_to(player).legal_mask()
+        visits[mask == 0] = -1
+        if visits.max() >= 0:
+            action = int(np.argmax(visits))
+    if action == RESIGN:
+        return "resign"
+    server.board.play_action(player, action)
+    return server.board.session.name_of(action)
+
+
+def kgs_time_settings(server: GtpServer, command: Command) -> str:
+    """none | absolute T | byoyomi T period periods | canadian T period stones."""
+    kind, *rest = command.arguments or ("",)
+    numbers = [integer(word, 0, 10**8) for word in rest]
+    expected = {"none": 0, "absolute": 1, "byoyomi": 3, "canadian": 3}
+    if expected.get(kind) != len(numbers):
+        raise GtpError(SYNTAX)
+    if kind == "none":
+        server.clock.set(0, 1, 0)
+    elif kind == "absolute":
+        server.clock.set(numbers[0], 0, 0)
+    elif kind == "byoyomi":
+        server.clock.set(numbers[0], numbers[1], 1)
+    else:
+        server.clock.set(*numbers)
+    return ""
+
+
+def set_rules(server: GtpServer, command: Command) -> str:
+    """Choose a ruleset by its name in KataGo or here; the game starts anew."""
+    name = command.text.strip().strip('"').lower()
+    if name not in _KATA_RULES:
+        raise GtpError(f"unknown rules {name!r}; known: {', '.join(RULESETS)}")
+    cells, to_move = server.board.session.cells(), server.board.session.to_move
+    server.board.clear(rules=_KATA_RULES[name])
+    server.board.set_position(cells, to_move)
+    return ""
+
+
+def get_rules(server: GtpServer, command: Command) -> str:
+    """The rules as KataGo writes them, in JSON."""
+    rules = RULESETS[server.board.options.rules]
+    bonus = {"none": "0", "stones": "N", "stones - 1": "N-1"}[rules.handicap_points]
+    return (
+        f'{{"friendlyPassOk":false,"hasButton":false,"ko":"{rules.ko.upper()}","scoring":"AREA",'
+        f'"suicide":{str(rules.suicide).lower()},"tax":"NONE","whiteHandicapBonus":"{bonus}"}}'
+    )
+
+
+def undo_several(server: GtpServer, command: Command) -> str:
+    """GoGui: take back so many moves, or none if there are fewer."""
+    count = integer((*command.arguments, "1")[0], 1, 10_000)
+    if count > len(server.board.session.actions):
+        raise GtpError("cannot undo")
+    for _ in range(count):
+        server.board.undo()
+    return ""
+
+
+def play_sequence(server: GtpServer, command: Command) -> str:
+    """GoGui: colour and vertex, again and again; all or none are played."""
+    words = command.arguments
+    if len(words) % 2:
+        raise GtpError(SYNTAX)
+    done = 0
+    try:
+        for who, vertex in zip(words[::2], words[1::2], strict=True):
+            server.board.play(colour(who), vertex)
+            done += 1
+    except GtpError:
+        for _ in range(done):
+            server.board.undo()
+        raise
+    return ""
+
+
+def gogui_setup(server: GtpServer, command: Command) -> str:
+    """GoGui: start from given stones, colour and vertex, again and again."""
+    words = command.arguments
+    if len(words) % 2:
+        raise GtpError(SYNTAX)
+    board = np.zeros((server.board.size, server.board.size), np.int8)
+    for who, vertex in zip(words[::2], words[1::2], strict=True):
+        cell = server.board.session.action_of(vertex)
+        if cell == server.board.size**2:
+            raise GtpError(SYNTAX)
+        board.flat[cell] = colour(who) + 1
+    server.board.set_position(board, 0)
+    return ""
+
+
+def setup_player(server: GtpServer, command: Command) -> str:
+    """GoGui: whose turn it is."""
+    server.board.session.state[TO_MOVE] = colour(wanted(command, 1)[0])
+    return ""
+
+
+def list_stones(server: GtpServer, command: Command) -> str:
+    """Stones of a colour."""
+    cells = server.board.session.cells().ravel()
+    who = colour(wanted(command, 1)[0])
+    return vertices(server, [int(cell) for cell in np.flatnonzero(cells == who + 1)])
+
+
+def captures(server: GtpServer, command: Command) -> str:
+    """Number of stones that a colour has captured."""
+    prisoners = (WHITE_PRISONERS, BLACK_PRISONERS)[colour(wanted(command, 1)[0])]
+    return str(int(server.board.session.state[prisoners]))
+
+
+def is_legal(server: GtpServer, command: Command) -> str:
+    """1 if a colour may play there, else 0."""
+    who, vertex = wanted(command, 2)
+    session = server.board.turned_to(colour(who))
+    return str(int(session.legal_mask()[session.action_of(vertex)]))
+
+
+def all_legal(server: GtpServer, command: Command) -> str:
+    """Points where a colour may play."""
+    mask = server.board.turned_to(colour(wanted(command, 1)[0])).legal_mask()
+    return vertices(server, [int(cell) for cell in np.flatnonzero(mask[:-1])])
+
+
+def find_liberties(server: GtpServer, command: Command) -> str:
+    """Liberties of the chain at a vertex."""
+    board = server.board
+    cell = board.session.action_of(wanted(command, 1)[0])
+    if cell == board.size**2 or not board.session.cells().flat[cell]:
+        raise GtpError("vertex is empty")
+    out = np.zeros(board.size**2, np.int32)
+    count = chain_liberties(board.session.state, point_of(board.size, cell), out)
+    return vertices(server, sorted(int(cell_of_point(board.size, int(p))) for p in out[:count]))
+
+
+def countlib(server: GtpServer, command: Command) -> str:
+    """Number of liberties of the chain at a vertex."""
+    return str(len(find_liberties(server, command).split()))
+
+
+def final_status(server: GtpServer, command: Command) -> str:
+    """Status of one vertex."""
+    board = server.board
+    cell = board.session.action_of(wanted(command, 1)[0])
+    if cell == board.size**2:
+        raise GtpError(SYNTAX)
+    dead = dead_cells(server)
+    if board.session.cells().flat[cell]:
+        return "dead" if cell in dead else "alive"
+    return ("dame", "black_territory", "white_territory")[board.owners(dead).flat[cell]]
+
+
+def estimate_score(server: GtpServer, command: Command) -> str:
+    """The score that random playouts expect."""
+    means = np.zeros(server.board.size**2)
+    state = server.board.session.state
+    estimate_ownership(state, random_state(0)[0], _ESTIMATE_PLAYOUTS, means)
+    margin = round(float(means.sum()) - server.board.options.compensation, 1)
+    return f"{'B' if margin > 0 else 'W'}+{abs(margin):g}" if margin else "0"
+
+
+def top_moves(player: int) -> Handler:
+    """Make a command that lists good moves with their weights."""
+
+    def handler(server: GtpServer, command: Command) -> str:
+        judgement = think(server, player)
+        order = [int(a) for a in np.argsort(-judgement.visits, kind="stable")[:10]]
+        cells = [a for a in order if judgement.visits[a] > 0 and a < server.board.size**2]
+        size = server.board.size
+        return " ".join(f"{cell_name(a, size, size)} {int(judgement.visits[a])}" for a in cells)
+
+    return handler
+
+
+def move_history(server: GtpServer, command: Command) -> str:
+    """The moves so far, the newest first."""
+    session = server.board.session
+    names = [f"{('black', 'white')[p]} {session.name_of(a)}" for p, a in reversed(session.actions)]
+    return "\n".join(names)
+
+
+def gogui_analyze_commands(server: GtpServer, command: Command) -> str:
+    """What GoGui's menu offers."""
+    return "\n".join(
+        (
+            "dboard/Expected owner/tengen-ownership",
+            "dboard/Visits/tengen-visits",
+            "string/Estimated score/estimate_score",
+            "plist/Dead stones/final_status_list dead",
+            "plist/Legal moves/all_legal %c",
+            "string/Rules/kata-get-rules",
+        )
+    )
+
+
+def _number_board(values: np.ndarray) -> str:
+    """Numbers row by row."""
+    return "\n" + "\n".join(" ".join(f"{value:.2f}" for value in row) for row in values)
+
+
+def ownership_board(server: GtpServer, command: Command) -> str:
+    """Expected owner of each point, 1 Black to -1 White."""
+    size = server.board.size
+    means = np.zeros(size * size)
+    state = server.board.session.state
+    estimate_ownership(state, random_state(0)[0], _ESTIMATE_PLAYOUTS, means)
+    return _number_board(means.reshape(size, size))
+
+
+def visits_board(server: GtpServer, command: Command) -> str:
+    """Share of visits of each point."""
+    judgement = think(server, server.board.session.to_move)
+    size = server.board.size
+    shares = judgement.visits[:-1] / max(1, judgement.visits.max())
+    return _number_board(shares.reshape(size, size))
+
+
+def query_komi(server: GtpServer, command: Command) -> str:
+    """Komi as it stands."""
+    return f"{server.board.options.komi:g}"
+
+
+def nothing(server: GtpServer, command: Command) -> str:
+    """Accepted; there is nothing to do."""
+    return ""
+
+
+EXTRAS: dict[str, Handler] = {
+    "kgs-genmove_cleanup": kgs_genmove_cleanup,
+    "kgs-time_settings": kgs_time_settings,
+    "kgs-rules": set_rules,
+    "kgs-game_over": nothing,
+    "kgs-chat": lambda server, command: "Tengen plays; it does not talk.",
+    "kata-set-rules": set_rules,
+    "kata-get-rules": get_rules,
+    "gg-undo": undo_several,
+    "gogui-play_sequence": play_sequence,
+    "gogui-setup": gogui_setup,
+    "gogui-setup_player": setup_player,
+    "gogui-analyze_commands": gogui_analyze_commands,
+    "gogui-interrupt": nothing,
+    "gogui-sigint": lambda server, command: str(os.getpid()),
+    "tengen-ownership": ownership_board,
+    "tengen-visits": visits_board,
+    "list_stones": list_stones,
+    "captures": captures,
+    "is_legal": is_legal,
+    "all_legal": all_legal,
+    "findlib": find_liberties,
+    "countlib": countlib,
+    "final_status": final_status,
+    "estimate_score": estimate_score,
+    "top_moves_black": top_moves(0),
+    "top_moves_white": top_moves(1),
+    "move_history": move_history,
+    "query_boardsize": lambda server, command: str(server.board.size),
+    "get_komi": query_komi,
+    "get_handicap": lambda server, command: str(server.board.options.handicap),
+    "level": nothing,
+    "clear_cache": nothing,
+    "stop": nothing,
+    "cputime": lambda server, command: f"{time.process_time():.3f}",
+}
+
+COMMANDS: dict[str, Handler] = {**STANDARD, **ANALYSIS, **EXTRAS}

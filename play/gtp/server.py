@@ -1,0 +1,88 @@
+"""The GTP engine: reads commands, answers them, analyses until the next line comes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Container, Mapping
+from typing import TextIO
+
+from core.errors import UserError
+from envs.games.options import GoOptions
+from play.gtp.board import GtpBoard
+from play.gtp.clock import Clock
+from play.gtp.protocol import MAX_LINE, Command, GtpError, answer, parse_line
+from search.player import Player
+
+Handler = Callable[["GtpServer", Command], str]
+
+
+class GtpServer:
+    """One client, one position, one player. Commands are looked up in `handlers`."""
+
+    def __init__(
+        self,
+        player: Player,
+        options: GoOptions,
+        handlers: Mapping[str, Handler],
+        streaming: Container[str],
+        source: TextIO,
+        sink: TextIO,
+    ) -> None:
+        self.player = player
+        self.board = GtpBoard(options)
+        self.clock = Clock()
+        self.handlers = dict(handlers)
+        self.streaming = streaming
+        """Commands that write their own answer."""
+        self.command = Command("", "", ())
+        self.stop = False
+        self._sink = sink
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, args=(source,), daemon=True)
+
+    def _read(self, source: TextIO) -> None:
+        """Collect lines while others are answered; an interrupt stops an analysis at once."""
+        while line := source.readline(MAX_LINE):
+            self._lines.put(line)
+        self._lines.put(None)
+
+    @property
+    def input_waits(self) -> bool:
+        """Whether the client has sent something that was not read yet."""
+        return not self._lines.empty()
+
+    def wait_for_input(self) -> None:
+        """Return when the client has sent a line or is gone; the line is read later."""
+        line = self._lines.get()
+        self._lines.queue.appendleft(line)
+
+    def write(self, text: str) -> None:
+        """Send text to the client at once."""
+        self._sink.write(text)
+        self._sink.flush()
+
+    def run(self) -> None:
+        """Serve until `quit` or the end of the input."""
+        self._reader.start()
+        while not self.stop:
+            line = self._lines.get()
+            if line is None:
+                return
+            command = parse_line(line)
+            if command is not None:
+                self.write(self.respond(command))
+
+    def respond(self, command: Command) -> str:
+        """Carry out one command; return the whole answer, empty if it was written already."""
+        self.command = command
+        handler = self.handlers.get(command.name)
+        if handler is None:
+            return answer(command, "unknown command", False)
+        try:
+            text = handler(self, command)
+            return "" if command.name in self.streaming else answer(command, text)
+        except GtpError as error:
+            return answer(command, str(error), False)
+        except UserError as error:
+            return answer(command, " ".join(str(error).split()), False)

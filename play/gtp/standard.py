@@ -1,0 +1,243 @@
+"""The commands of GTP 2: administration, setup, play, time, scoring and debugging."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from core.random_numbers import random_state
+from envs.games.go.board import EMPTIES
+from envs.games.go.estimate import estimate_ownership
+from envs.games.notation import cell_name
+from envs.games.text import board_text
+from play.engine_player import RESIGN
+from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
+from play.gtp.server import GtpServer, Handler
+from search.player import Judgement, Limits
+
+VERSION = "0.1"
+_ESTIMATING_PLAYOUTS = 1_000
+_DEAD_BELOW = -0.4
+"""A stone is dead where playouts give its point to the other side by more than this."""
+
+
+def wanted(command: Command, count: int) -> tuple[str, ...]:
+    """The arguments, exactly so many."""
+    if len(command.arguments) != count:
+        raise GtpError(SYNTAX)
+    return command.arguments
+
+
+def list_commands(server: GtpServer, command: Command) -> str:
+    """One name a line."""
+    return "\n".join(sorted(server.handlers))
+
+
+def known_command(server: GtpServer, command: Command) -> str:
+    """Whether there is such a command."""
+    return str(" ".join(command.arguments) in server.handlers).lower()
+
+
+def quit_engine(server: GtpServer, command: Command) -> str:
+    """End after this answer."""
+    server.stop = True
+    return ""
+
+
+def boardsize(server: GtpServer, command: Command) -> str:
+    """Set the size; the board is cleared."""
+    size = integer(wanted(command, 1)[0], 2, 19, "unacceptable size")
+    server.board.clear(size=size)
+    return ""
+
+
+def rectangular_boardsize(server: GtpServer, command: Command) -> str:
+    """Set width and height, which must be the same."""
+    width, height = (integer(word, 2, 19, "unacceptable size") for word in wanted(command, 2))
+    if width != height:
+        raise GtpError("unacceptable size")
+    server.board.clear(size=width)
+    return ""
+
+
+def clear_board(server: GtpServer, command: Command) -> str:
+    """Start a new game."""
+    server.board.clear()
+    server.clock.left = {}
+    return ""
+
+
+def komi(server: GtpServer, command: Command) -> str:
+    """Set komi; halves only."""
+    try:
+        value = float(wanted(command, 1)[0])
+    except ValueError:
+        raise GtpError(SYNTAX) from None
+    if not math.isfinite(value) or 2 * value != round(2 * value) or abs(value) > 1000:
+        raise GtpError("komi must be a multiple of 0.5")
+    server.board.set_komi(value)
+    return ""
+
+
+def play(server: GtpServer, command: Command) -> str:
+    """Play a move for either colour."""
+    who, vertex = wanted(command, 2)
+    server.board.play(colour(who), vertex)
+    return ""
+
+
+def think(server: GtpServer, player: int) -> Judgement:
+    """Let the player judge the position for a colour, within its time."""
+    board = server.board
+    session = board.turned_to(player)
+    empties = int(session.state[EMPTIES])
+    seconds = server.clock.seconds(player, empties)
+    limits = None if seconds is None else Limits(seconds=seconds)
+    return server.player.judge(session, limits)
+
+
+def genmove(server: GtpServer, command: Command) -> str:
+    """Choose a move and play it."""
+    player = colour(wanted(command, 1)[0])
+    judgement = think(server, player)
+    if judgement.action == RESIGN:
+        return "resign"
+    server.board.play_action(player, judgement.action)
+    return server.board.session.name_of(judgement.action)
+
+
+def reg_genmove(server: GtpServer, command: Command) -> str:
+    """Choose a move without playing it."""
+    judgement = think(server, colour(wanted(command, 1)[0]))
+    if judgement.action == RESIGN:
+        return "resign"
+    return server.board.session.name_of(judgement.action)
+
+
+def undo(server: GtpServer, command: Command) -> str:
+    """Take the last move back."""
+    server.board.undo()
+    return ""
+
+
+def fixed_handicap(server: GtpServer, command: Command) -> str:
+    """Place stones at the points of section 4.1.1; return them."""
+    stones = integer(wanted(command, 1)[0], 2, 9, "invalid number of stones")
+    if not server.board.is_empty:
+        raise GtpError("board not empty")
+    return vertices(server, server.board.fixed_handicap(stones))
+
+
+def set_free_handicap(server: GtpServer, command: Command) -> str:
+    """Place the stones that the client names."""
+    board = server.board
+    if not board.is_empty:
+        raise GtpError("board not empty")
+    cells = [_cell(server, word) for word in command.arguments]
+    if len(set(cells)) != len(cells) or not 2 <= len(cells) < board.size**2:
+        raise GtpError("bad vertex list")
+    board.place_handicap(cells)
+    return ""
+
+
+def _cell(server: GtpServer, word: str) -> int:
+    """The cell of a vertex that is not a pass."""
+    board = server.board
+    cell = board.session.action_of(word)
+    if cell == board.size**2:
+        raise GtpError("bad vertex list")
+    return cell
+
+
+def vertices(server: GtpServer, cells: list[int]) -> str:
+    """Name cells."""
+    return " ".join(cell_name(cell, server.board.size, server.board.size) for cell in cells)
+
+
+def time_settings(server: GtpServer, command: Command) -> str:
+    """Main time, time and stones of a byo-yomi period, in seconds."""
+    main, period, stones = (integer(word, 0, 10**8) for word in wanted(command, 3))
+    server.clock.set(main, period, stones)
+    return ""
+
+
+def time_left(server: GtpServer, command: Command) -> str:
+    """What a colour has on its clock."""
+    who, seconds, stones = wanted(command, 3)
+    server.clock.left[colour(who)] = (integer(seconds, -(10**8), 10**8), integer(stones, 0, 10**6))
+    return ""
+
+
+def dead_cells(server: GtpServer) -> set[int]:
+    """Stones that random playouts take off more often than not."""
+    session = server.board.session
+    means = np.zeros(server.board.size**2)
+    estimate_ownership(session.state, random_state(0)[0], _ESTIMATING_PLAYOUTS, means)
+    cells = session.cells().ravel()
+    for_owner = np.where(cells == 1, means, -means)
+    dead = set()
+    for cell in np.flatnonzero(cells):
+        chain = server.board.chain(int(cell))
+        if float(np.mean(for_owner[chain])) < _DEAD_BELOW:
+            dead.update(chain)
+    return dead
+
+
+def final_score(server: GtpServer, command: Command) -> str:
+    """The result by area, dead stones taken off."""
+    margin = server.board.margin(dead_cells(server))
+    return "0" if margin == 0 else f"{'B' if margin > 0 else 'W'}+{abs(margin):g}"
+
+
+def final_status_list(server: GtpServer, command: Command) -> str:
+    """The stones that are alive, in seki or dead, one chain a line."""
+    (status,) = wanted(command, 1)
+    if status not in ("alive", "dead", "seki", "white_territory", "black_territory"):
+        raise GtpError("invalid status")
+    if status == "seki":
+        return ""
+    board = server.board
+    dead = dead_cells(server)
+    if status.endswith("territory"):
+        owners = board.owners(dead).ravel()
+        mine = owners == (1 if status.startswith("black") else 2)
+        return vertices(server, [int(c) for c in np.flatnonzero(mine & (board.bare(dead) == 0))])
+    lines, seen = [], set[int]()
+    for cell in np.flatnonzero(board.session.cells()):
+        if int(cell) not in seen and (int(cell) in dead) == (status == "dead"):
+            chain = board.chain(int(cell))
+            seen.update(chain)
+            lines.append(vertices(server, chain))
+    return "\n".join(lines)
+
+
+def showboard(server: GtpServer, command: Command) -> str:
+    """The board as text."""
+    return "\n" + board_text(server.board.session)
+
+
+STANDARD: dict[str, Handler] = {
+    "protocol_version": lambda server, command: "2",
+    "name": lambda server, command: "Tengen",
+    "version": lambda server, command: f"{VERSION} ({server.player.name})",
+    "list_commands": list_commands,
+    "known_command": known_command,
+    "quit": quit_engine,
+    "boardsize": boardsize,
+    "rectangular_boardsize": rectangular_boardsize,
+    "clear_board": clear_board,
+    "komi": komi,
+    "play": play,
+    "genmove": genmove,
+    "reg_genmove": reg_genmove,
+    "undo": undo,
+    "fixed_handicap": fixed_handicap,
+    "set_free_handicap": set_free_handicap,
+    "place_free_handicap": fixed_handicap,
+    "time_settings": time_settings,
+    "time_left": time_left,
+    "final_score": final_score,
+    "final_status_list": final_status_list,
+    "showboard": showboard,
+}

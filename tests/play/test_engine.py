@@ -1,0 +1,99 @@
+"""A GTP engine that hangs, crashes or talks nonsense is an error of one line, never a hang."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from envs.games.go.game import GO
+from envs.games.options import GoOptions
+from envs.games.session import Session
+from play.engine import Engine, EngineError, EngineRefusal
+from play.engine_player import RESIGN, EnginePlayer
+from play.match import play_match
+from search.player import RandomPlayer
+
+FAKE = '''
+import sys, time
+print("a banner that is no GTP", flush=True)
+for line in sys.stdin:
+    name, *words = line.split()
+    answer = "= "
+    if name == "name": answer = "= Fake\\x20engine"
+    elif name == "echo": answer = "=12 " + " ".join(words) + "\\nsecond line"
+    elif name == "refuse": answer = "? no"
+    elif name == "hang": time.sleep(60)
+    elif name == "crash": sys.exit(3)
+    elif name == "flood": answer = "= " + "x" * 3_000_000
+    elif name == "genmove": answer = "= " + (sys.argv[1] if len(sys.argv) > 1 else "resign")
+    sys.stdout.write(answer + "\\n\\n"); sys.stdout.flush()
+    if name == "quit": break
+'''
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> list[str]:
+    (tmp_path / "engine.py").write_text(FAKE)
+    return [sys.executable, str(tmp_path / "engine.py")]
+
+
+def test_answers_and_refusals(fake: list[str]) -> None:
+    with Engine(fake) as engine:
+        assert engine.send("name") == "Fake engine"
+        assert engine.send("echo a b") == "a b\nsecond line"
+        with pytest.raises(EngineRefusal, match="refuses 'refuse': no"):
+            engine.send("refuse")
+        assert engine.send("name") == "Fake engine"
+    assert not engine.is_alive
+
+
+def test_a_hanging_engine_is_ended(fake: list[str]) -> None:
+    with Engine(fake) as engine:
+        began = time.monotonic()
+        with pytest.raises(EngineError, match=r"did not answer 'hang' in 0.5 s"):
+            engine.send("hang", seconds=0.5)
+        assert time.monotonic() - began < 5
+        with pytest.raises(EngineError):
+            engine.send("name")
+
+
+@pytest.mark.parametrize("command", ["crash", "flood"])
+def test_a_crashing_or_flooding_engine_is_an_error(fake: list[str], command: str) -> None:
+    with Engine(fake) as engine, pytest.raises(EngineError, match=f"ended at '{command}'"):
+        engine.send(command)
+
+
+def test_a_missing_engine_is_one_line() -> None:
+    with pytest.raises(UserError, match="is it installed"):
+        Engine("no-such-engine --gtp")
+
+
+@pytest.mark.parametrize(("answer", "how"), [("resign", "W+R"), ("Q77", "W+F"), ("A0", "W+F")])
+def test_a_match_counts_what_engines_do(fake: list[str], answer: str, how: str) -> None:
+    player = EnginePlayer([*fake, answer])
+    try:
+        results = list(play_match(player, RandomPlayer(), GO, GoOptions(size=5), games=1))
+    finally:
+        player.close()
+    result, score = results[0]
+    assert (result.how, score.losses, score.faults) == (how, 1, int(how == "W+F"))
+
+
+def test_an_illegal_move_loses(fake: list[str]) -> None:
+    player = EnginePlayer([*fake, "C3"])
+    try:
+        ((result, score),) = play_match(player, RandomPlayer(), GO, GoOptions(size=5), games=1)
+    finally:
+        player.close()
+    assert (result.how, score.faults) == ("W+F", 1)
+    assert "not a legal move" in result.note
+
+
+def test_resigning_is_an_action(fake: list[str]) -> None:
+    player = EnginePlayer([*fake, "resign"])
+    assert player.judge(Session(GO, GoOptions(size=5))).action == RESIGN
+    player.close()
