@@ -16,6 +16,7 @@ from envs.games.options import RULESETS
 from envs.games.state import TO_MOVE
 from play.engine_player import RESIGN
 from play.gtp.analysis import ANALYSIS
+from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
 from play.gtp.standard import STANDARD, dead_cells, think, vertices, wanted
@@ -303,4 +304,4 @@ EXTRAS: dict[str, Handler] = {
     "cputime": lambda server, command: f"{time.process_time():.3f}",
 }
 
-COMMANDS: dict[str, Handler] = {**STANDARD, **ANALYSIS, **EXTRAS}
+COMMANDS: dict[str, Handler] = {**STANDARD, **ANALYSIS, **FILES, **EXTRAS}

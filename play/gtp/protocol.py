@@ -49,7 +49,7 @@ def answer(command: Command, text: str, good: bool = True) -> str:
     """Format an answer, ended by exactly one empty line; empty lines inside it are dropped."""
     lines = [line.rstrip() for line in text.split("\n")]
     body = "\n".join([lines[0], *(line for line in lines[1:] if line)])
-    space = " " if body else ""
+    space = " " if lines[0] else ""
     return f"{'=' if good else '?'}{command.id}{space}{body}\n\n"
 
 

@@ -17,7 +17,7 @@ from play.engine_player import RESIGN, EnginePlayer
 from play.match import play_match
 from search.player import RandomPlayer
 
-FAKE = '''
+FAKE = """
 import sys, time
 print("a banner that is no GTP", flush=True)
 for line in sys.stdin:
@@ -32,7 +32,7 @@ for line in sys.stdin:
     elif name == "genmove": answer = "= " + (sys.argv[1] if len(sys.argv) > 1 else "resign")
     sys.stdout.write(answer + "\\n\\n"); sys.stdout.flush()
     if name == "quit": break
-'''
+"""
 
 
 @pytest.fixture

@@ -1,0 +1,237 @@
+"""SGF as a tree of nodes (red-bean.com/sgf, FF[4]). Nothing here recurses: files may be deep.
+
+Ordinary public files nest a variation for every move, and hostile ones nest without end, so there
+are limits on everything, and a fault is one line with its place.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass, field
+
+from core.errors import UserError
+
+_CHARSET = re.compile(rb"CA\s*\[([^\]]{1,40})\]")
+_CHARACTER_SETS = (
+    "utf-8", "ascii", "iso8859", "cp", "shift", "euc", "gb", "big5", "koi8", "mac", "iso2022",
+    "johab", "hz", "tis",
+)  # fmt: skip
+_SPACE = re.compile(r"\s*")
+_NAME = re.compile(r"[A-Za-z]+")
+_VALUE = re.compile(r"\[([^\\\]]*(?:\\.[^\\\]]*)*)\]", re.DOTALL)
+_ESCAPE = re.compile(r"\\(\n|.)", re.DOTALL)
+_SEARCHED_FOR_CHARSET = 4_096
+
+
+class SgfError(UserError):
+    """A file that is no SGF, or says what cannot be; the message has line and column."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a file may hold before it is refused."""
+
+    bytes: int = 4 << 20
+    nodes: int = 100_000
+    depth: int = 10_000
+    """Variations inside variations."""
+    value_characters: int = 1 << 16
+    games: int = 2_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """Properties by name, each with one or more values, escapes resolved; and what may follow."""
+
+    properties: dict[str, list[str]] = field(default_factory=dict)
+    children: list[Node] = field(default_factory=list)
+
+    def get(self, name: str, default: str = "") -> str:
+        """The first value of a property."""
+        values = self.properties.get(name)
+        return values[0] if values else default
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        pairs = [(self, other)]
+        while pairs:
+            one, two = pairs.pop()
+            if one.properties != two.properties or len(one.children) != len(two.children):
+                return False
+            pairs.extend(zip(one.children, two.children, strict=True))
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"Node({self.properties}, {len(self.children)} children)"
+
+    def main_line(self) -> list[Node]:
+        """This node and the first child of each."""
+        line = [self]
+        while line[-1].children:
+            line.append(line[-1].children[0])
+        return line
+
+
+def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Node]:
+    """Read a collection: the root of each game.
+
+    Raises:
+        SgfError: it is no SGF, or beyond the limits.
+    """
+    if len(data) > limits.bytes:
+        raise SgfError(f"the file has {len(data):,} bytes; at most {limits.bytes:,} are read")
+    return _Parser(decode(data), limits).games()
+
+
+def decode(data: bytes) -> str:
+    """Decode by the file's CA property, else as UTF-8, else as Latin-1 (the format's default)."""
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
+    names = ["utf-8", "latin-1"]
+    if match := _CHARSET.search(data[:_SEARCHED_FOR_CHARSET]):
+        names.insert(0, match[1].decode("latin-1").strip())
+    for name in names:
+        try:
+            # Python's codecs also unpack archives and the like; only character sets are wanted.
+            if codecs.lookup(name).name.startswith(_CHARACTER_SETS):
+                return data.decode(name).replace("\r\n", "\n").replace("\r", "\n")
+        except (LookupError, ValueError):
+            continue
+    raise SgfError("the file cannot be decoded")
+
+
+class _Parser:
+    """Walks through the text once, with a stack of the nodes that variations return to."""
+
+    def __init__(self, text: str, limits: Limits) -> None:
+        self.text, self.limits = text, limits
+        self.at = 0
+        self.nodes = 0
+
+    def games(self) -> list[Node]:
+        games: list[Node] = []
+        while (start := self._next_game()) >= 0:
+            if len(games) == self.limits.games:
+                raise self._fault(f"more than {self.limits.games:,} games")
+            self.at = start
+            games.append(self._game())
+        if not games:
+            raise SgfError("there is no game in the file: SGF begins with '(;'")
+        return games
+
+    def _next_game(self) -> int:
+        match = re.compile(r"\(\s*;").search(self.text, self.at)
+        return match.start() if match else -1
+
+    def _game(self) -> Node:
+        """Read one game; `at` is on its '('."""
+        root: Node | None = None
+        node: Node | None = None
+        branches: list[Node | None] = []
+        fresh = False  # just after '(': a ';' has to follow
+        while True:
+            self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+            if self.at >= len(self.text):
+                raise self._fault("the file ends inside a game; ')' is missing")
+            symbol = self.text[self.at]
+            if fresh and symbol != ";":
+                raise self._fault(f"a variation must begin with ';', not {symbol!r}")
+            if symbol == "(":
+                if len(branches) == self.limits.depth:
+                    raise self._fault(f"variations nested more than {self.limits.depth:,} deep")
+                branches.append(node)
+                fresh = True
+                self.at += 1
+            elif symbol == ";":
+                self.at += 1
+                fresh = False
+                following = self._node()
+                if node is None:
+                    root = root or following
+                else:
+                    node.children.append(following)
+                node = following
+            elif symbol == ")":
+                self.at += 1
+                node = branches.pop()
+                if not branches:
+                    assert root is not None
+                    return root
+            else:
+                raise self._fault(f"{symbol!r} stands where ';', '(' or ')' should")
+
+    def _node(self) -> Node:
+        """Read the properties after a ';'."""
+        self.nodes += 1
+        if self.nodes > self.limits.nodes:
+            raise self._fault(f"more than {self.limits.nodes:,} nodes")
+        node = Node()
+        while True:
+            self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+            match = _NAME.match(self.text, self.at)
+            if match is None:
+                return node
+            # FF[3] files write SiZe; only capitals count.
+            name = "".join(letter for letter in match[0] if letter.isupper())
+            if not name:
+                raise self._fault(f"a property is named {match[0]!r}, without a capital")
+            self.at = match.end()
+            node.properties.setdefault(name, []).extend(self._values(name))
+
+    def _values(self, name: str) -> list[str]:
+        values = []
+        while True:
+            space = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+            if self.text[space : space + 1] != "[":
+                break
+            self.at = space
+            match = _VALUE.match(self.text, self.at)
+            if match is None:
+                raise self._fault(f"the value of {name} is not closed by ']'")
+            if len(match[1]) > self.limits.value_characters:
+                raise self._fault(f"the value of {name} is {len(match[1]):,} characters long")
+            values.append(_ESCAPE.sub(lambda m: "" if m[1] == "\n" else m[1], match[1]))
+            self.at = match.end()
+        if not values:
+            raise self._fault(f"the property {name} has no value")
+        return values
+
+    def _fault(self, what: str) -> SgfError:
+        line = self.text.count("\n", 0, self.at) + 1
+        column = self.at - (self.text.rfind("\n", 0, self.at) + 1) + 1
+        return SgfError(f"line {line}, column {column}: {what}")
+
+
+def serialise(games: list[Node]) -> bytes:
+    """Write a collection as UTF-8, a node a line; variations only where a node has several."""
+    parts: list[str] = []
+    for root in games:
+        # What is still to write, the next at the end: nodes, and the marks around variations.
+        todo: list[Node | str] = [")\n", root, "("]
+        while todo:
+            item = todo.pop()
+            if isinstance(item, str):
+                parts.append(item)
+                continue
+            properties = item.properties
+            if item is root:
+                properties = {**properties, "CA": ["UTF-8"]}
+            parts.append(";" + "".join(_property(*pair) for pair in properties.items()) + "\n")
+            if len(item.children) == 1:
+                todo.append(item.children[0])
+            else:
+                for child in reversed(item.children):
+                    todo.extend((")\n", child, "("))
+    return "".join(parts).encode()
+
+
+def _property(name: str, values: list[str]) -> str:
+    escaped = (value.replace("\\", "\\\\").replace("]", "\\]") for value in values)
+    return name + "".join(f"[{value}]" for value in escaped)

@@ -1,0 +1,260 @@
+"""The GTP engine: golden transcripts of what each client sends, and what no client should send."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envs.games.options import GoOptions
+from envs.games.session import Session
+from play.engine import Engine
+from play.gtp.analysis import STREAMING
+from play.gtp.clock import Clock
+from play.gtp.extras import COMMANDS
+from play.gtp.protocol import Command, answer, parse_line
+from play.gtp.server import GtpServer
+from search.player import Judgement, Limits, RandomPlayer, Watcher
+from search.uct import UctOptions, UctPlayer
+
+
+class FirstLegal(RandomPlayer):
+    """Plays the first legal point, so that transcripts are fixed."""
+
+    name = "first"
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        mask = session.legal_mask()
+        action = int(np.flatnonzero(mask)[0])
+        visits = np.zeros(len(mask), np.int64)
+        visits[action] = 3
+        values = np.where(visits, 0.5, np.nan)
+        judgement = Judgement(action, 0.5, visits, values, variation=(action,))
+        while watch and limits and limits.seconds and watch(judgement):
+            pass
+        return judgement
+
+
+def talk(text: str, player: Any = None, **options: Any) -> str:
+    """What the engine writes for a whole input."""
+    sink = io.StringIO()
+    chosen = GoOptions(**{"size": 5, **options})
+    GtpServer(player or FirstLegal(), chosen, COMMANDS, STREAMING, io.StringIO(text), sink).run()
+    return sink.getvalue()
+
+
+def test_answers_have_the_exact_format() -> None:
+    assert talk("7 protocol_version\n\n# a comment\nname # another\n") == "=7 2\n\n= Tengen\n\n"
+    assert talk("3 nonsense\n12\n") == "?3 unknown command\n\n?12 unknown command\n\n"
+    assert talk("na\x01me\r\nplay\tb\tc3\n") == "= Tengen\n\n=\n\n"
+    assert talk("quit\nname\n") == "=\n\n"
+
+
+def test_list_commands_holds_the_standard() -> None:
+    listed = talk("list_commands\n")[2:].split()
+    required = """protocol_version name version known_command list_commands quit boardsize
+        clear_board komi play genmove fixed_handicap place_free_handicap set_free_handicap undo
+        time_settings time_left final_score final_status_list loadsgf reg_genmove showboard"""
+    assert set(required.split()) <= set(listed)
+    assert listed == sorted(listed)
+    for name in listed:
+        assert talk(f"known_command {name}\n") == "= true\n\n"
+    assert talk("known_command sing\n") == "= false\n\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("play b c3\nplay w c3\n", "? illegal move"),
+        ("play b i5\n", "? syntax error"),
+        ("play b\n", "? syntax error"),
+        ("play red c3\n", "? syntax error"),
+        ("boardsize 20\n", "? unacceptable size"),
+        ("boardsize nine\n", "? syntax error"),
+        ("boardsize 99999999999999999999\n", "? syntax error"),
+        ("rectangular_boardsize 9 7\n", "? unacceptable size"),
+        ("komi nan\n", "? komi must be a multiple of 0.5"),
+        ("komi inf\n", "? komi must be a multiple of 0.5"),
+        ("komi 1e999\n", "? komi must be a multiple of 0.5"),
+        ("komi x\n", "? syntax error"),
+        ("undo\n", "? cannot undo"),
+        ("boardsize 9\nfixed_handicap 1\n", "? invalid number of stones"),
+        ("boardsize 9\nplay b a1\nfixed_handicap 2\n", "? board not empty"),
+        ("set_free_handicap a1 a1\n", "? bad vertex list"),
+        ("set_free_handicap a1 pass\n", "? bad vertex list"),
+        ("final_status_list ill\n", "? invalid status"),
+        ("time_settings 10 x 1\n", "? syntax error"),
+        ("loadsgf\n", "? syntax error"),
+        ("loadsgf no/such.sgf\n", "? cannot load file: no/such.sgf: No such file or directory"),
+        ("printsgf /etc/passwd\n", "? cannot write: the file's name must end in .sgf"),
+        ("findlib a1\n", "? vertex is empty"),
+        ("gg-undo 3\n", "? cannot undo"),
+    ],
+)
+def test_mistakes_are_answered_and_change_nothing(sent: str, said: str) -> None:
+    answers = talk(sent).strip().split("\n\n")
+    assert answers[-1] == said
+    assert all(line.startswith("=") for line in answers[:-1])
+
+
+def test_illegal_moves_leave_the_position(  ) -> None:  # fmt: skip
+    shown = talk("play b c3\nshowboard\nplay w c3\nplay w z9\nshowboard\n").split("\n\n")
+    assert shown[1] == shown[4]
+
+
+def test_colours_may_play_twice_and_be_taken_back() -> None:
+    text = talk("play b a1\nplay b a2\nundo\nundo\nundo\ngenmove w\nlist_stones w\n")
+    assert text.strip().split("\n\n")[-3:] == ["? cannot undo", "= A5", "= A5"]
+
+
+def test_play_goes_on_after_two_passes() -> None:
+    text = talk("play b pass\nplay w pass\nplay b c3\nlist_stones b\nundo\nplay b c4\n")
+    assert "?" not in text
+    assert "= C3" in text
+
+
+def test_scores() -> None:
+    wall = "".join(f"play b c{row}\nplay w d{row}\n" for row in range(1, 6))
+    assert talk(wall + "komi 0.5\nfinal_score\n", size=5).strip().endswith("= B+4.5")
+    assert talk(wall + "komi 7.5\nfinal_score\n", size=5).strip().endswith("= W+2.5")
+    # A white stone in Black's area of one line is dead.
+    wall = "".join(f"play b b{row}\nplay w c{row}\n" for row in range(1, 6))
+    dead = talk(wall + "play w a3\nfinal_status_list dead\nfinal_status a3\n")
+    assert dead.strip().split("\n\n")[-2:] == ["= A3", "= dead"]
+
+
+def test_handicap() -> None:
+    assert "= C3 G7 C7 G3" in talk("boardsize 9\nfixed_handicap 4\n")
+    assert "= w" not in talk("set_free_handicap a1 b2 c3\n")
+    text = talk("boardsize 9\nplace_free_handicap 3\nquery_boardsize\nlist_stones b\n")
+    assert text.split("\n\n")[1].split()[1:] == ["C3", "G7", "C7"]
+
+
+CLIENTS = {
+    "GoGui": "list_commands\nname\nversion\nprotocol_version\nboardsize 9\nclear_board\nkomi 6.5\n"
+    "time_settings 600 30 5\nplay b e5\ntime_left b 590 0\ngenmove w\nundo\ngg-undo 1\n"
+    "gogui-analyze_commands\nfinal_status_list dead\nquit\n",
+    "Sabaki": "1 name\n2 protocol_version\n3 version\n4 list_commands\n5 komi 7.5\n6 boardsize 9\n"
+    "7 clear_board\n8 set_free_handicap C3 G7\n9 play W E5\n10 genmove B\n11 quit\n",
+    "q5Go": "protocol_version\nknown_command rectangular_boardsize\nrectangular_boardsize 9 9\n"
+    "clear_board\nkomi 7.5\nknown_command lz-analyze\nknown_command kata-analyze\n"
+    "known_command kata-set-rules\nkata-set-rules chinese\ntime_settings 1 1 0\nplay black E5\n"
+    "kata-genmove_analyze white 100\nquit\n",
+    "Kigo": "name\nversion\nboardsize 9\nlevel 5\nkomi 5.5\nclear_board\nfixed_handicap 2\n"
+    "list_stones black\nplay white E5\nlist_stones white\ncaptures black\ncaptures white\n"
+    "all_legal black\nfinal_status E5\ntop_moves_white\nmove_history\nquery_boardsize\nget_komi\n"
+    "get_handicap\nfindlib E5\nundo\nestimate_score\nfinal_score\nquit\n",
+    "qGo": "name\nversion\nprotocol_version\nboardsize 9\nkomi 5.5\nlevel 10\nplay black E5\n"
+    "genmove white\nis_legal black A1\ncaptures white\nundo\nfinal_score\n"
+    "final_status_list alive\nquit\n",
+    "gtp2ogs": "list_commands\nboardsize 9\nclear_board\nkomi 7.5\n"
+    "kgs-time_settings byoyomi 600 30 5\ntime_settings 600 30 1\ntime_left black 600 0\n"
+    "set_free_handicap C3 G7\nplay white E5\n"
+    "genmove black\nshowboard\nfinal_score\nkgs-genmove_cleanup white\nquit\n",
+    "LizzieYZY": "name\nversion\nlist_commands\nboardsize 9\nkata-get-rules\nkomi 7.5\n"
+    "clear_cache\ntime_settings 0 1 1\nplay B E5\nlz-genmove_analyze W 50\nundo\n"
+    "place_free_handicap 2\nclear_board\nplace_free_handicap 2\nquit\n",
+}
+REFUSED = {"LizzieYZY": 1}
+"""Lizzie asks for handicap stones on a board that has a stone."""
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_clients_send_is_answered(client: str) -> None:
+    sent = CLIENTS[client]
+    text = talk(sent, size=9)
+    answers = text.removesuffix("\n\n").split("\n\n")
+    assert len(answers) == sent.count("\n")
+    assert sum(a.startswith("?") for a in answers) == REFUSED.get(client, 0)
+    assert talk(sent, size=9) == text
+    for line, said in zip(sent.splitlines(), answers, strict=True):
+        number = re.match(r"\d*", line)
+        assert number
+        assert re.match(rf"[=?]{number[0]}(\s|$)", said)
+
+
+@pytest.mark.parametrize("command", ["lz-analyze", "kata-analyze", "analyze"])
+def test_analysis_runs_until_the_next_line(command: str) -> None:
+    player = UctPlayer(UctOptions(playouts=100, threads=1))
+    text = talk(f"5 {command} b 5 rootInfo true ownership true\n6 name\n", player)
+    first, second = text.removesuffix("\n\n").split("\n\n")
+    header, *lines = first.split("\n")
+    assert (header, second) == ("=5", "=6 Tengen")
+    assert lines
+    for line in lines:
+        assert re.match(r"info move \S+ visits \d+ winrate \S+ prior \S+ lcb \S+ order 0 pv ", line)
+        assert len(line.partition("ownership ")[2].split()) == 25
+        rates = re.findall(r"winrate (\S+)", line)
+        assert all(("." in rate) == (command != "lz-analyze") for rate in rates)
+
+
+def test_genmove_analyze_ends_with_the_move() -> None:
+    text = talk("lz-genmove_analyze b 100\nlist_stones b\n")
+    move, stones = text.removesuffix("\n\n").split("\n\n")
+    assert move.split("\n")[-1] == "play A5"
+    assert stones == "= A5"
+
+
+def test_records_are_loaded_and_written(tmp_path: Path) -> None:
+    file = tmp_path / "game.sgf"
+    setup = f"boardsize 9\nkomi 5.5\nfixed_handicap 2\nplay w e5\nplay b pass\nprintsgf {file}\n"
+    assert "?" not in talk(setup)
+    text = talk(f"loadsgf {file}\nlist_stones b\nlist_stones w\nget_komi\nundo\nundo\nundo\n")
+    answers = text.removesuffix("\n\n").split("\n\n")
+    assert answers == ["= white", "= G7 C3", "= E5", "= 5.5", "=", "=", "? cannot undo"]
+    assert "= white" in talk(f"loadsgf {file} 1\n")
+    file.write_text("(;SZ[9];B[aa];W[aa])")
+    shown = talk(f"play b c3\nloadsgf {file}\nlist_stones b\n").split("\n\n")
+    assert shown[1:3] == ["? cannot load file: move 2 is an illegal move", "= C3"]
+
+
+def test_clock() -> None:
+    clock = Clock()
+    assert clock.seconds(0, 81) is None
+    clock.set(600, 0, 0)
+    seconds = clock.seconds(0, 80)
+    assert seconds is not None
+    assert 10 < seconds <= 15
+    clock.left[0] = (10, 5)
+    assert clock.seconds(0, 80) == pytest.approx(2.0)
+    clock.left[0] = (-3, 0)
+    assert 0 < (clock.seconds(0, 80) or 0) <= 0.05
+    clock.set(0, 10, 0)
+    assert clock.seconds(0, 80) is None
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.text(max_size=60), st.lists(st.sampled_from(sorted(COMMANDS)), max_size=2))
+def test_any_line_gets_one_answer_or_none(text: str, names: list[str]) -> None:
+    server = GtpServer(
+        FirstLegal(), GoOptions(size=3), COMMANDS, STREAMING, io.StringIO(), io.StringIO()
+    )
+    for line in (text, *(f"1 {name} {text}" for name in names)):
+        command = parse_line(line.replace("\n", " "))
+        if command is None or command.name in STREAMING:
+            continue
+        said = server.respond(command)
+        assert re.match(r"[=?]\d*", said)
+        assert said.endswith("\n\n")
+        assert said.count("\n\n") == 1
+
+
+def test_multi_line_answers_hold_no_empty_line() -> None:
+    assert answer(Command("4", "x", ()), "\na\n\nb\n") == "=4\na\nb\n\n"
+
+
+def test_the_command_serves_a_real_process() -> None:
+    command = [sys.executable, "-m", "tengen", "gtp", "--agent", "uct:50", "--size", "5"]
+    with Engine(command) as engine:
+        assert engine.send("name") == "Tengen"
+        assert engine.send("genmove black")
+        assert engine.send("showboard").count("\n") >= 6
