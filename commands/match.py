@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Sequence
@@ -62,19 +63,16 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
     game = load_game(name)
     if options.save and game.name != "go":
         raise UserError("--save writes SGF, which is for Go")
-    players = make_player(options.first, options.seed), None
-    try:
-        players = players[0], make_player(options.second, options.seed + 1)
+    with (
+        contextlib.closing(make_player(options.first, options.seed)) as one,
+        contextlib.closing(make_player(options.second, options.seed + 1)) as other,
+    ):
         began = time.monotonic()
         match = play_match(
-            *players, game, game_options, options.games, options.opening_moves, options.seed
+            one, other, game, game_options, options.games, options.opening_moves, options.seed
         )
         for result, score in match:
             _report(result, score, options, time.monotonic() - began)
-    finally:
-        for player in players:
-            if player is not None:
-                player.close()
 
 
 def _report(result: GameResult, score: Score, options: MatchOptions, seconds: float) -> None:

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ("core", "envs", "networks", "agents")
+LIBRARY = ("core", "envs", "networks", "search", "agents", "play")
 FOLDERS = (*LIBRARY, "commands", "tengen")
 
 MAY_IMPORT = {
     "core": {"core"},
     "envs": {"envs", "core"},
     "networks": {"networks", "core"},
-    "agents": {"agents", "envs", "networks", "core"},
-    "commands": {"commands", "agents", "envs", "networks", "core"},
+    "search": {"search", "envs", "core"},
+    "agents": {"agents", "search", "envs", "networks", "core"},
+    "play": {"play", "agents", "search", "envs", "networks", "core"},
+    "commands": {"commands", "play", "agents", "search", "envs", "networks", "core"},
     "tengen": {"tengen", "commands"},
 }
 SHARED_BY_AGENTS = {"registry", "built"}

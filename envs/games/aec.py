@@ -61,25 +61,25 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Start a game. Nothing is random, so the seed changes nothing."""
-        self.state = self.game.initial_state(self.options)
+        self.position = self.game.initial_state(self.options)
         self._mask = np.zeros(self.game.actions(self.options), np.int8)
-        self.game.legal(self.state, self._mask)
+        self.game.legal(self.position, self._mask)
         self.agents = list(AGENTS)
         self.rewards = dict.fromkeys(AGENTS, 0.0)
         self._cumulative_rewards = dict.fromkeys(AGENTS, 0.0)
         self.terminations = dict.fromkeys(AGENTS, False)
         self.truncations = dict.fromkeys(AGENTS, False)
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in AGENTS}
-        self.agent_selection = AGENTS[self.state[TO_MOVE]]
+        self.agent_selection = AGENTS[self.position[TO_MOVE]]
 
     def observe(self, agent: str) -> dict[str, np.ndarray]:
         """Return one agent's view of the board and what it may do."""
         self._require_reset()
         planes = np.empty(self._planes_shape, np.uint8)
-        if agent == AGENTS[self.state[TO_MOVE]]:
-            self.game.observe(self.state, planes)
+        if agent == AGENTS[self.position[TO_MOVE]]:
+            self.game.observe(self.position, planes)
             return {"observation": planes, "action_mask": self._mask.copy()}
-        waiting = self.state.copy()
+        waiting = self.position.copy()
         waiting[TO_MOVE] = 1 - waiting[TO_MOVE]
         self.game.observe(waiting, planes)
         return {"observation": planes, "action_mask": np.zeros_like(self._mask)}
@@ -92,7 +92,7 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
             self._was_dead_step(action)
             return
         self._cumulative_rewards[agent] = 0.0
-        state, mask = self.state, self._mask
+        state, mask = self.position, self._mask
         if action is None or not 0 <= action < mask.size or not mask[action]:
             self.infos[agent]["illegal_action"] = action
             self._end({name: -float(name == agent) for name in AGENTS})
@@ -113,12 +113,12 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         self._accumulate_rewards()
 
     def _require_reset(self) -> None:
-        if not hasattr(self, "state"):
+        if not hasattr(self, "position"):
             raise RuntimeError("call reset() before anything else")
 
     def render(self) -> str | np.ndarray | None:
         """The board as text or as a picture, uint8 [pixels, pixels, 3]."""
-        session = Session(self.game, self.options, self.state)
+        session = Session(self.game, self.options, self.position)
         if self.render_mode == "ansi":
             return board_text(session)
         return board_picture(session) if self.render_mode == "rgb_array" else None

@@ -1,4 +1,4 @@
-"""Analysis for graphical clients: lines as Leela Zero (lz-analyze) and KataGo (kata-) write them."""
+"""Analysis for graphical clients: lines as Leela Zero and KataGo write them."""
 
 from __future__ import annotations
 
