@@ -16,7 +16,8 @@ def random_state(seed: int, streams: int = 1) -> np.ndarray:
 
     SplitMix64 spreads the seed, as its authors advise for seeding.
     """
-    states = np.empty((streams, 1), np.uint64)
+    # A cache line each: threads that write to the same line wait for one another.
+    states = np.zeros((streams, 8), np.uint64)[:, :1]
     for stream in range(streams):
         mixed = (seed * 0x9E3779B97F4A7C15 + (stream + 1) * 0xD1B54A32D192ED03) & _MASK
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -32,7 +32,8 @@ DIAGONALS = (-ROW - 1, -ROW + 1, ROW - 1, ROW + 1)
 POINTS_AT = 32
 
 # Words of a point's record.
-COLOUR, HEAD, NEXT, LIBERTIES, STONES, HASH_LOW, HASH_HIGH, SLOT = range(8)
+# Unsigned, because numba tests every signed index for being negative, a tenth of a playout.
+COLOUR, HEAD, NEXT, LIBERTIES, STONES, HASH_LOW, HASH_HIGH, SLOT = (np.uint64(i) for i in range(8))
 
 ZOBRIST = np.random.default_rng(1970).integers(
     -(2**31), 2**31, size=(3, (MAX_SIZE + 2) * ROW, 2), dtype=np.int32
@@ -43,7 +44,7 @@ ZOBRIST = np.random.default_rng(1970).integers(
 @kernel
 def at(point: int) -> int:
     """Return where a point's record begins."""
-    return POINTS_AT + (point << 3)
+    return np.uint64(POINTS_AT + (point << 3))  # type: ignore[return-value]
 
 
 @kernel
@@ -133,8 +134,9 @@ def _leave_empties(state: np.ndarray, point: int) -> None:
 @kernel
 def swap_empties(state: np.ndarray, slot: int, other_slot: int, empties_at: int) -> None:
     """Swap two places in the list of empty points."""
-    point, other = state[empties_at + slot], state[empties_at + other_slot]
-    state[empties_at + slot], state[empties_at + other_slot] = other, point
+    here, there = np.uint64(empties_at + slot), np.uint64(empties_at + other_slot)
+    point, other = state[here], state[there]
+    state[here], state[there] = other, point
     state[at(point) + SLOT], state[at(other) + SLOT] = other_slot, slot
 
 

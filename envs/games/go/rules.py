@@ -374,7 +374,7 @@ def playout(state: np.ndarray, rng: np.ndarray, mask: np.ndarray) -> None:
         found = 0
         while candidates > 0:
             slot = random_below(rng, candidates)
-            point = state[empties_at + slot]
+            point = state[np.uint64(empties_at + slot)]
             if _worth_playing(state, point, colour):
                 found = point
                 break

@@ -1,0 +1,169 @@
+"""Games as compiled rules: playouts of Go per second, and moves through PettingZoo's interface.
+
+A playout is uniform random play from the empty board to the end, own eyes left alone, scored. The
+yardstick of the interface is PettingZoo's own go_v5, driven by the same random player.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if not __package__:  # started as a file: its folder, not the repository, is first on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import SkippedError, in_own_process, parse_options, report, run_rounds
+
+
+@dataclass(frozen=True)
+class Options:
+    """Playouts and moves per second."""
+
+    seconds: float = 5.0
+    """Measured per contender and round."""
+    rounds: int = 5
+    """How often each is measured."""
+    out: str = "runs/benchmarks/games.json"
+    """Where the results go."""
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = parse_options(Options)
+    limit = 180 + 4 * options.seconds
+
+    def own(work: Callable[..., float], *arguments: Any) -> Callable[[], float]:
+        return partial(in_own_process, work, options.seconds, *arguments, limit_seconds=limit)
+
+    one = "9x9 playouts, 1 thread"
+    playouts = {
+        one: own(measure_playouts, 9, 1),
+        "9x9 playouts, 2 threads": own(measure_playouts, 9, 2),
+        "19x19 playouts, 1 thread": own(measure_playouts, 19, 1),
+    }
+    results, skipped = run_rounds(playouts, options.rounds)
+    report("uniform random playouts of Go", "playouts/s", results, skipped, one, options.out)
+
+    yardstick = "PettingZoo go_v5"
+    interface = {
+        "tengen go through PettingZoo": own(measure_pettingzoo, "tengen"),
+        yardstick: own(measure_pettingzoo, "go_v5"),
+    }
+    results, skipped = run_rounds(interface, options.rounds)
+    out = options.out.replace(".json", "-pettingzoo.json")
+    report("9x9 Go through PettingZoo", "moves/s", results, skipped, yardstick, out)
+
+    single = "1 game"
+    batches = {f"{n} games": own(measure_batch, n) for n in (16, 256, 1024)}
+    results, skipped = run_rounds({single: own(measure_batch, 1), **batches}, options.rounds)
+    out = options.out.replace(".json", "-batch.json")
+    report("9x9 Go, games side by side, 1 thread", "moves/s", results, skipped, single, out)
+
+
+def measure_playouts(seconds: float, size: int, threads: int) -> float:
+    """Playouts per second of all threads together."""
+    from core.random_numbers import random_state
+    from envs.games.go.game import GO
+    from envs.games.go.rules import playout
+    from envs.games.options import GoOptions
+
+    start = GO.initial_state(GoOptions(size=size))
+    many = _compile_playouts(playout)
+    streams = random_state(1, threads)
+    many(start, 1, streams[0])
+
+    def work(stream: np.ndarray) -> int:
+        count, end = 0, time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            many(start, 200, stream)
+            count += 200
+        return count
+
+    with ThreadPoolExecutor(threads) as pool:
+        began = time.perf_counter()
+        counts = list(pool.map(work, streams))
+        return sum(counts) / (time.perf_counter() - began)
+
+
+def _compile_playouts(playout: Callable[..., None]) -> Callable[..., None]:
+    from core.kernels import kernel
+
+    @kernel
+    def many(start: np.ndarray, count: int, rng: np.ndarray) -> None:
+        state, mask = start.copy(), np.empty(0, np.uint8)
+        for _ in range(count):
+            state[:] = start
+            playout(state, rng, mask)
+
+    return many
+
+
+def measure_pettingzoo(seconds: float, which: str) -> float:
+    """Moves per second of whole random games."""
+    if which == "tengen":
+        from envs.games.aec import board_game
+
+        env = board_game("go", size=9)
+    else:
+        try:
+            from pettingzoo.classic import go_v5
+        except ImportError as error:
+            raise SkippedError(f"needs {error.name}") from None
+        env = go_v5.env(board_size=9)
+    rng = np.random.default_rng(1)
+    _play_once(env, rng)
+    moves, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        moves += _play_once(env, rng)
+    return moves / (time.perf_counter() - began)
+
+
+def _play_once(env: Any, rng: np.random.Generator) -> int:
+    """Play one random game; return its number of moves."""
+    moves = 0
+    env.reset()
+    for _ in env.agent_iter():
+        observation, _, terminated, truncated, _ = env.last()
+        if terminated or truncated:
+            env.step(None)
+            continue
+        legal = np.flatnonzero(observation["action_mask"])
+        env.step(int(legal[int(rng.random() * len(legal))]))
+        moves += 1
+    return moves
+
+
+def measure_batch(seconds: float, games: int) -> float:
+    """Moves per second of games side by side, observations and legal moves included."""
+    from envs.games.batch import GameBatch
+    from envs.games.go.game import GO
+    from envs.games.options import GoOptions
+
+    batch = GameBatch(GO, GoOptions(size=9), games)
+    rng = np.random.default_rng(1)
+    step = batch.reset()
+
+    def tick() -> None:
+        nonlocal step
+        # A random legal action in every game.
+        weights = step.legal * rng.random(step.legal.shape)
+        step = batch.step(weights.argmax(axis=1))
+
+    tick()
+    ticks, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        tick()
+        ticks += 1
+    return ticks * games / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()
