@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "play": "play Go or another board game in the terminal",
     "match": "play games between two players, with the difference in Elo",
     "gtp": "a Go engine for graphical clients (GTP 2)",
+    "analysis": "a Go engine for KaTrain (KataGo's JSON analysis)",
     "doctor": "check the installation and this machine",
 }
 

@@ -21,7 +21,7 @@ from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
 from play.gtp.standard import STANDARD, dead_cells, think, vertices, wanted
 
-_KATA_RULES = {name: name for name in RULESETS} | {
+RULE_NAMES = {name: name for name in RULESETS} | {
     "chinese-ogs": "chinese-superko",
     "chinese-kgs": "chinese-superko",
     "bga": "aga",
@@ -72,10 +72,10 @@ def kgs_time_settings(server: GtpServer, command: Command) -> str:
 def set_rules(server: GtpServer, command: Command) -> str:
     """Choose a ruleset by its name in KataGo or here; the game starts anew."""
     name = command.text.strip().strip('"').lower()
-    if name not in _KATA_RULES:
+    if name not in RULE_NAMES:
         raise GtpError(f"unknown rules {name!r}; known: {', '.join(RULESETS)}")
     cells, to_move = server.board.session.cells(), server.board.session.to_move
-    server.board.clear(rules=_KATA_RULES[name])
+    server.board.clear(rules=RULE_NAMES[name])
     server.board.set_position(cells, to_move)
     return ""
 

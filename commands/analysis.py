@@ -1,0 +1,32 @@
+"""`tengen analysis`: KataGo's JSON analysis protocol, for KaTrain."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from commands.options import parse_dataclass
+
+
+@dataclass(frozen=True)
+class AnalysisOptions:
+    """Answer KataGo's JSON analysis queries, one a line, on standard input and output."""
+
+    agent: str = "uct"
+    """Who analyses: uct (uct:20000 playouts a position, uct:5s seconds)."""
+    seed: int = 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until the end of the input; return the exit code."""
+    options = parse_dataclass(AnalysisOptions, argv, prog="tengen analysis")
+    from play.katago import AnalysisEngine
+    from play.players import make_player
+
+    player = make_player(options.agent, options.seed)
+    try:
+        AnalysisEngine(player, sys.stdin, sys.stdout).run()
+    finally:
+        player.close()
+    return 0
