@@ -15,6 +15,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from play.match import GameResult, Score
+    from search.player import Player
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,18 @@ class MatchOptions:
     """Number of games."""
     opening_moves: int = 2
     """Random moves that every pair of games begins with."""
+    parallel: int = 1
+    """Games at once."""
+    referee: str = ""
+    """Player who decides which stones are dead where the two differ, under rules that let them."""
     save: str = ""
     """Folder for the records of games of Go, one SGF file each."""
     seed: int = 0
     """Seed of openings and players."""
 
     def __post_init__(self) -> None:
-        if self.games < 1 or self.opening_moves < 0:
-            raise UserError("a match needs games >= 1 and opening moves >= 0")
+        if min(self.games, self.parallel) < 1 or self.opening_moves < 0:
+            raise UserError("a match needs games and parallel of 1 or more, and no opening below 0")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,13 +68,21 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
     game = load_game(name)
     if options.save and game.name != "go":
         raise UserError("--save writes SGF, which is for Go")
-    with (
-        contextlib.closing(make_player(options.first, options.seed)) as one,
-        contextlib.closing(make_player(options.second, options.seed + 1)) as other,
-    ):
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str, threads: int = 0) -> Player:
+            return stack.enter_context(contextlib.closing(make_player(name, 0, threads)))
+
+        # Games side by side share the cores: a thread for each search.
+        threads = 1 if options.parallel > 1 else 0
+        pairs = [
+            (make(options.first, threads), make(options.second, threads))
+            for _ in range(options.parallel)
+        ]
+        referee = make(options.referee) if options.referee else None
         began = time.monotonic()
         match = play_match(
-            one, other, game, game_options, options.games, options.opening_moves, options.seed
+            pairs, game, game_options, options.games, options.opening_moves, options.seed, referee
         )
         for result, score in match:
             _report(result, score, options, time.monotonic() - began)
@@ -78,7 +91,7 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
 def _report(result: GameResult, score: Score, options: MatchOptions, seconds: float) -> None:
     """Print one game and the score so far; save the record."""
     left = seconds / score.games * (options.games - score.games)
-    fault = f"   {result.note}" if result.note else ""
+    fault = f"   {result.note}" if result.fault else ""
     sys.stdout.write(
         f"game {score.games}/{options.games}  {result.first} - {result.second}  {result.how}  "
         f"{len(result.session.actions)} moves   {left / 60:.0f} min left{fault}\n"

@@ -91,10 +91,17 @@ class EnginePlayer:
             self.engine.send(f"play {colour} {cell_name(int(cell), size, size)}")
         self._told = []
 
-    def dead_stones(self, session: Session) -> set[int]:
-        """Cells of the stones that the engine thinks dead; EngineRefusal if it cannot say."""
+    def new_game(self, seed: int) -> None:
+        """The next game begins on a clear board; an engine has random numbers of its own."""
+        self._told = None
+
+    def dead_stones(self, session: Session) -> set[int] | None:
+        """Cells of the stones that the engine thinks dead; None if it will not say."""
         self.tell(session)
-        text = self.engine.send("final_status_list dead")
+        try:
+            text = self.engine.send("final_status_list dead")
+        except EngineRefusal:
+            return None
         return {session.action_of(word) for word in text.split()}
 
     def final_score(self, session: Session) -> str:

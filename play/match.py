@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
 from envs.games.game import Game
-from envs.games.session import IllegalMove, Session
+from envs.games.session import Session
+from envs.games.state import FIRST
 from play.engine_player import RESIGN
+from play.settle import Count, agreed_count, go_on, may_be_settled, referees_count
 from search.player import Player
 
 _ELO = 400 / math.log(10)
@@ -30,6 +36,8 @@ class GameResult:
     how: str
     """As SGF writes it: B+3.5, W+R, B+F (illegal move or crash), 0."""
     note: str = ""
+    fault: bool = False
+    """Whether an illegal move or a crash ended it."""
     seconds: tuple[float, float] = (0.0, 0.0)
 
 
@@ -42,7 +50,6 @@ class Score:
     losses: int = 0
     faults: int = 0
     """Games that ended by an illegal move or a crash of either side."""
-    notes: list[str] = field(default_factory=list)
 
     @property
     def games(self) -> int:
@@ -74,26 +81,51 @@ def elo_of(rate: float) -> float:
     return math.inf if rate >= 1 else _ELO * math.log(rate / (1 - rate))
 
 
-def play_game(first: Player, second: Player, session: Session) -> GameResult:
+def play_game(
+    first: Player, second: Player, session: Session, referee: Player | None = None
+) -> GameResult:
     """Play a position to its end. An illegal move or a crash loses the game and is noted."""
     players = (first, second)
     seconds = [0.0, 0.0]
+    ended = _play_on(players, session, seconds)
+    try:
+        if ended is None and may_be_settled(session):
+            count = agreed_count(players, session)
+            if count is None:
+                go_on(session)
+                ended = _play_on(players, session, seconds)
+                count = agreed_count(players, session) or referees_count(referee, session)
+            if ended is None:
+                outcome = int(np.sign(count.margin))
+                return _result(session, players, outcome, count.result, count.note, seconds)
+    except UserError as error:
+        count = Count(session.margin(), f"{error}; counted as it stands")
+        outcome = int(np.sign(count.margin))
+        return _result(session, players, outcome, count.result, count.note, seconds)
+    if ended is not None:
+        return ended
+    return _result(session, players, session.outcome, session.result(), "", seconds)
+
+
+def _play_on(
+    players: tuple[Player, Player], session: Session, seconds: list[float]
+) -> GameResult | None:
+    """Play until the position is over: None; or until somebody resigns or fails: the result."""
     while not session.is_over:
         mover = session.to_move
-        sign = 1 - 2 * mover
+        lost = -1 if mover == FIRST else 1
         opponent = "BW"[1 - mover]
+        began = time.monotonic()
         try:
             judgement = players[mover].judge(session)
-            seconds[mover] += judgement.seconds
+            seconds[mover] += time.monotonic() - began
             if judgement.action == RESIGN:
-                return _result(session, players, -sign, f"{opponent}+R", "", seconds)
+                return _result(session, players, lost, f"{opponent}+R", "", seconds)
             session.play(judgement.action)
-        except IllegalMove as error:
-            note = f"{players[mover].name}: {error}"
-            return _result(session, players, -sign, f"{opponent}+F", note, seconds)
         except UserError as error:
-            return _result(session, players, -sign, f"{opponent}+F", str(error), seconds)
-    return _result(session, players, session.outcome, session.result(), "", seconds)
+            note = f"{players[mover].name}: {error}"
+            return _result(session, players, lost, f"{opponent}+F", note, seconds, fault=True)
+    return None
 
 
 def _result(
@@ -103,41 +135,86 @@ def _result(
     how: str,
     note: str,
     seconds: list[float],
+    fault: bool = False,
 ) -> GameResult:
     first, second = (player.name for player in players)
-    return GameResult(session, first, second, outcome, how, note, (seconds[0], seconds[1]))
+    times = (seconds[0], seconds[1])
+    return GameResult(session, first, second, outcome, how, note, fault, times)
+
+
+Pair = tuple[Player, Player]
 
 
 def play_match(
-    one: Player,
-    other: Player,
+    pairs: Sequence[Pair],
     game: Game,
     options: Any,
     games: int,
     opening_moves: int = 0,
     seed: int = 0,
-    start: Callable[[], np.ndarray] | None = None,
+    referee: Player | None = None,
 ) -> Iterator[tuple[GameResult, Score]]:
-    """Play games with colours in turn; yield each with the score of `one` so far.
+    """Play games with colours in turn; yield each with the score so far of the first of a pair.
 
-    Every opening, of random legal moves, is played twice with colours exchanged.
+    Every pair of players plays one game at a time, all pairs at once. Every opening, of random
+    legal moves, is played twice with colours exchanged. Game for game the result depends on the
+    seed alone, whatever the number of pairs, if the players' own does.
     """
+    free: queue.SimpleQueue[Pair] = queue.SimpleQueue()
+    for pair in pairs:
+        free.put(pair)
+    referee_lock = threading.Lock()
+
+    def play(index: int) -> tuple[int, GameResult]:
+        pair = free.get()
+        try:
+            for number, player in enumerate(pair):
+                player.new_game(seed * 1_000_003 + 2 * index + number)
+            session = Session(game, options, _start(game, options))
+            _open(session, np.random.default_rng((seed, index // 2)), opening_moves)
+            first, second = pair if index % 2 == 0 else pair[::-1]
+            guarded = None if referee is None else _Locked(referee, referee_lock)
+            return index, play_game(first, second, session, guarded)
+        finally:
+            free.put(pair)
+
     score = Score()
-    for index in range(games):
-        state = start() if start else None
-        session = Session(game, options, state)
-        opening = np.random.default_rng((seed, index // 2))
-        _open(session, opening, opening_moves)
-        one_first = index % 2 == 0
-        result = play_game(one, other, session) if one_first else play_game(other, one, session)
-        points = result.outcome if one_first else -result.outcome
-        score.wins += points > 0
-        score.draws += points == 0
-        score.losses += points < 0
-        if result.note:
-            score.faults += 1
-            score.notes.append(result.note)
-        yield result, score
+    pool = ThreadPoolExecutor(len(pairs))
+    try:
+        for index, result in pool.map(play, range(games)):
+            points = result.outcome if index % 2 == 0 else -result.outcome
+            score.wins += points > 0
+            score.draws += points == 0
+            score.losses += points < 0
+            score.faults += result.fault
+            yield result, score
+    finally:
+        # Games that are still played end when their players are closed.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Locked:
+    """A referee that games at once ask one after the other."""
+
+    def __init__(self, player: Player, lock: threading.Lock) -> None:
+        self._player, self._lock = player, lock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._player, name)
+
+    def dead_stones(self, session: Session) -> set[int] | None:
+        """As the referee says."""
+        with self._lock:
+            return self._player.dead_stones(session)
+
+
+def _start(game: Game, options: Any) -> np.ndarray | None:
+    """The position at the start where handicap stones change it."""
+    if game.name != "go" or not options.handicap:
+        return None
+    from envs.games.go.game import new_game
+
+    return new_game(options)
 
 
 def _open(session: Session, rng: np.random.Generator, moves: int) -> None:

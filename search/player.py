@@ -65,6 +65,12 @@ class Player(Protocol):
     ) -> Judgement:
         """Judge a position that is not over; `limits` None: the player's own."""
 
+    def new_game(self, seed: int) -> None:
+        """Forget the last game; draw from another random stream."""
+
+    def dead_stones(self, session: Session) -> set[int] | None:
+        """Cells of stones of Go that it gives up as dead at the end; None: it has no opinion."""
+
     def close(self) -> None:
         """Free what the player holds: processes, threads, memory."""
 
@@ -88,6 +94,14 @@ class RandomPlayer:
         visits = np.zeros(len(mask), np.int64)
         visits[action] = 1
         return Judgement(action, 0.0, visits, np.where(visits, 0.0, np.nan), variation=(action,))
+
+    def new_game(self, seed: int) -> None:
+        """Draw from another random stream."""
+        self._rng = np.random.default_rng(seed)
+
+    def dead_stones(self, session: Session) -> set[int] | None:
+        """It has no opinion."""
+        return None
 
     def close(self) -> None:
         """Nothing to free."""

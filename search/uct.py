@@ -99,6 +99,18 @@ class UctPlayer:
             chunk = min(2 * chunk, 1 + int(rate * min(left, _CHUNK_SECONDS)))
         return self._sum_up(session, workers, began)
 
+    def new_game(self, seed: int) -> None:
+        """Draw from other random streams."""
+        self._streams = random_state(seed, self._threads)
+
+    def dead_stones(self, session: Session) -> set[int] | None:
+        """Stones that random playouts take off more often than not."""
+        if session.game.name != "go":
+            return None
+        from envs.games.go.estimate import dead_cells
+
+        return dead_cells(session.state)
+
     def close(self) -> None:
         """Stop the threads and free the trees."""
         self._pool.shutdown()

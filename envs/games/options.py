@@ -21,15 +21,17 @@ class Ruleset:
     suicide: bool
     handicap_points: Literal["none", "stones", "stones - 1"]
     """What White is given for Black's handicap stones."""
+    dead_stones: bool
+    """Whether players may agree at the end that stones are dead; else all count as alive."""
 
 
 RULESETS: dict[str, Ruleset] = {
-    "tromp-taylor": Ruleset("positional", True, "none"),
-    "chinese": Ruleset("simple", False, "stones"),
-    "chinese-superko": Ruleset("positional", False, "stones"),
-    "aga": Ruleset("situational", False, "stones - 1"),
-    "new-zealand": Ruleset("situational", True, "none"),
-    "cgos": Ruleset("positional", False, "none"),
+    "tromp-taylor": Ruleset("positional", True, "none", False),
+    "chinese": Ruleset("simple", False, "stones", True),
+    "chinese-superko": Ruleset("positional", False, "stones", True),
+    "aga": Ruleset("situational", False, "stones - 1", True),
+    "new-zealand": Ruleset("situational", True, "none", True),
+    "cgos": Ruleset("positional", False, "none", False),
 }
 RulesetName = Literal["tromp-taylor", "chinese", "chinese-superko", "aga", "new-zealand", "cgos"]
 

@@ -115,30 +115,6 @@ class GtpBoard:
         ownership(left.state, owners)
         return owners.reshape(self.size, self.size)
 
-    def margin(self, without: set[int]) -> float:
-        """Black's lead in points when some stones are taken off as dead."""
-        owners = self.owners(without)
-        return float(np.sum(owners == 1)) - float(np.sum(owners == 2)) - self.options.compensation
-
-    def chain(self, cell: int) -> list[int]:
-        """Cells of the chain that stands at a cell."""
-        board = self.session.cells()
-        colour, size = board.flat[cell], self.size
-        found, todo = {cell}, [cell]
-        while todo:
-            row, column = divmod(todo.pop(), size)
-            for r, c in (
-                (row - 1, column),
-                (row + 1, column),
-                (row, column - 1),
-                (row, column + 1),
-            ):
-                inside = 0 <= r < size and 0 <= c < size
-                if inside and board[r, c] == colour and r * size + c not in found:
-                    found.add(r * size + c)
-                    todo.append(r * size + c)
-        return sorted(found)
-
     def bare(self, without: set[int]) -> np.ndarray:
         """The stones that stay when some are taken off, int8 [H * W]."""
         board = self.session.cells().ravel()

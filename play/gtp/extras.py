@@ -10,7 +10,7 @@ import numpy as np
 from core.random_numbers import random_state
 from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS, chain_liberties, point_of
 from envs.games.go.board import cell_of as cell_of_point
-from envs.games.go.estimate import estimate_ownership
+from envs.games.go.estimate import dead_cells, estimate_ownership
 from envs.games.notation import cell_name
 from envs.games.options import RULESETS
 from envs.games.state import TO_MOVE
@@ -19,7 +19,7 @@ from play.gtp.analysis import ANALYSIS
 from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
-from play.gtp.standard import STANDARD, dead_cells, think, vertices, wanted
+from play.gtp.standard import STANDARD, think, vertices, wanted
 
 RULE_NAMES = {name: name for name in RULESETS} | {
     "chinese-ogs": "chinese-superko",
@@ -38,7 +38,9 @@ def kgs_genmove_cleanup(server: GtpServer, command: Command) -> str:
     judgement = think(server, player)
     action, passing = judgement.action, server.board.size**2
     cells = server.board.session.cells().ravel()
-    if action == passing and any(cells[cell] == 2 - player for cell in dead_cells(server)):
+    if action == passing and any(
+        cells[cell] == 2 - player for cell in dead_cells(server.board.session.state)
+    ):
         visits = judgement.visits.copy()
         visits[passing] = -1
         mask = server.board.turned_to(player).legal_mask()
@@ -186,7 +188,7 @@ def final_status(server: GtpServer, command: Command) -> str:
     cell = board.session.action_of(wanted(command, 1)[0])
     if cell == board.size**2:
         raise GtpError(SYNTAX)
-    dead = dead_cells(server)
+    dead = dead_cells(server.board.session.state)
     if board.session.cells().flat[cell]:
         return "dead" if cell in dead else "alive"
     return ("dame", "black_territory", "white_territory")[board.owners(dead).flat[cell]]

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from core.random_numbers import random_state
 from envs.games.go.board import EMPTIES
-from envs.games.go.estimate import estimate_ownership
+from envs.games.go.estimate import area_margin, chains, dead_cells
 from envs.games.notation import cell_name
 from envs.games.text import board_text
 from play.engine_player import RESIGN
@@ -17,9 +16,6 @@ from play.gtp.server import GtpServer, Handler
 from search.player import Judgement, Limits
 
 VERSION = "0.1"
-_ESTIMATING_PLAYOUTS = 1_000
-_DEAD_BELOW = -0.4
-"""A stone is dead where playouts give its point to the other side by more than this."""
 
 
 def wanted(command: Command, count: int) -> tuple[str, ...]:
@@ -169,24 +165,10 @@ def time_left(server: GtpServer, command: Command) -> str:
     return ""
 
 
-def dead_cells(server: GtpServer) -> set[int]:
-    """Stones that random playouts take off more often than not."""
-    session = server.board.session
-    means = np.zeros(server.board.size**2)
-    estimate_ownership(session.state, random_state(0)[0], _ESTIMATING_PLAYOUTS, means)
-    cells = session.cells().ravel()
-    for_owner = np.where(cells == 1, means, -means)
-    dead = set()
-    for cell in np.flatnonzero(cells):
-        chain = server.board.chain(int(cell))
-        if float(np.mean(for_owner[chain])) < _DEAD_BELOW:
-            dead.update(chain)
-    return dead
-
-
 def final_score(server: GtpServer, command: Command) -> str:
     """The result by area, dead stones taken off."""
-    margin = server.board.margin(dead_cells(server))
+    state = server.board.session.state
+    margin = area_margin(state, dead_cells(state))
     return "0" if margin == 0 else f"{'B' if margin > 0 else 'W'}+{abs(margin):g}"
 
 
@@ -198,18 +180,14 @@ def final_status_list(server: GtpServer, command: Command) -> str:
     if status == "seki":
         return ""
     board = server.board
-    dead = dead_cells(server)
+    dead = dead_cells(server.board.session.state)
     if status.endswith("territory"):
         owners = board.owners(dead).ravel()
         mine = owners == (1 if status.startswith("black") else 2)
         return vertices(server, [int(c) for c in np.flatnonzero(mine & (board.bare(dead) == 0))])
-    lines, seen = [], set[int]()
-    for cell in np.flatnonzero(board.session.cells()):
-        if int(cell) not in seen and (int(cell) in dead) == (status == "dead"):
-            chain = board.chain(int(cell))
-            seen.update(chain)
-            lines.append(vertices(server, chain))
-    return "\n".join(lines)
+    state = board.session.state
+    wanted_chains = [c for c in chains(state) if (c[0] in dead) == (status == "dead")]
+    return "\n".join(vertices(server, chain) for chain in wanted_chains)
 
 
 def showboard(server: GtpServer, command: Command) -> str:

@@ -76,7 +76,7 @@ def test_a_missing_engine_is_one_line() -> None:
 def test_a_match_counts_what_engines_do(fake: list[str], answer: str, how: str) -> None:
     player = EnginePlayer([*fake, answer])
     try:
-        results = list(play_match(player, RandomPlayer(), GO, GoOptions(size=5), games=1))
+        results = list(play_match([(player, RandomPlayer())], GO, GoOptions(size=5), games=1))
     finally:
         player.close()
     result, score = results[0]
@@ -86,7 +86,7 @@ def test_a_match_counts_what_engines_do(fake: list[str], answer: str, how: str) 
 def test_an_illegal_move_loses(fake: list[str]) -> None:
     player = EnginePlayer([*fake, "C3"])
     try:
-        ((result, score),) = play_match(player, RandomPlayer(), GO, GoOptions(size=5), games=1)
+        ((result, score),) = play_match([(player, RandomPlayer())], GO, GoOptions(size=5), games=1)
     finally:
         player.close()
     assert (result.how, score.faults) == ("W+F", 1)

@@ -41,12 +41,14 @@ def test_tic_tac_toe_is_never_lost() -> None:
     player = uct(playouts=2_000)
     lost = [
         score.losses
-        for _, score in play_match(player, RandomPlayer(1), game, game.options(), games=40)
+        for _, score in play_match([(player, RandomPlayer(1))], game, game.options(), games=40)
     ]
     assert lost[-1] == 0
     results = [
         result.outcome
-        for result, _ in play_match(player, uct(playouts=2_000, seed=9), game, game.options(), 6)
+        for result, _ in play_match(
+            [(player, uct(playouts=2_000, seed=9))], game, game.options(), 6
+        )
     ]
     assert results == [0] * 6
 

@@ -5,8 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from core.kernels import kernel
-from envs.games.go.board import BLACK, COLOUR, EMPTY, NEXT, PASSES, ROW, SIZE, WHITE, at
-from envs.games.go.rules import mark_territory, playout
+from core.random_numbers import random_state
+from envs.games.go.board import (
+    BLACK,
+    COLOUR,
+    EMPTY,
+    HEAD,
+    NEXT,
+    PASSES,
+    ROW,
+    SIZE,
+    WHITE,
+    at,
+    point_of,
+)
+from envs.games.go.features import copy_cells
+from envs.games.go.rules import mark_territory, playout, score, set_position
+
+PLAYOUTS = 1_000
+DEAD_BELOW = -0.4
+"""A chain is dead where playouts give its points to the other side by more than this."""
 
 
 @kernel
@@ -31,3 +49,38 @@ def estimate_ownership(
                     owner = work[record + NEXT]
                 means[row * size + column] += (owner == BLACK) - (owner == WHITE)
     means /= playouts
+
+
+def dead_cells(state: np.ndarray) -> set[int]:
+    """Cells of the stones that random playouts take off more often than not."""
+    size = int(state[SIZE])
+    means = np.zeros(size * size)
+    estimate_ownership(state, random_state(0)[0], PLAYOUTS, means)
+    dead: set[int] = set()
+    for chain in chains(state):
+        colour = state[at(point_of(size, chain[0])) + COLOUR]
+        if (1 if colour == BLACK else -1) * np.mean(means[chain]) < DEAD_BELOW:
+            dead.update(chain)
+    return dead
+
+
+def chains(state: np.ndarray) -> list[list[int]]:
+    """The cells of every chain on the board, in order of their first cells."""
+    size = int(state[SIZE])
+    found: dict[int, list[int]] = {}
+    for cell in range(size * size):
+        record = at(point_of(size, cell))
+        if state[record + COLOUR] != EMPTY:
+            found.setdefault(int(state[record + HEAD]), []).append(cell)
+    return list(found.values())
+
+
+def area_margin(state: np.ndarray, dead: set[int]) -> float:
+    """Black's lead by area, compensation counted, when dead stones are taken off."""
+    size = int(state[SIZE])
+    cells = np.zeros(size * size, np.int8)
+    copy_cells(state, cells)
+    cells[sorted(dead)] = 0
+    bare = state.copy()
+    set_position(bare, cells, 0)
+    return int(score(bare)) / 2

@@ -63,7 +63,7 @@ def test_hex_is_won_by_the_right_edges(hex_module: Any) -> None:
 def test_hex_is_searched_batched_and_offered_to_pettingzoo(hex_module: Any) -> None:
     game, options = hex_module.HEX, hex_module.HexOptions(size=4)
     player = UctPlayer(UctOptions(playouts=1_000, threads=1))
-    *_, (_, score) = play_match(player, RandomPlayer(), game, options, games=10)
+    *_, (_, score) = play_match([(player, RandomPlayer())], game, options, games=10)
     assert score.wins >= 9
     batch = GameBatch(game, options, games=3)
     batch.reset()
