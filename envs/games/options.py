@@ -1,13 +1,14 @@
-"""What may be chosen about each game. Imports no numba, so that help texts are quick."""
+"""What may be chosen about each game. Imports neither numba nor NumPy: help texts are quick."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 KO_RULES = ("simple", "positional", "situational")
 KoRule = Literal["simple", "positional", "situational"]
@@ -34,6 +35,12 @@ RULESETS: dict[str, Ruleset] = {
     "cgos": Ruleset("positional", False, "none", False),
 }
 RulesetName = Literal["tromp-taylor", "chinese", "chinese-superko", "aga", "new-zealand", "cgos"]
+
+
+def _integers(*values: int) -> np.ndarray:
+    import numpy as np
+
+    return np.array(values, np.int32)
 
 
 def _within(what: str, value: int, low: int, high: int) -> None:
@@ -86,7 +93,7 @@ class GoOptions:
         rules = RULESETS[self.rules]
         ko = KO_RULES.index(rules.ko)
         values = [self.size, round(2 * self.compensation), ko, rules.suicide, self.limit]
-        return np.array(values, np.int32)
+        return _integers(*values)
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ class _FixedOptions:
 
     def encode(self) -> np.ndarray:
         """Nothing to say, int32 [0]."""
-        return np.zeros(0, np.int32)
+        return _integers()
 
 
 @dataclass(frozen=True)
@@ -136,7 +143,7 @@ class OthelloOptions:
 
     def encode(self) -> np.ndarray:
         """What `othello.new` reads, int32 [1]."""
-        return np.array([self.size], np.int32)
+        return _integers(self.size)
 
 
 @dataclass(frozen=True)
@@ -156,4 +163,4 @@ class GomokuOptions:
 
     def encode(self) -> np.ndarray:
         """What `gomoku.new` reads, int32 [1]."""
-        return np.array([self.size], np.int32)
+        return _integers(self.size)

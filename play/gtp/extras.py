@@ -19,7 +19,7 @@ from play.gtp.analysis import ANALYSIS
 from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
-from play.gtp.standard import STANDARD, think, vertices, wanted
+from play.gtp.standard import STANDARD, move_name, think, vertices, wanted
 
 RULE_NAMES = {name: name for name in RULESETS} | {
     "chinese-ogs": "chinese-superko",
@@ -50,7 +50,7 @@ def kgs_genmove_cleanup(server: GtpServer, command: Command) -> str:
     if action == RESIGN:
         return "resign"
     server.board.play_action(player, action)
-    return server.board.session.name_of(action)
+    return move_name(server, action)
 
 
 def kgs_time_settings(server: GtpServer, command: Command) -> str:

@@ -93,6 +93,12 @@ def think(server: GtpServer, player: int) -> Judgement:
     return server.player.judge(session, limits)
 
 
+def move_name(server: GtpServer, action: int) -> str:
+    """Name a move as GNU Go does: Kigo knows a pass only in capitals."""
+    name = server.board.session.name_of(action)
+    return "PASS" if name == "pass" else name
+
+
 def genmove(server: GtpServer, command: Command) -> str:
     """Choose a move and play it."""
     player = colour(wanted(command, 1)[0])
@@ -100,7 +106,7 @@ def genmove(server: GtpServer, command: Command) -> str:
     if judgement.action == RESIGN:
         return "resign"
     server.board.play_action(player, judgement.action)
-    return server.board.session.name_of(judgement.action)
+    return move_name(server, judgement.action)
 
 
 def reg_genmove(server: GtpServer, command: Command) -> str:
@@ -108,7 +114,7 @@ def reg_genmove(server: GtpServer, command: Command) -> str:
     judgement = think(server, colour(wanted(command, 1)[0]))
     if judgement.action == RESIGN:
         return "resign"
-    return server.board.session.name_of(judgement.action)
+    return move_name(server, judgement.action)
 
 
 def undo(server: GtpServer, command: Command) -> str:
