@@ -11,10 +11,8 @@ from core.errors import UserError
 from envs.games.notation import cell_name
 from envs.games.session import Session
 from play.engine import Engine, EngineError, EngineRefusal
-from search.player import Judgement, Limits, Watcher
+from search.player import RESIGN, Judgement, Limits, Watcher
 
-RESIGN = -2
-"""The action of a player that gives up."""
 COLOURS = ("black", "white")
 
 

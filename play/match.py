@@ -17,9 +17,8 @@ from core.errors import UserError
 from envs.games.game import Game
 from envs.games.session import Session
 from envs.games.state import FIRST
-from play.engine_player import RESIGN
 from play.settle import Count, agreed_count, go_on, may_be_settled, referees_count
-from search.player import Player
+from search.player import RESIGN, Player
 
 _ELO = 400 / math.log(10)
 

@@ -13,8 +13,7 @@ from core.errors import UserError
 from envs.games.session import Session
 from envs.games.state import WIN
 from envs.games.text import board_text
-from play.engine_player import RESIGN
-from search.player import Judgement, Player
+from search.player import RESIGN, Judgement, Player
 
 HELP = """\
   {example:<10} play there{passing}

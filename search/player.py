@@ -10,6 +10,9 @@ import numpy as np
 
 from envs.games.session import Session
 
+RESIGN = -2
+"""The action of a player that gives up."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,7 +31,7 @@ class Judgement:
     """
 
     action: int
-    """The action it would play."""
+    """The action it would play, or RESIGN."""
     value: float
     """Expected outcome of that action, -1 lost to 1 won."""
     visits: np.ndarray

@@ -85,6 +85,11 @@ class Game:
         object.__setattr__(self, "key", digest.hexdigest()[:16])
         _GAMES[self.name, self.key] = self
 
+    @property
+    def counts_points(self) -> bool:
+        """Whether a win has a size."""
+        return self.score is not common.score_by_outcome
+
     def playout(self, state: np.ndarray, rng: np.ndarray, mask: np.ndarray) -> None:
         """Play at random to the end in place; rng uint64 [1], mask scratch, uint8 [A]."""
         if self.random_playout is None:

@@ -135,15 +135,8 @@ class Session:
         side = "B" if margin > 0 else "W"
         if margin == 0:
             return "0"
-        scored = self.game.score is not _unscored()
-        return f"{side}+{abs(margin):g}" if scored else f"{side}+"
+        return f"{side}+{abs(margin):g}" if self.game.counts_points else f"{side}+"
 
     def player_name(self, player: int) -> str:
         """What this game calls a player."""
         return self.game.players[0 if player == FIRST else 1]
-
-
-def _unscored() -> Any:
-    from envs.games.state import score_by_outcome
-
-    return score_by_outcome

@@ -10,11 +10,10 @@ import numpy as np
 
 from core.random_numbers import random_state
 from envs.games.go.estimate import estimate_ownership
-from play.engine_player import RESIGN
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
 from play.gtp.standard import think
-from search.player import Judgement, Limits
+from search.player import RESIGN, Judgement, Limits
 
 _DEFAULT_INTERVAL = 0.5
 _OWNERSHIP_PLAYOUTS = 300

@@ -14,12 +14,12 @@ from envs.games.go.estimate import dead_cells, estimate_ownership
 from envs.games.notation import cell_name
 from envs.games.options import RULESETS
 from envs.games.state import TO_MOVE
-from play.engine_player import RESIGN
 from play.gtp.analysis import ANALYSIS
 from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
 from play.gtp.standard import STANDARD, move_name, think, vertices, wanted
+from search.player import RESIGN
 
 RULE_NAMES = {name: name for name in RULESETS} | {
     "chinese-ogs": "chinese-superko",

@@ -10,10 +10,9 @@ from envs.games.go.board import EMPTIES
 from envs.games.go.estimate import area_margin, chains, dead_cells
 from envs.games.notation import cell_name
 from envs.games.text import board_text
-from play.engine_player import RESIGN
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
-from search.player import Judgement, Limits
+from search.player import RESIGN, Judgement, Limits
 
 VERSION = "0.1"
 

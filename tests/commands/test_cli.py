@@ -34,6 +34,8 @@ HELP = [
     ["--version"],
     *([command, "--help"] for command in COMMANDS),
     *(["train", agent, "--help"] for agent in AGENTS),
+    ["play", "go", "--help"],
+    ["match", "go", "--help"],
 ]
 
 

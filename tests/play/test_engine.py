@@ -13,9 +13,9 @@ from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from play.engine import Engine, EngineError, EngineRefusal
-from play.engine_player import RESIGN, EnginePlayer
+from play.engine_player import EnginePlayer
 from play.match import play_match
-from search.player import RandomPlayer
+from search.player import RESIGN, RandomPlayer
 
 FAKE = """
 import sys, time
