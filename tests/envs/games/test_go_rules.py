@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.kernels import kernel
+from core.random_numbers import random_state
+from envs.games.game import random_legal_action
 from envs.games.go import board as b
 from envs.games.go import rules
 from envs.games.go.features import copy_cells, observe, ownership
@@ -301,3 +303,85 @@ def test_observation_shows_the_last_eight_boards() -> None:
     observe(state, planes)
     assert planes[16].all()
     assert sorted(zip(*np.nonzero(planes[0]), strict=True)) == sorted(other)
+
+
+@kernel
+def measure_chain(
+    colours: np.ndarray, label: np.ndarray, stack: np.ndarray, y: int, x: int, number: int
+) -> tuple[int, int]:
+    """Number a chain by filling it; return its stones and (stone, empty neighbour) pairs."""
+    label[y, x] = number
+    stack[0] = y * 64 + x
+    todo, stones, pairs = 1, 0, 0
+    while todo:
+        todo -= 1
+        row, column = stack[todo] // 64, stack[todo] % 64
+        stones += 1
+        for down, right in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+            r, c = row + down, column + right
+            pairs += colours[r, c] == 0
+            if colours[r, c] == colours[y, x] and label[r, c] == 0:
+                label[r, c] = number
+                stack[todo] = r * 64 + c
+                todo += 1
+    return stones, pairs
+
+
+@kernel
+def count_faults(state: np.ndarray, mask: np.ndarray, rng: np.ndarray, games: int) -> np.ndarray:
+    """Play random games, own eyes filled too; count faults of the bookkeeping.
+
+    Returns moves played, wrong hashes, wrong liberties, wrong chain sizes, repeated positions.
+    """
+    size = state[b.SIZE]
+    fresh = state.copy()
+    counts = np.zeros(5, np.int64)
+    label = np.zeros((size + 2, size + 2), np.int32)
+    colours = np.full((size + 2, size + 2), 3, np.int32)
+    seen = np.zeros(4096, np.int64)
+    stack = np.zeros(4 * size * size, np.int32)
+    for _ in range(games):
+        state[:] = fresh
+        boards = 0
+        while state[OUTCOME] == UNDECIDED:
+            rules.legal(state, mask)
+            if np.sum(mask) > 1:
+                mask[size * size] = 0
+            action = random_legal_action(mask, rng)
+            rules.play(state, action)
+            counts[0] += 1
+            low, high = np.int64(0), np.int64(0)
+            for y in range(1, size + 1):
+                for x in range(1, size + 1):
+                    colour = state[b.at(y * b.ROW + x) + b.COLOUR]
+                    colours[y, x] = colour
+                    label[y, x] = 0
+                    if colour != 0:
+                        low ^= b.ZOBRIST[colour, y * b.ROW + x, 0]
+                        high ^= b.ZOBRIST[colour, y * b.ROW + x, 1]
+            counts[1] += low != state[b.HASH] or high != state[b.HASH_2]
+            if action != size * size:
+                seen[boards] = (low << 32) ^ (high & 0xFFFFFFFF)
+                boards += 1
+            number = 0
+            for y in range(1, size + 1):
+                for x in range(1, size + 1):
+                    if colours[y, x] == 0 or label[y, x]:
+                        continue
+                    number += 1
+                    stones, pairs = measure_chain(colours, label, stack, y, x, number)
+                    head = b.at(state[b.at(y * b.ROW + x) + b.HEAD])
+                    counts[2] += pairs != state[head + b.LIBERTIES] or pairs == 0
+                    counts[3] += stones != state[head + b.STONES]
+        played = np.sort(seen[:boards])
+        for index in range(1, boards):
+            counts[4] += played[index] == played[index - 1]
+    return counts
+
+
+@pytest.mark.parametrize(("size", "games"), [(3, 3_000), (5, 3_000), (9, 2_000), (19, 60)])
+def test_bookkeeping_over_a_million_moves(size: int, games: int) -> None:
+    state, mask = new_state(size), np.zeros(size * size + 1, np.uint8)
+    counts = count_faults(state, mask, random_state(size)[0], games)
+    assert counts[0] > 60_000
+    assert counts[1:].tolist() == [0, 0, 0, 0]
