@@ -135,7 +135,7 @@ def _play_once(env: Any, rng: np.random.Generator) -> int:
         if terminated or truncated:
             env.step(None)
             continue
-        legal = np.flatnonzero(observation["action_mask"])
+        legal = observation["action_mask"].nonzero()[0]
         env.step(int(legal[int(rng.random() * len(legal))]))
         moves += 1
     return moves

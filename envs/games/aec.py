@@ -49,6 +49,8 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         )
         self.observation_spaces = dict.fromkeys(AGENTS, observation)
         self.action_spaces = {agent: spaces.Discrete(actions) for agent in AGENTS}
+        self.position: np.ndarray | None = None
+        """The state of the game, int32 [words]; None before the first reset."""
         self._planes_shape = (game.planes, *options.shape)
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
@@ -74,7 +76,8 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
 
     def observe(self, agent: str) -> dict[str, np.ndarray]:
         """Return one agent's view of the board and what it may do."""
-        self._require_reset()
+        if self.position is None:
+            raise RuntimeError("call reset() before anything else")
         planes = np.empty(self._planes_shape, np.uint8)
         if agent == AGENTS[self.position[TO_MOVE]]:
             self.game.observe(self.position, planes)
@@ -86,7 +89,8 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
 
     def step(self, action: int | None) -> None:
         """Play for the agent whose turn it is; an illegal move loses the game."""
-        self._require_reset()
+        if self.position is None:
+            raise RuntimeError("call reset() before anything else")
         agent = self.agent_selection
         if self.terminations[agent]:
             self._was_dead_step(action)
@@ -111,10 +115,6 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         self.rewards = rewards
         self.terminations = dict.fromkeys(AGENTS, True)
         self._accumulate_rewards()
-
-    def _require_reset(self) -> None:
-        if not hasattr(self, "position"):
-            raise RuntimeError("call reset() before anything else")
 
     def render(self) -> str | np.ndarray | None:
         """The board as text or as a picture, uint8 [pixels, pixels, 3]."""

@@ -192,15 +192,17 @@ def _remove(state: np.ndarray, head: int) -> int:
 
 
 @kernel
-def liberties_left(state: np.ndarray, point: int, head: int) -> int:
-    """Liberty pairs that a chain next to an empty point has besides those at that point."""
-    left = state[at(head) + LIBERTIES]
+def breathes_elsewhere(state: np.ndarray, point: int, head: int) -> bool:
+    """Tell whether a chain next to an empty point has liberties besides that point."""
+    pairs = state[at(head) + LIBERTIES]
+    if pairs > 4:
+        return True
     for step in NEIGHBOURS:
         neighbour = at(point + step)
         found = state[neighbour + COLOUR]
         if found != EMPTY and found != BORDER and state[neighbour + HEAD] == head:
-            left -= 1
-    return left
+            pairs -= 1
+    return pairs > 0
 
 
 @kernel

@@ -43,8 +43,8 @@ from envs.games.go.board import (
     WHITE,
     ZOBRIST,
     at,
+    breathes_elsewhere,
     clear_board,
-    liberties_left,
     place,
     point_of,
     swap_empties,
@@ -175,10 +175,10 @@ def _breathes(state: np.ndarray, point: int, colour: int) -> bool:
     for step in NEIGHBOURS:
         neighbour = at(point + step)
         found = state[neighbour + COLOUR]
-        if found != BORDER:
-            left = liberties_left(state, point, state[neighbour + HEAD])
-            if (left > 0) == (found == colour):
-                return True
+        if found == BORDER:
+            continue
+        if breathes_elsewhere(state, point, state[neighbour + HEAD]) == (found == colour):
+            return True
     return False
 
 
@@ -231,12 +231,12 @@ def _hash_after(state: np.ndarray, point: int, colour: int) -> tuple[int, int]:
             seen |= occupied and state[before + HEAD] == head
         if seen:
             continue
-        left = liberties_left(state, point, head)
+        alive = breathes_elsewhere(state, point, head)
         if found == colour:
-            breathes |= left > 0
+            breathes |= alive
             own_low ^= state[at(head) + HASH_LOW]
             own_high ^= state[at(head) + HASH_HIGH]
-        elif left == 0:
+        elif not alive:
             captures = True
             low ^= state[at(head) + HASH_LOW]
             high ^= state[at(head) + HASH_HIGH]
