@@ -67,11 +67,11 @@ def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
     """Measure what ``config`` leaves open. With everything given nothing is measured.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the device is not there, or --compile does not work here.
     """
     device = resolve_device(config.device)
     candidates = list(_candidates(config, device))
-    if len(candidates) == 1:
+    if len(candidates) == 1 and not config.compile:
         _apply(candidates[0])
         return ProbeResult(candidates[0], {})
     measured: dict[Arithmetic, float] = {}
@@ -107,7 +107,16 @@ def _measure(arithmetic: Arithmetic, trial: Trial, best_seconds: float) -> float
     _apply(arithmetic)
     update = trial(arithmetic)
     seconds: list[float] = []
-    update()  # the first allocates and picks kernels
+    try:
+        update()  # the first allocates, picks kernels, and compiles
+    except Exception as error:  # the compiler may fail in any way
+        if not arithmetic.compile:
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"--compile does not work here: {reason[:200]}; leave it out, or, if it worked before, "
+            "delete the compiler's cache (torchinductor_... among the temporary files)"
+        ) from error
     for _ in range(TRIALS):
         started = time.perf_counter()
         update()
