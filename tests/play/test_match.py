@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
+import sys
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,12 @@ from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
+from play.engine_player import EnginePlayer
 from play.match import Score, play_game, play_match
 from search.player import Judgement, RandomPlayer
 from search.uct import UctOptions, UctPlayer
+
+GNUGO = shutil.which("gnugo", path=f"{os.environ.get('PATH', '')}:/usr/games")
 
 
 class Scripted(RandomPlayer):
@@ -102,3 +108,22 @@ def test_colours_alternate_and_points_follow() -> None:
     results = [r for r, _ in play_match(pairs, game, game.options(), games=6)]
     assert [r.first for r in results] == ["UCT 300", "random"] * 3
     assert [r.outcome for r in results] == [1, -1] * 3
+
+
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed")
+def test_gnu_go_and_our_gtp_engine_play_each_other_in_both_colours() -> None:
+    ours = EnginePlayer([sys.executable, "-m", "tengen", "gtp", "--agent", "uct:100"])
+    theirs = EnginePlayer(
+        f"{GNUGO} --mode gtp --level 1 --chinese-rules --positional-superko --forbid-suicide"
+    )
+    options = GoOptions(size=7, rules="cgos")
+    try:
+        games = [result for result, _ in play_match([(ours, theirs)], GO, options, games=2)]
+    finally:
+        ours.close()
+        theirs.close()
+    assert [game.first for game in games] == ["Tengen", "GNU Go"]
+    for game in games:
+        assert not game.fault, game.note
+        assert len(game.session.actions) > 10
+        assert game.session.is_over or game.how.endswith("+R")
