@@ -82,6 +82,10 @@ class EnginePlayer:
         size = session.options.size
         self.engine.send(f"boardsize {size}")
         self.engine.send("clear_board")
+        with contextlib.suppress(EngineRefusal):
+            # KataGo's way to say the rules, and ours; others are told on their command line.
+            if self.engine.send("known_command kata-set-rules") == "true":
+                self.engine.send(f"kata-set-rules {session.options.rules}")
         self.engine.send(f"komi {session.options.compensation:g}")
         first = Session(session.game, session.options, session.first_state())
         for cell in np.flatnonzero(first.cells()):
