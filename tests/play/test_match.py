@@ -115,6 +115,7 @@ def test_gnu_go_and_our_gtp_engine_play_each_other_in_both_colours() -> None:
     ours = EnginePlayer([sys.executable, "-m", "tengen", "gtp", "--agent", "uct:100"])
     theirs = EnginePlayer(
         f"{GNUGO} --mode gtp --level 1 --chinese-rules --positional-superko --forbid-suicide"
+        " --capture-all-dead"
     )
     options = GoOptions(size=7, rules="cgos")
     try:
@@ -125,5 +126,4 @@ def test_gnu_go_and_our_gtp_engine_play_each_other_in_both_colours() -> None:
     assert [game.first for game in games] == ["Tengen", "GNU Go"]
     for game in games:
         assert not game.fault, game.note
-        assert len(game.session.actions) > 10
         assert game.session.is_over or game.how.endswith("+R")
