@@ -21,9 +21,11 @@ class AnalysisOptions:
 def main(argv: Sequence[str]) -> int:
     """Serve until the end of the input; return the exit code."""
     options = parse_dataclass(AnalysisOptions, argv, prog="tengen analysis")
+    from envs.games.registry import load_game
     from play.katago import AnalysisEngine
     from play.players import make_player
 
+    load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
     try:
         AnalysisEngine(player, sys.stdin, sys.stdout).run()

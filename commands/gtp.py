@@ -23,11 +23,13 @@ def main(argv: Sequence[str]) -> int:
     from envs.games.options import GoOptions
 
     board, options = parse_overrides(GoOptions(), GtpOptions(), argv, prog="tengen gtp")
+    from envs.games.registry import load_game
     from play.gtp.analysis import STREAMING
     from play.gtp.extras import COMMANDS
     from play.gtp.server import GtpServer
     from play.players import make_player
 
+    load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
     try:
         GtpServer(player, board, COMMANDS, STREAMING, sys.stdin, sys.stdout).run()

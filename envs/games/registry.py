@@ -56,7 +56,7 @@ def find_game(name: str) -> tuple[GameEntry, dict[str, Any]]:
 
 
 def load_game(name: str) -> Game:
-    """Import a game's rules.
+    """Import a game's rules; says on stderr when they are about to be compiled.
 
     Raises:
         UserError: there is no such game.
@@ -64,4 +64,8 @@ def load_game(name: str) -> Game:
     entry, _ = find_game(name)
     module, _, attribute = entry.where.partition(":")
     game: Game = getattr(importlib.import_module(module), attribute)
+    from core.kernels import announce_compilation
+
+    file = game.new.__module__.rpartition(".")[2]
+    announce_compilation(f"the rules of {entry.title}", f"{file}.{game.new.__name__}")
     return game
