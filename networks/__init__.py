@@ -1,1 +1,1 @@
-"""Networks that agents use: torsos from observation to features."""
+"""The decade's networks, as torsos of agents, as models of tasks and as a space to search."""

@@ -1,33 +1,161 @@
-"""Torsos by name. Imports no torch, so that options can be checked before anything is loaded."""
+"""All networks by name. Imports no torch, so that the table shows at once.
+
+A family is a paper and a file. Its module holds a frozen config, `PRESETS: dict[str, Config]`, and
+`build(config) -> nn.Module`; torsos are classes that take an observation's spec instead.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from core.lanes import ObservationSpec
     from networks.torso import Torso
+
+Kind = Literal["torso", "image", "language", "masked", "translation"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """The networks of one paper."""
+
+    title: str
+    module: str
+    kind: Kind
+    year: int
+    paper: str
+    presets: Mapping[str, int | None]
+    """Name to the number of parameters that the paper or its reference implementation has; None
+    where it depends on the input."""
+
+
+FAMILIES = (
+    Family(
+        "LeNet-5", "networks.vision.lenet", "image", 1998,
+        "LeCun et al., Gradient-based learning applied to document recognition",
+        {"lenet5": 61_706, "lenet5_1998": 60_000},
+    ),
+    Family(
+        "AlexNet", "networks.vision.alexnet", "image", 2012,
+        "Krizhevsky et al., ImageNet classification with deep convolutional neural networks",
+        {"alexnet2012": 60_965_224, "alexnet": 61_100_840},
+    ),
+    Family(
+        "VGG", "networks.vision.vgg", "image", 2014, "Simonyan & Zisserman, arXiv 1409.1556",
+        {"vgg11": 132_863_336, "vgg13": 133_047_848, "vgg16": 138_357_544, "vgg19": 143_667_240,
+         "vgg11_bn": 132_868_840, "vgg13_bn": 133_053_736, "vgg16_bn": 138_365_992,
+         "vgg19_bn": 143_678_248},
+    ),
+    Family(
+        "GoogLeNet", "networks.vision.googlenet", "image", 2014, "Szegedy et al., arXiv 1409.4842",
+        {"googlenet": 6_624_904, "googlenet_aux": 13_004_888, "googlenet_5x5": 7_005_832},
+    ),
+    Family(
+        "Highway network", "networks.vision.highway", "image", 2015,
+        "Srivastava et al., arXiv 1505.00387", {"highway": None, "plain": None},
+    ),
+    Family(
+        "ResNet", "networks.vision.resnet", "image", 2015, "He et al., arXiv 1512.03385",
+        {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032,
+         "resnet101": 44_549_160, "resnet152": 60_192_808},
+    ),
+    Family(
+        "ResNet for small images", "networks.vision.resnet_cifar", "image", 2015,
+        "He et al., arXiv 1512.03385, section 4.2",
+        {"resnet20": 269_722, "resnet32": 464_154, "resnet44": 658_586, "resnet56": 853_018,
+         "resnet110": 1_727_962, "plain20": 269_722, "plain56": 853_018},
+    ),
+    Family(
+        "Inception-v4", "networks.vision.inception_v4", "image", 2016,
+        "Szegedy et al., arXiv 1602.07261", {"inception_v4": 42_679_816},
+    ),
+    Family(
+        "Inception-ResNet-v2", "networks.vision.inception_resnet_v2", "image", 2016,
+        "Szegedy et al., arXiv 1602.07261", {"inception_resnet_v2": 55_843_464},
+    ),
+    Family(
+        "Neural ODE", "networks.vision.neural_ode", "image", 2018, "Chen et al., arXiv 1806.07366",
+        {"odenet": 208_266, "odenet_resnet": 576_778},
+    ),
+    Family(
+        "LSTM", "networks.language.lstm", "language", 2014,
+        "Zaremba et al., Recurrent neural network regularization, arXiv 1409.2329",
+        {"lstm_small": 4_653_200, "lstm_medium": 19_780_400, "lstm_large": 66_034_000},
+    ),
+    Family(
+        "Attention", "networks.language.seq2seq", "translation", 2014,
+        "Bahdanau et al., arXiv 1409.0473",
+        {"rnnsearch": 80_443_000, "rnnencdec": 68_578_000},
+    ),
+    Family(
+        "Transformer", "networks.language.transformer", "translation", 2017,
+        "Vaswani et al., arXiv 1706.03762",
+        {"transformer_base": 63_082_496, "transformer_big": 214_245_376,
+         "transformer_small": 6_001_664},
+    ),
+    Family(
+        "GPT", "networks.language.gpt", "language", 2018,
+        "Radford et al., Improving language understanding by generative pre-training",
+        {"gpt": 116_534_784},
+    ),
+    Family(
+        "GPT-2", "networks.language.gpt2", "language", 2019,
+        "Radford et al., Language models are unsupervised multitask learners",
+        {"gpt2": 124_439_808, "gpt2_medium": 354_823_168, "gpt2_large": 774_030_080,
+         "gpt2_xl": 1_557_611_200, "gpt2_tiny": 842_496},
+    ),
+    Family(
+        # The encoder and its output of masked tokens. What the paper counts, 110 million, has the
+        # pooler (590,592) and the judge of next sentences (1,538) besides.
+        "BERT", "networks.language.bert", "masked", 2018, "Devlin et al., arXiv 1810.04805",
+        {"bert_base": 109_514_298, "bert_large": 335_174_458, "minilm": 22_744_506,
+         "bert_tiny": 4_764_090},
+    ),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class TorsoEntry:
-    """Where a torso is and what it is for."""
+    """Where a torso is and what it is for. Its parameters depend on the observation."""
 
     module: str
     cls: str
+    year: int | None
+    """Of its paper; None for those that have none."""
     summary: str
 
 
 TORSOS: dict[str, TorsoEntry] = {
-    "nature": TorsoEntry("networks.nature", "NatureCNN", "Mnih et al. 2015: three convolutions"),
-    "dqn2013": TorsoEntry("networks.dqn2013", "DQN2013CNN", "Mnih et al. 2013: two convolutions"),
-    "small": TorsoEntry("networks.small", "SmallCNN", "images under 36 pixels"),
-    "mlp": TorsoEntry("networks.mlp", "MLP", "vectors: two hidden layers"),
-}
+    "nature": TorsoEntry(
+        "networks.control.nature", "NatureCNN", 2015,
+        "Mnih et al., doi 10.1038/nature14236: three convolutions",
+    ),
+    "dqn2013": TorsoEntry(
+        "networks.control.dqn2013", "DQN2013CNN", 2013,
+        "Mnih et al., arXiv 1312.5602: two convolutions",
+    ),
+    "impala": TorsoEntry(
+        "networks.control.impala", "ImpalaCNN", 2018,
+        "Espeholt et al., arXiv 1802.01561: fifteen convolutions",
+    ),
+    "transformer": TorsoEntry(
+        "networks.control.transformer_torso", "TransformerTorso", 2017,
+        "Vaswani et al., arXiv 1706.03762: attention among patches of images, or features of "
+        "vectors",
+    ),
+    "small": TorsoEntry(
+        "networks.control.small", "SmallCNN", None, "for images under 36 pixels: two convolutions"
+    ),
+    "mlp": TorsoEntry("networks.control.mlp", "MLP", None, "for vectors: two hidden layers"),
+}  # fmt: skip
 
 
 def automatic_torso(spec: ObservationSpec) -> str:
@@ -38,17 +166,71 @@ def automatic_torso(spec: ObservationSpec) -> str:
 
 
 def build_torso(name: str, spec: ObservationSpec) -> Torso:
-    """Build a torso for an observation.
+    """Build a torso for an observation: one of `TORSOS`, or any image network.
 
     Raises:
-        UserError: unknown name, or a torso that cannot take such an observation.
+        UserError: unknown name, or a network that cannot take such an observation.
     """
     name = automatic_torso(spec) if name == "auto" else name
     if name not in TORSOS:
-        raise UserError(
-            f"there is no network {name!r}{did_you_mean(name, TORSOS)} "
-            f"(known: auto, {', '.join(TORSOS)})"
-        )
+        require_image_network(name, TORSOS)
+        from networks.adapters import ImageTorso
+
+        return ImageTorso(name, spec)
     entry = TORSOS[name]
     torso: Torso = getattr(importlib.import_module(entry.module), entry.cls)(spec)
     return torso
+
+
+def find_family(name: str, also: Iterable[str] = ()) -> Family:
+    """The family that a preset belongs to; `also` are other names to suggest.
+
+    Raises:
+        UserError: unknown name; says the nearest one.
+    """
+    for family in FAMILIES:
+        if name in family.presets:
+            return family
+    known = [*also, *(preset for family in FAMILIES for preset in family.presets)]
+    raise UserError(
+        f"there is no network {name!r}{did_you_mean(name, known)} (list them: tengen networks)"
+    )
+
+
+def require_image_network(name: str, also: Iterable[str] = ()) -> None:
+    """Raise UserError unless `name` is an image network; `also` are other names to suggest."""
+    kind = find_family(name, also).kind
+    if kind != "image":
+        raise UserError(
+            f"network {name} is of kind {kind}: it reads words and cannot look at an environment; "
+            f"use an image network (list them: tengen networks) or --network transformer"
+        )
+
+
+def network_config(name: str, **changes: Any) -> Any:
+    """The config of a preset, with changes that its dataclass has fields for.
+
+    Raises:
+        UserError: unknown name or field.
+    """
+    family = find_family(name)
+    config = importlib.import_module(family.module).PRESETS[name]
+    fields = {field.name for field in dataclasses.fields(config)}
+    for field in changes:
+        if field not in fields:
+            raise UserError(
+                f"network {name} has no option {field!r}{did_you_mean(field, fields)} "
+                f"(it has: {', '.join(sorted(fields))})"
+            )
+    return dataclasses.replace(config, **changes)
+
+
+def build_network(name: str, **changes: Any) -> nn.Module:
+    """Build a network by the name of a preset.
+
+    Raises:
+        UserError: unknown name or field.
+    """
+    config = network_config(name, **changes)
+    network: nn.Module = importlib.import_module(find_family(name).module).build(config)
+    return network

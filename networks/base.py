@@ -1,0 +1,97 @@
+"""What networks promise to those that use them: narrow base classes, one for each kind.
+
+    kind           input                                     output
+    torso          observation [B, ...]                      features [B, D]   (torso.py)
+    image          images float [B, C, H, W]                 class logits [B, K]
+    language       tokens int64 [B, T], state                logits [B, T, V], state
+    masked         tokens int64 [B, T], mask                 logits [B, T, V]
+    translation    source int64 [B, S], target int64 [B, T]  logits [B, T, V]
+
+Legend: B batch, C channels, H W plane, D features, K classes, S T time, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+
+
+class ImageNetwork(nn.Module):
+    """A classifier of images whose last layer can be left off."""
+
+    num_features: int
+    """D, the width of what `forward_features` returns."""
+    smallest_input: int
+    """Pixels that height and width must have at least."""
+    auxiliary_weight: float = 0.0
+    """Of the loss of each further classifier that helps in training."""
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Features before the classifier, [B, D]."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class logits [B, K]."""
+        raise NotImplementedError
+
+    def logits_and_auxiliary(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What `forward` gives, and logits [B, K] of the further classifiers; most have none."""
+        return self(images), ()
+
+    def require_size(self, name: str, height: int, width: int) -> None:
+        """Raises UserError for images smaller than the network can take."""
+        if min(height, width) < self.smallest_input:
+            raise UserError(
+                f"network {name} needs images of {self.smallest_input}x{self.smallest_input} or "
+                f"more, these are {height}x{width}"
+            )
+
+
+class LanguageModel(nn.Module):
+    """Predicts each next token from those before it."""
+
+    context_length: int | None
+    """Tokens that fit at once; None: any number."""
+
+    def forward(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Logits of the next tokens, [B, T, V], and the state to go on from.
+
+        `state` is what the last call returned: a recurrent memory, or cached keys and values.
+        """
+        raise NotImplementedError
+
+
+class MaskedLanguageModel(nn.Module):
+    """Predicts tokens that were hidden, from both sides."""
+
+    context_length: int
+
+    def forward(self, tokens: Tensor, attend: Tensor | None = None) -> Tensor:
+        """Logits of every position, [B, T, V]; `attend`, bool [B, T], is false at padding."""
+        raise NotImplementedError
+
+
+class Translator(nn.Module):
+    """Predicts a target sequence, token by token, from a source sequence."""
+
+    def encode(self, source: Tensor, attend: Tensor) -> Any:
+        """What the decoder needs of the source; `attend`, bool [B, S], is false at padding."""
+        raise NotImplementedError
+
+    def decode(self, encoded: Any, target: Tensor) -> Tensor:
+        """Logits of the tokens that follow each of `target`, [B, T, V]."""
+        raise NotImplementedError
+
+    def forward(self, source: Tensor, attend: Tensor, target: Tensor) -> Tensor:
+        """Logits [B, T, V] for a target that is known (teacher forcing)."""
+        return self.decode(self.encode(source, attend), target)
+
+    @torch.no_grad()
+    def attention_map(self, source: Tensor, attend: Tensor, target: Tensor) -> Tensor | None:
+        """How much each target position looked at each source position, [B, T, S]; None for
+        networks without attention."""
+        return None

@@ -1,0 +1,1 @@
+"""What three papers or more share: activations, normalisation, initialisation, attention."""

@@ -1,0 +1,1 @@
+"""Networks made for agents: what they see in, features or moves out."""

@@ -1,0 +1,1 @@
+"""Language models and translators of the decade, a paper a file."""

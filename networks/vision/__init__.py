@@ -1,0 +1,1 @@
+"""Image classifiers of the decade, a paper a file."""
