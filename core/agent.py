@@ -26,6 +26,20 @@ class Metrics:
     """uint8 [H, W] or [H, W, 3]."""
 
 
+@dataclass(frozen=True)
+class Assessment:
+    """What a task's own way of scoring found."""
+
+    scores: list[float]
+    """Of each episode or game."""
+    best_by: float
+    """The number that says which checkpoint is best."""
+    scalars: dict[str, float]
+    """Names are TensorBoard tags."""
+    text: str
+    """One line for the user."""
+
+
 class Agent(Protocol):
     """A learner on L lanes."""
 
@@ -74,3 +88,6 @@ class Task:
     """Opens lanes for scoring, apart from those of training."""
     normalise: Callable[[float], float | None]
     """Raw score to human-normalised score, None where no human score is known."""
+    assess: Callable[[int, Callable[[], bool]], Assessment | None] | None = None
+    """assess(agent_steps, stop): scores the agent in a way of its own, such as matches, instead of
+    episodes on evaluation lanes; None where it was stopped."""

@@ -1,4 +1,10 @@
-"""Optimisers by name, and the RMSProp that DQN was trained with.
+"""Optimisers by name, among them the RMSProp that DQN was trained with.
+
+    sgd            heavy ball, or Nesterov's     Sutskever et al. 2013
+    adam           weight decay as an L2 loss    Kingma & Ba 2015, arXiv 1412.6980
+    adamw          weight decay on its own       Loshchilov & Hutter 2019, arXiv 1711.05101
+    rmsprop        of DQN: centred, epsilon inside the root
+    rmsprop_torch  torch's: epsilon outside the root
 
 The published DQN divides by the square root of a *centred* second moment with the constant inside
 the root: ``g / sqrt(E[g^2] - E[g]^2 + epsilon)`` (Mnih et al. 2015, extended data table 1, "minimum
@@ -16,29 +22,67 @@ from torch import Tensor, nn
 
 from core.errors import UserError, did_you_mean
 
-OPTIMISERS = ("adam", "rmsprop")
+OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "rmsprop_torch")
 
 
 def build_optimiser(
-    name: str, parameters: Iterable[nn.Parameter], learning_rate: float, epsilon: float
+    name: str,
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    learning_rate: float,
+    epsilon: float,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    beta2: float = 0.999,
+    weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """An optimiser by name; Adam runs as one fused kernel.
+    """An optimiser by name; where torch has one fused kernel for it, it runs as one.
+
+    Args:
+        name: one of OPTIMISERS.
+        parameters: or groups of them, each with options of its own.
+        learning_rate: of every group that has none.
+        epsilon: in the denominator; sgd has none.
+        momentum: of sgd and rmsprop_torch; those of adam and adamw is always 0.9.
+        nesterov: for sgd, look ahead along the momentum.
+        beta2: decay of adam's and adamw's second moment, a step.
+        weight_decay: an L2 loss for all but adamw.
 
     Raises:
-        UserError: unknown name.
+        UserError: unknown name, or an option that the optimiser does not have.
     """
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon, fused=True)
     if name == "rmsprop":
+        if weight_decay or momentum:
+            raise UserError("rmsprop has no weight decay and no momentum; rmsprop_torch has both")
         return CentredRMSProp(parameters, learning_rate, decay=0.95, epsilon=epsilon)
-    raise UserError(f"there is no optimiser {name!r}{did_you_mean(name, OPTIMISERS)}")
+    if nesterov and (name != "sgd" or not momentum):
+        raise UserError(f"nesterov is for sgd with a momentum, not for {name}")
+    options: dict[str, Any] = {"lr": learning_rate, "weight_decay": weight_decay}
+    if name == "sgd":
+        return torch.optim.SGD(
+            parameters, momentum=momentum, nesterov=nesterov, fused=True, **options
+        )
+    if name in ("adam", "adamw"):
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return kind(parameters, betas=(0.9, beta2), eps=epsilon, fused=True, **options)
+    if name == "rmsprop_torch":
+        return torch.optim.RMSprop(parameters, eps=epsilon, momentum=momentum, **options)
+    raise UserError(
+        f"there is no optimiser {name!r}{did_you_mean(name, OPTIMISERS)} "
+        f"(known: {', '.join(OPTIMISERS)})"
+    )
 
 
 class CentredRMSProp(torch.optim.Optimizer):
     """RMSProp of Graves 2013 with epsilon inside the root and no momentum on the step."""
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, *, decay: float, epsilon: float
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        lr: float,
+        *,
+        decay: float,
+        epsilon: float,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "decay": decay, "epsilon": epsilon})
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from core import checkpoint
-from core.agent import Agent, Task
+from core.agent import Agent, Assessment, Task
 from core.config import RunConfig
 from core.episodes import EpisodeTracker
 from core.errors import UserError
@@ -245,7 +245,39 @@ class Trainer:
         return bool(every) and self.agent_steps // every > self.evaluated_at // every
 
     def _evaluate(self, interrupt: Interrupt) -> None:
-        """Score the present policy in lanes of its own. Training's random numbers are not used."""
+        """Score the present policy. Training's random numbers are not used."""
+        started = time.monotonic()
+        self.progress.line(f"{self.agent_steps:,} steps: evaluating", force=True)
+        if self.task.assess is not None:
+            found = self.task.assess(self.agent_steps, interrupt)
+        else:
+            found = self._play_episodes(interrupt)
+        spent = time.monotonic() - started
+        self._log_clock += spent  # evaluation does not count in the training rate
+        if found is None:
+            return
+        self.evaluated_at, self.last_evaluation = self.agent_steps, found.best_by
+        self.logger.scalars(found.scalars, self.agent_steps)
+        self.folder.append_jsonl(
+            "evaluations.jsonl",
+            {
+                "agent_steps": self.agent_steps,
+                "seconds": round(self._elapsed(), 3),
+                "environment": self.task.environment,
+                "protocol": self.task.protocol,
+                "scores": found.scores,
+                "mean": float(np.mean(found.scores)),
+                "human_normalised": self.task.normalise(float(np.mean(found.scores))),
+                **found.scalars,
+            },
+        )
+        self.progress.note(f"{self.agent_steps:,} steps: {found.text}, {duration(spent)}")
+        if self.best_evaluation is None or found.best_by > self.best_evaluation:
+            self.best_evaluation = found.best_by
+            self.save(best_score=found.best_by)
+
+    def _play_episodes(self, interrupt: Interrupt) -> Assessment | None:
+        """Whole episodes in lanes of their own."""
         wanted = self.config.evaluate_episodes
         lanes = self.task.evaluation_lanes(min(wanted, EVALUATION_LANES))
         frames: list[np.ndarray] = []
@@ -257,50 +289,26 @@ class Trainer:
             ):
                 frames.append(step.observation[0].copy())
 
-        started = time.monotonic()
-        self.progress.line(f"{self.agent_steps:,} steps: evaluating {wanted} episodes", force=True)
         try:
             seed = self._seed("evaluation", self.agent_steps)
             policy = self.agent.evaluation_policy(lanes.num_lanes, seed)
             episodes = play_episodes(lanes, policy, wanted, seed, watch, interrupt)
         finally:
             lanes.close()
-        spent = time.monotonic() - started
-        self._log_clock += spent  # evaluation does not count in the training rate
-        if episodes:
-            self._record_evaluation([e.score for e in episodes], frames[::ANIMATION_STRIDE], spent)
-
-    def _record_evaluation(
-        self, scores: list[float], frames: list[np.ndarray], spent: float
-    ) -> None:
+        if not episodes:
+            return None
+        scores = [episode.score for episode in episodes]
         mean = float(np.mean(scores))
-        self.evaluated_at, self.last_evaluation = self.agent_steps, mean
-        normalised = self.task.normalise(mean)
         scalars = {"evaluation/mean": mean, "evaluation/median": float(np.median(scores))}
+        normalised = self.task.normalise(mean)
         if normalised is not None:
             scalars["evaluation/human_normalised"] = normalised
-        self.logger.scalars(scalars, self.agent_steps)
         if frames and self.config.video:
-            self.logger.animation("evaluation/video", frames, 15, self.agent_steps)
-        self.folder.append_jsonl(
-            "evaluations.jsonl",
-            {
-                "agent_steps": self.agent_steps,
-                "seconds": round(self._elapsed(), 3),
-                "environment": self.task.environment,
-                "protocol": self.task.protocol,
-                "scores": scores,
-                "mean": mean,
-                "human_normalised": normalised,
-            },
-        )
-        self.progress.note(
-            f"{self.agent_steps:,} steps: evaluation {mean:.2f} "
-            f"(mean of {len(scores)} episodes, {duration(spent)})"
-        )
-        if self.best_evaluation is None or mean > self.best_evaluation:
-            self.best_evaluation = mean
-            self.save(best_score=mean)
+            self.logger.animation(
+                "evaluation/video", frames[::ANIMATION_STRIDE], 15, self.agent_steps
+            )
+        text = f"evaluation {mean:.2f} (mean of {len(scores)} episodes)"
+        return Assessment(scores, mean, scalars, text)
 
     # ---------------------------------------------------------------- saving and resuming
 

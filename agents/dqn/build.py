@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.built import Built, Note
 from agents.dqn.agent import DQN, EpsilonGreedy, build_network
 from agents.dqn.config import DQNConfig
 from agents.dqn.losses import td_loss, td_target
+from core.built import Built, Note
 from core.evaluation import Policy
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, Learner, load_weights

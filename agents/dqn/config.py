@@ -20,7 +20,8 @@ class DQNConfig:
     lanes: int = locked(8)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
-    """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
+    """nature, dqn2013, small, mlp, impala, transformer, an image network of `tengen networks`, or
+    auto to fit the observation."""
     dueling: bool = locked(False)
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)
@@ -33,8 +34,8 @@ class DQNConfig:
     """Discount per agent step."""
     clip_rewards: bool = warn(True)
     """Learn from the sign of rewards; scores are raw always."""
-    optimiser: Literal["adam", "rmsprop"] = locked("adam")
-    """Adam, or the centred RMSProp of the papers."""
+    optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adam")
+    """adam, or rmsprop, the centred one of the papers; rmsprop_torch is another algorithm."""
     learning_rate: float = warn(6.25e-5)
     """Step size of the optimiser."""
     optimiser_epsilon: float = locked(1.5e-4)

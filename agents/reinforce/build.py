@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.built import Built, Note
 from agents.reinforce.agent import ADAM_EPSILON, Reinforce, SoftmaxPolicy, build_network
 from agents.reinforce.config import ReinforceConfig
 from agents.reinforce.losses import reinforce_loss, value_loss
+from core.built import Built, Note
 from core.evaluation import Policy
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, Learner, load_weights

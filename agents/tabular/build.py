@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from agents.built import Built, Note
 from agents.tabular.agent import EpsilonGreedyTable, TabularQLearning
 from agents.tabular.config import TabularConfig
 from agents.tabular.table import require_actions
+from core.built import Built, Note
 from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import Lanes

@@ -48,7 +48,7 @@ def scalar_learner(max_gradient_norm: float = 0.0) -> tuple[Learner, nn.Linear]:
     return Learner(network, optimiser, Arithmetic(), max_gradient_norm), network
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "rmsprop"])
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_a_stored_learner_goes_on_bit_for_bit(optimiser: str, bf16: bool) -> None:
     """Also though a file keeps no memory layout: fused Adam would scramble its moments."""

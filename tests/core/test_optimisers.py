@@ -1,6 +1,8 @@
-"""The papers' RMSProp against a slow numpy version, and fused Adam against torch's plain one."""
+"""The papers' RMSProp against a slow numpy version, and the others against torch's plain ones."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +88,51 @@ def test_fused_adam_equals_plain_adam() -> None:
             optimiser.step()
         results.append(torch.cat([p.detach().reshape(-1) for p in network.parameters()]))
     torch.testing.assert_close(results[0], results[1], rtol=1e-4, atol=1e-5)
+
+
+OTHERS: dict[str, tuple[dict[str, Any], type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "sgd": ({"momentum": 0.9, "nesterov": True}, torch.optim.SGD,
+            {"momentum": 0.9, "nesterov": True}),
+    "adam": ({"beta2": 0.98, "weight_decay": 0.1}, torch.optim.Adam,
+             {"betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.1}),
+    "adamw": ({"weight_decay": 0.1}, torch.optim.AdamW, {"eps": 1e-6, "weight_decay": 0.1}),
+    "rmsprop_torch": ({"momentum": 0.5}, torch.optim.RMSprop, {"eps": 1e-6, "momentum": 0.5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_others_are_torchs(name: str) -> None:
+    options, kind, reference = OTHERS[name]
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 9)) for _ in range(2))
+    optimisers = [
+        build_optimiser(name, [ours], 0.01, 1e-6, **options),
+        kind([theirs], lr=0.01, foreach=False, **reference),  # type: ignore[call-arg]
+    ]
+    random = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        gradient = torch.randn(9, generator=random)
+        for parameter, optimiser in zip((ours, theirs), optimisers, strict=True):
+            parameter.grad = gradient.clone()
+            optimiser.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_groups_may_have_options_of_their_own() -> None:
+    decaying, kept = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    groups = [{"params": [decaying]}, {"params": [kept], "weight_decay": 0.0}]
+    optimiser = build_optimiser("adamw", groups, 0.1, 1e-8, weight_decay=0.5)
+    for parameter in (decaying, kept):
+        parameter.grad = torch.zeros(2)
+    optimiser.step()
+    assert decaying.tolist() == pytest.approx([0.95, 0.95]) and kept.tolist() == [1.0, 1.0]
+
+
+def test_options_that_an_optimiser_lacks_are_refused() -> None:
+    weight = [nn.Parameter(torch.ones(1))]
+    with pytest.raises(UserError, match="rmsprop has no weight decay and no momentum"):
+        build_optimiser("rmsprop", weight, 0.1, 1e-8, weight_decay=0.1)
+    with pytest.raises(UserError, match="nesterov is for sgd with a momentum, not for adam"):
+        build_optimiser("adam", weight, 0.1, 1e-8, momentum=0.9, nesterov=True)
 
 
 def test_unknown_optimisers_are_refused() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.agent import Agent, Task
+from core.config import RunConfig
 from core.learner import Arithmetic
 
 Note = Callable[[str], None]
@@ -22,3 +23,6 @@ class Built:
     arithmetic: Arithmetic
     facts: dict[str, Any] = field(default_factory=dict)
     """Worth keeping in the run's meta.json, such as the parameter count."""
+    run: RunConfig | None = None
+    """How long and how often, where that depends on what was built, as epochs do on the data;
+    None for what the user's options say."""
