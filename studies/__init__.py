@@ -1,0 +1,1 @@
+"""Small experiments that show something known, each a script of its own with its command."""

@@ -1,0 +1,1 @@
+"""Supervised work: a network learns from examples that carry their answers."""

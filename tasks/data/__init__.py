@@ -1,0 +1,1 @@
+"""Data sets that lie on this machine: found, checked, and split. Nothing is downloaded."""

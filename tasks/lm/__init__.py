@@ -1,0 +1,1 @@
+"""Language models: each next token from those before it."""

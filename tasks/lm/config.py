@@ -1,0 +1,87 @@
+"""Options of language models, and settings that are quick on a processor. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from core.config import RunConfig, free, locked, warn
+from tasks.options import TrainingConfig, bad, check_vocabulary, short_name
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """A language model. A step is a window of context_length tokens."""
+
+    data: str = warn("austen")
+    """austen (six novels), or a text file."""
+    network: str = locked("gpt2_tiny")
+    """Any network of kind language (see: tengen networks)."""
+    network_options: str = locked("")
+    """Changes to its options, as name=value with blanks between them."""
+    weights: str = warn("")
+    """Safetensors file to start from: the reference implementation's weights, or ours."""
+    tokenizer: Literal["characters", "bytes", "bpe"] = locked("characters")
+    """What a token is; bpe is learned from the training text."""
+    vocabulary: int = locked(2000)
+    """Tokens of bpe."""
+    context_length: int = locked(128)
+    """Tokens that are seen at once."""
+    ngram_order: int = free(5)
+    """Longest n-grams of the Kneser-Ney model that a test is compared with."""
+    sample_tokens: int = free(400)
+    """Tokens written by the network when it is tested; 0 for none."""
+    temperature: float = free(0.8)
+    """Of that writing: below 1 likely tokens become likelier, 0 takes the likeliest."""
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    @property
+    def env(self) -> str:
+        """The data, as results name them."""
+        return short_name(self.data)
+
+    def validate(self) -> None:
+        """Raise UserError for values that cannot work."""
+        check_vocabulary(self.tokenizer, self.vocabulary)
+        for name in ("context_length", "ngram_order"):
+            if getattr(self, name) < 1:
+                raise bad(name, getattr(self, name), "at least 1")
+        if self.sample_tokens < 0:
+            raise bad("sample_tokens", self.sample_tokens, "0 or more")
+        if not self.temperature >= 0:
+            raise bad("temperature", self.temperature, "0 or more")
+
+
+DEFAULT_PRESET = "austen-gpt"
+
+PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "austen-gpt": (
+        "a small GPT-2 on Jane Austen's characters (default)",
+        {
+            "network_options": "dropout=0.0",
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 16,
+                "learning_rate": 2e-3,
+                "beta2": 0.99,
+                "weight_decay": 0.1,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
+    "austen-lstm": (
+        "an LSTM on the same characters",
+        {
+            "network": "lstm_small",
+            "network_options": "width=256 layers=1 tied=true",
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 16,
+                "learning_rate": 4e-3,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
+}

@@ -1,0 +1,1 @@
+"""Masked language models: hidden tokens from those on both sides."""

@@ -1,0 +1,183 @@
+"""The agent of every supervised task: it looks at a batch of examples and makes one update.
+
+There is nothing to choose. `act` takes the batch that the lanes show, `learn` makes the update that
+is due for it, so that a run of E epochs makes as many updates as they have batches. All random
+numbers of a batch derive from the run's seed and the number of examples seen: nothing has to be
+saved for them. Dropout draws from torch's generator, which the trainer saves.
+
+Legend: L lanes, each an example of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from core.agent import Assessment, Metrics
+from core.config import RunConfig
+from core.errors import UserError
+from core.evaluation import Policy
+from core.lanes import Lanes, Step
+from core.learner import Arithmetic, Learner
+from core.optimisers import build_optimiser
+from core.schedule import learning_rate_factor
+from tasks.example_lanes import ExampleLanes
+from tasks.options import TrainingConfig
+from tasks.problem import Problem, Stop
+
+
+class Supervised:
+    """Learns a problem's examples, a batch each tick."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        training: TrainingConfig,
+        run: RunConfig,
+        lanes: ExampleLanes,
+        network: nn.Module,
+        arithmetic: Arithmetic,
+    ) -> None:
+        """Args:
+        problem: what is learned.
+        training: how.
+        run: how long; its seed decides the augmentation.
+        lanes: over the problem's examples, a batch of them.
+        network: placed on the device already.
+        arithmetic: device, precision, layout.
+        """
+        self.problem = problem
+        self.training = training
+        self.run = run
+        self.arithmetic = arithmetic
+        self.lanes: Lanes = lanes
+        self.network = network
+        self.learner = build_learner(network, training, arithmetic)
+        self._examples = np.empty(0, np.int64)
+        self._batch: dict[str, np.ndarray] = {}
+        self._seen = 0
+
+    def act(self, step: Step, agent_steps: int) -> np.ndarray:
+        """Take the batch that the lanes show; the actions are zeros, int64 [L]."""
+        self._examples = step.observation
+        return np.zeros(self.lanes.num_lanes, np.int64)
+
+    def learn(self, agent_steps: int) -> None:
+        """One update with the batch that was taken."""
+        self._seen = agent_steps + self.lanes.num_lanes
+        factor = learning_rate_factor(
+            self.training.schedule, self._seen / self.run.total_steps, self.training.warmup
+        )
+        self.learner.set_learning_rate(factor * self.training.learning_rate)
+        random = np.random.default_rng([self.run.seed, agent_steps])
+        self._batch = self.problem.batch(self._examples, random)
+        update(self.problem, self.learner, self._batch)
+
+    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Nothing is stored: the lanes deal out every example again."""
+
+    def metrics(self) -> Metrics:
+        """Loss and scores on the batches since the last call, and pictures."""
+        names = {"loss": "loss/total", "gradient_norm": "optimiser/gradient_norm"}
+        drained = self.learner.drain_metrics()
+        scalars = {names.get(name, f"training/{name}"): value for name, value in drained.items()}
+        scalars["optimiser/learning_rate"] = self.learner.learning_rate
+        scalars["training/epoch"] = self._seen / self.problem.num_examples
+        images = self.problem.pictures(self._batch) if self._batch else {}
+        return Metrics(scalars, images=images)
+
+    def assess(self, agent_steps: int, stop: Stop) -> Assessment | None:
+        """The score on the validation part; None where it was stopped."""
+        self.network.eval()
+        return self.problem.validate(self.network, self.arithmetic, stop)
+
+    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
+        """Never: nothing is played. Raises UserError."""
+        raise nothing_is_played()
+
+    def needs_checkpoint(self) -> bool:
+        """Never early."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, optimiser, and what data they are of."""
+        learner = self.learner.state_dict()
+        return {
+            "network": learner.pop("network"),
+            "learner": learner,
+            "problem": self.problem.identity(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from ``state_dict``. Raises UserError when the data are others."""
+        require_same_data(self.problem, state["problem"])
+        self.learner.load_state_dict({"network": state["network"], **state["learner"]})
+
+    def lanes_restarted(self, last: Step) -> None:
+        """Nothing is stored that could be cut."""
+
+
+def build_learner(network: nn.Module, training: TrainingConfig, arithmetic: Arithmetic) -> Learner:
+    """The optimiser that the options ask for; biases and normalisation do not decay."""
+    weights = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    groups: list[dict[str, Any]] = [{"params": list(weights.values())}]
+    if training.weight_decay:
+        # Every bias, also one of shape [C, 1, 1].
+        free = {name for name, p in weights.items() if p.ndim < 2 or name.endswith("bias")}
+        groups = [{"params": [p for name, p in weights.items() if name not in free]}]
+        groups += [{"params": [weights[name] for name in weights if name in free],
+                    "weight_decay": 0.0}] if free else []  # fmt: skip
+    has_momentum = training.optimiser in ("sgd", "rmsprop_torch")
+    optimiser = build_optimiser(
+        training.optimiser,
+        groups,
+        training.learning_rate,
+        training.optimiser_epsilon,
+        momentum=training.momentum if has_momentum else 0.0,
+        nesterov=training.nesterov,
+        beta2=training.beta2,
+        weight_decay=training.weight_decay,
+    )
+    return Learner(network, optimiser, arithmetic, training.max_gradient_norm)
+
+
+def update(problem: Problem, learner: Learner, batch: Mapping[str, np.ndarray]) -> None:
+    """One step of the optimiser on a batch.
+
+    Raises:
+        UserError: the batch is too small for the network's normalisation.
+    """
+    tensors = {name: learner.arithmetic.tensor(array) for name, array in batch.items()}
+    learner.network.train()
+
+    def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
+        try:
+            return problem.loss(learner.network, tensors)
+        except ValueError as error:  # torch's of a normalisation that has one value to go by
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError(
+                f"the network normalises over a single value ({error}): raise --batch-size, use "
+                f"larger images, or --network-options normalisation=layer"
+            ) from error
+
+    learner.update(loss_function)
+
+
+def require_same_data(problem: Problem, saved: Mapping[str, Any]) -> None:
+    """Raise UserError where a checkpoint was made with other data or another vocabulary."""
+    ours = problem.identity()
+    for name, value in saved.items():
+        if ours.get(name) != value:
+            raise UserError(
+                f"the checkpoint was made with other data: its {name} is {value!r}, here it is "
+                f"{ours.get(name)!r}; use the data that the run began with"
+            )
+
+
+def nothing_is_played() -> UserError:
+    """What a supervised task answers to a command that plays episodes."""
+    return UserError("a supervised task plays no episodes; score it with: tengen evaluate RUN")
