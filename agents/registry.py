@@ -1,10 +1,12 @@
-"""Agents by name, as strings: nothing is imported before an agent is chosen."""
+"""Agents and supervised tasks by name, as strings: nothing is imported before one is chosen."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+ScoredBy = Literal["episodes", "matches", "test split"]
 
 
 @dataclass(frozen=True)
@@ -16,9 +18,24 @@ class AgentEntry:
     config: str
     """'module:Class' of its options; the module also holds PRESETS and DEFAULT_PRESET."""
     build_module: str
-    """Module with build, build_policy and describe."""
+    """Module with build and describe, and what scoring needs, see `scored_by`."""
     start: str | None = None
     """'module:function' that trains, for agents with a loop of their own."""
+    scored_by: ScoredBy = "episodes"
+    """episodes: played by the policy of the module's build_policy. matches: against other players.
+    test split: held-out examples, by the module's `score`."""
+
+    @property
+    def scored_parts(self) -> list[str]:
+        """Parts of a checkpoint that scoring needs, and that an export keeps."""
+        return ["network", "problem"] if self.scored_by == "test split" else ["network"]
+
+    def advice(self, path: object) -> str:
+        """How to score a run of this agent."""
+        if self.scored_by == "matches":
+            return f"tengen match GAME --first {path} --second uct"
+        video = " --video" if self.scored_by == "episodes" else ""
+        return f"tengen evaluate {path}{video}"
 
 
 AGENTS: dict[str, AgentEntry] = {
@@ -29,6 +46,13 @@ AGENTS: dict[str, AgentEntry] = {
             "deep Q-learning, on Atari or anything with discrete actions",
             "agents.dqn.config:DQNConfig",
             "agents.dqn.build",
+        ),
+        AgentEntry(
+            "zero",
+            "board games from self-play with tree search: Go and its smaller cousins",
+            "agents.zero.config:ZeroConfig",
+            "agents.zero.build",
+            scored_by="matches",
         ),
         AgentEntry(
             "reinforce",
@@ -55,6 +79,34 @@ AGENTS: dict[str, AgentEntry] = {
             "agents.baselines.config:SB3PPOConfig",
             "agents.baselines.build",
             "agents.baselines.train:start",
+        ),
+        AgentEntry(
+            "classify",
+            "images to classes: Fashion-MNIST, digits, or a folder of your own",
+            "tasks.classify.config:ClassifyConfig",
+            "tasks.classify.build",
+            scored_by="test split",
+        ),
+        AgentEntry(
+            "lm",
+            "language models: the next token of Jane Austen's novels, or of any text",
+            "tasks.lm.config:LanguageModelConfig",
+            "tasks.lm.build",
+            scored_by="test split",
+        ),
+        AgentEntry(
+            "mlm",
+            "masked language models: hidden tokens of a text, as BERT learns",
+            "tasks.mlm.config:MaskedConfig",
+            "tasks.mlm.build",
+            scored_by="test split",
+        ),
+        AgentEntry(
+            "translate",
+            "translation between two languages, from pairs of sentences",
+            "tasks.translate.config:TranslateConfig",
+            "tasks.translate.build",
+            scored_by="test split",
         ),
     )
 }

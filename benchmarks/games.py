@@ -95,12 +95,13 @@ def measure_playouts(seconds: float, size: int, threads: int) -> float:
 
 def _compile_playouts(playout: Callable[..., None]) -> Callable[..., None]:
     from core.kernels import kernel
+    from envs.games.state import copy_state
 
     @kernel
     def many(start: np.ndarray, count: int, rng: np.ndarray) -> None:
         state, mask = start.copy(), np.empty(0, np.uint8)
         for _ in range(count):
-            state[:] = start
+            copy_state(start, state)
             playout(state, rng, mask)
 
     return many

@@ -1,17 +1,22 @@
-"""Players by name: `uct`, `uct:20000`, `uct:5s`, `random`, `gtp:COMMAND`."""
+"""Players by name: `shipped`, `RUN`, `uct`, `uct:20000`, `uct:5s`, `random`, `gtp:COMMAND`."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 from core.errors import UserError, did_you_mean
 from search.player import Player
 
 KNOWN = {
+    "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
+    "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
+SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "zero-go9"
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(s?)")
 
 
@@ -32,6 +37,10 @@ def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
         return RandomPlayer(seed)
     if kind == "uct":
         return _make_uct(rest, seed, threads)
+    shipped = SHIPPED if name.partition(":")[0].partition(",")[0] == "shipped" else None
+    run, amount = (shipped, rest) if shipped else _run_of(name)
+    if run is not None:
+        return _make_zero(run, amount, seed, threads)
     raise UserError(
         f"there is no player {name!r}{did_you_mean(name, KNOWN)} (known: {', '.join(KNOWN)})"
     )
@@ -49,3 +58,41 @@ def _make_uct(amount: str, seed: int, threads: int) -> Player:
     if match[2]:
         return UctPlayer(UctOptions(seconds=float(match[1]), seed=seed, threads=threads))
     return UctPlayer(UctOptions(playouts=int(match[1]), seed=seed, threads=threads))
+
+
+def default_player(game: str, options: Any) -> str:
+    """The best player at hand: the trained one for the board it was trained on, else uct."""
+    trained = game == "go" and options.size == 9 and SHIPPED.is_dir()
+    return "shipped" if trained else "uct"
+
+
+def _run_of(name: str) -> tuple[Path | None, str]:
+    """The run folder that a name begins with, and what follows it."""
+    where, _, amount = name.partition(":")
+    for path in (Path(where), SHIPPED.parents[1] / where):
+        if where and (path / "config.toml").is_file():
+            return path, amount
+    return None, ""
+
+
+def _make_zero(run: Path, amount: str, seed: int, threads: int) -> Player:
+    """`800` is visits a move, `5s` seconds; temperature=0.5 and resign=0.05 may follow."""
+    from agents.zero.player import ZeroPlayer, ZeroPlayerOptions
+
+    settings: dict[str, float] = {}
+    for part in filter(None, amount.split(",")):
+        key, equals, value = part.partition("=")
+        number = _AMOUNT.fullmatch(value if equals else part)
+        if not number or (equals and (key not in ("temperature", "resign") or number[2])):
+            raise UserError(
+                f"{part!r} says nothing about a player; write 800 for visits, 5s for seconds, "
+                f"temperature=0.5 or resign=0.05"
+            )
+        if equals:
+            settings[key] = float(number[1])
+        elif number[2]:
+            settings["seconds"] = float(number[1])
+        else:
+            settings["visits"] = int(float(number[1]))
+    options = ZeroPlayerOptions(**settings)  # type: ignore[arg-type]
+    return ZeroPlayer(run, options, seed, threads)

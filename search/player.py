@@ -45,6 +45,8 @@ class Judgement:
     seconds: float = 0.0
     reports: dict[str, float] = field(default_factory=dict)
     """More numbers worth showing, by name."""
+    ownership: Callable[[], np.ndarray] | None = None
+    """Asks for the expected owner of each cell, +1 the player to move, float64 [H * W]."""
 
     @property
     def win_rate(self) -> float:

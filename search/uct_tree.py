@@ -15,7 +15,7 @@ import numpy as np
 
 from core.kernels import kernel
 from core.random_numbers import random_below
-from envs.games.state import FIRST, OUTCOME, TO_MOVE, is_over
+from envs.games.state import FIRST, OUTCOME, TO_MOVE, copy_state, is_over
 
 MAX_DEPTH = 512
 
@@ -112,7 +112,7 @@ def run_playouts(
     """Run playouts from the position `root`; `state` and `mask` are scratch, rng uint64 [1]."""
     path = np.empty(MAX_DEPTH, np.int32)
     for _ in range(playouts):
-        state[:] = root
+        copy_state(root, state)
         node, depth = 0, 1
         path[0] = 0
         while not is_over(state) and depth < MAX_DEPTH:

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.kernels import kernel
 from envs.games.game import Game
-from envs.games.state import OUTCOME, TO_MOVE, UNDECIDED
+from envs.games.state import OUTCOME, TO_MOVE, UNDECIDED, copy_state
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _play_range(
         if state[OUTCOME] != UNDECIDED:
             ended[index] = True
             outcomes[index] = state[OUTCOME]
-            state[:] = fresh
+            copy_state(fresh, state)
 
 
 @kernel
@@ -124,6 +124,18 @@ class GameBatch:
             )
         )
         return self._view()
+
+    def start_over(self, index: int) -> None:
+        """Begin one game anew."""
+        self.states[index] = self._fresh
+        _view_range(
+            self.game, self.states, self._planes, self._legal, self._to_move, index, index + 1
+        )
+
+    def restore(self, states: np.ndarray) -> None:
+        """Go on from these positions, int32 [G, S]."""
+        self.states[:] = states
+        self._view()
 
     def close(self) -> None:
         """Stop the threads."""

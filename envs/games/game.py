@@ -57,6 +57,10 @@ class Game:
     """cells(state, out): int8 [H * W], 0 empty, 1 first player, 2 second player."""
     score: Kernel = common.score_by_outcome
     """score(state): the first player's margin in half points."""
+    owners: Kernel = common.copy_cells
+    """owners(state, out): int8 [H * W], who owns each cell at the end, as `cells` writes it."""
+    handicap: Kernel = common.no_handicap
+    """handicap(state): points that the player to move is given, such as komi, in half points."""
     random_playout: Kernel | None = None
     """random_playout(state, rng, mask): a faster random game than picking of the legal moves."""
     words: Callable[[Any], int] = lambda options: common.HEADER_WORDS + np.prod(options.shape)
@@ -105,7 +109,7 @@ class Game:
 
 
 def _required() -> tuple[str, ...]:
-    return ("new", "play", "legal", "observe", "cells", "score")
+    return ("new", "play", "legal", "observe", "cells", "score", "owners", "handicap")
 
 
 _GAMES: dict[tuple[str, str], Game] = {}

@@ -32,6 +32,13 @@ def start(state: np.ndarray, height: int, width: int) -> None:
 
 
 @kernel
+def copy_state(source: np.ndarray, target: np.ndarray) -> None:
+    """Copy a state; several times faster than numba's assignment of a whole array."""
+    for word in range(source.size):
+        target[word] = source[word]
+
+
+@kernel
 def end_turn(state: np.ndarray, action: int) -> None:
     """Count the move and hand the turn to the other player."""
     state[TO_MOVE] = 1 - state[TO_MOVE]
@@ -84,6 +91,12 @@ def copy_cells(state: np.ndarray, cells: np.ndarray) -> None:
 def score_by_outcome(state: np.ndarray) -> int:
     """Margin for the first player in half points where a game counts none: the outcome itself."""
     return state[OUTCOME] * 2 if state[OUTCOME] != UNDECIDED else 0
+
+
+@kernel
+def no_handicap(state: np.ndarray) -> int:
+    """Nobody is given points."""
+    return 0
 
 
 @kernel

@@ -11,13 +11,12 @@ import numpy as np
 from core.random_numbers import random_state
 from envs.games.go.estimate import estimate_ownership
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
-from play.gtp.server import GtpServer, Handler
+from play.gtp.server import FOREVER, GtpServer, Handler
 from play.gtp.standard import think
 from search.player import RESIGN, Judgement, Limits
 
 _DEFAULT_INTERVAL = 0.5
 _OWNERSHIP_PLAYOUTS = 300
-_FOREVER = 1e9
 
 
 @dataclass
@@ -100,12 +99,15 @@ def info_line(server: GtpServer, judgement: Judgement, request: Request, style: 
         best = judgement.win_rate
         parts.append(f"rootInfo visits {total} winrate {style(best)}")
     if request.ownership:
-        parts.append("ownership " + " ".join(f"{v:.3f}" for v in _ownership(server, request)))
+        owners = _ownership(server, request, judgement)
+        parts.append("ownership " + " ".join(f"{v:.3f}" for v in owners))
     return " ".join(parts)
 
 
-def _ownership(server: GtpServer, request: Request) -> np.ndarray:
+def _ownership(server: GtpServer, request: Request, judgement: Judgement) -> np.ndarray:
     """Expected owner of each cell, 1 the side that is asked about, float64 [H * W]."""
+    if judgement.ownership is not None:
+        return judgement.ownership()
     means = np.zeros(server.board.size**2)
     state = server.board.session.state
     estimate_ownership(state, random_state(0)[0], _OWNERSHIP_PLAYOUTS, means)
@@ -129,7 +131,7 @@ def analyse(style: Style) -> Handler:
                 server.write(info_line(server, judgement, request, style) + "\n")
             return not (server.input_waits or server.stop)
 
-        judgement = server.player.judge(session, Limits(seconds=_FOREVER), watch)
+        judgement = server.player.judge(session, Limits(seconds=FOREVER), watch)
         server.write(info_line(server, judgement, request, style) + "\n")
         server.wait_for_input()
         server.write("\n")

@@ -12,9 +12,11 @@ from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard
 from play.gtp.clock import Clock
 from play.gtp.protocol import MAX_LINE, Command, GtpError, answer, parse_line
-from search.player import Player
+from search.player import Limits, Player
 
 Handler = Callable[["GtpServer", Command], str]
+FOREVER = 1e9
+"""Seconds of a search that only the client's next line ends."""
 
 
 class GtpServer:
@@ -28,8 +30,12 @@ class GtpServer:
         streaming: Container[str],
         source: TextIO,
         sink: TextIO,
+        *,
+        ponder: bool = False,
     ) -> None:
         self.player = player
+        self.ponder = ponder
+        """Think in the opponent's time; worth it for players that keep their tree."""
         self.board = GtpBoard(options)
         self.clock = Clock()
         self.handlers = dict(handlers)
@@ -72,6 +78,16 @@ class GtpServer:
             command = parse_line(line)
             if command is not None:
                 self.write(self.respond(command))
+                if self.ponder and "genmove" in command.name and not self.stop:
+                    self._think_on()
+
+    def _think_on(self) -> None:
+        """Search the position that the opponent sees until the client sends anything."""
+        session = self.board.session
+        if not session.is_over:
+            self.player.judge(
+                session, Limits(seconds=FOREVER), lambda _: not (self.input_waits or self.stop)
+            )
 
     def respond(self, command: Command) -> str:
         """Carry out one command; return the whole answer, empty if it was written already."""

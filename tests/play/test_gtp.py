@@ -250,6 +250,45 @@ def test_any_line_gets_one_answer_or_none(text: str, names: list[str]) -> None:
         assert said.count("\n\n") == 1
 
 
+class Recorder(FirstLegal):
+    """Notes how each search was limited, and how often it asked whether to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.searches: list[tuple[int, bool, int]] = []
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        asked = 0
+
+        def counted(judgement: Judgement) -> bool:
+            nonlocal asked
+            asked += 1
+            return watch is not None and watch(judgement)
+
+        judgement = super().judge(session, limits, counted)
+        endless = limits is not None and (limits.seconds or 0) > 1e6
+        self.searches.append((len(session.actions), endless, asked))
+        return judgement
+
+
+def test_pondering_searches_what_the_opponent_sees_until_a_line_comes() -> None:
+    recorder = Recorder()
+    text = "genmove b\nplay w e5\ngenmove b\nquit\n"
+    options, sink = GoOptions(size=5), io.StringIO()
+    GtpServer(recorder, options, COMMANDS, STREAMING, io.StringIO(text), sink, ponder=True).run()
+    assert sink.getvalue() == "= A5\n\n=\n\n= B5\n\n=\n\n"
+    moves, endless, asked = zip(*recorder.searches, strict=True)
+    assert moves == (0, 1, 2, 3)
+    assert endless == (False, True, False, True)
+    assert asked[0] == asked[2] == 0 and asked[1] > 0 and asked[3] > 0
+
+    recorder = Recorder()
+    GtpServer(recorder, options, COMMANDS, STREAMING, io.StringIO(text), sink).run()
+    assert [endless for _, endless, _ in recorder.searches] == [False, False]
+
+
 def test_multi_line_answers_hold_no_empty_line() -> None:
     assert answer(Command("4", "x", ()), "\na\n\nb\n") == "=4\na\nb\n\n"
 

@@ -57,7 +57,7 @@ def test_the_command_saves_a_record(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("c3\nsave mid.sgf\npass\npass\n"))
     monkeypatch.chdir(tmp_path)
-    assert main(["play", "go-5", "--opponent", "random", "--komi", "0.5", "--save", "g.sgf"]) == 0
+    assert main(["play", "go-5", "--agent", "random", "--komi", "0.5", "--save", "g.sgf"]) == 0
     records = [read_records(tmp_path / name)[0] for name in ("mid.sgf", "g.sgf")]
     assert records[0].result == "?"
     assert (records[1].black, records[1].white, records[1].size) == ("human", "random", 5)
@@ -68,9 +68,9 @@ def test_the_command_saves_a_record(
 def test_bad_names_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in [
         (["play", "gomok"], "did you mean"),
-        (["play", "go", "--opponent", "uctt"], "there is no player"),
-        (["play", "go", "--opponent", "uct:x"], "is no amount"),
-        (["play", "go", "--opponent", "gtp:no-such-engine"], "cannot be started"),
+        (["play", "go", "--agent", "uctt"], "there is no player"),
+        (["play", "go", "--agent", "uct:x"], "is no amount"),
+        (["play", "go", "--agent", "gtp:no-such-engine"], "cannot be started"),
         (["play", "go", "--size", "25"], "must be from 1 to 19"),
         (["play", "othello", "--save", "x.sgf"], "which is for Go"),
         (["match", "go", "--games", "0"], "1 or more"),

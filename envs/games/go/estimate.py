@@ -21,6 +21,7 @@ from envs.games.go.board import (
 )
 from envs.games.go.features import copy_cells
 from envs.games.go.rules import mark_territory, playout, score, set_position
+from envs.games.state import copy_state
 
 PLAYOUTS = 1_000
 DEAD_BELOW = -0.4
@@ -37,7 +38,7 @@ def estimate_ownership(
     work = state.copy()
     means[:] = 0
     for _ in range(playouts):
-        work[:] = state
+        copy_state(state, work)
         work[PASSES] = 0
         playout(work, rng, mask)
         mark_territory(work)

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from core.kernels import kernel
-from envs.games.go.board import COLOUR, EMPTY, NEXT, PAST, PAST_AT, ROW, SIZE, at, point_of
+from envs.games.go.board import (
+    COLOUR,
+    COMPENSATION,
+    EMPTY,
+    NEXT,
+    PAST,
+    PAST_AT,
+    ROW,
+    SIZE,
+    at,
+    point_of,
+)
 from envs.games.go.rules import PAST_BOARDS, mark_territory
 from envs.games.state import TO_MOVE
 
@@ -23,19 +34,22 @@ def observe(state: np.ndarray, planes: np.ndarray) -> None:
     cells = size * size
     packed = (cells + 15) >> 4
     own = state[TO_MOVE] + 1
+    flat = planes.reshape(PLANES * cells)
     for ago in range(PAST_BOARDS):
+        mine = flat[2 * ago * cells : (2 * ago + 1) * cells]
+        other = flat[(2 * ago + 1) * cells : (2 * ago + 2) * cells]
         if ago >= state[PAST]:
-            planes[2 * ago : 2 * ago + 2] = 0
+            mine[:] = 0
+            other[:] = 0
             continue
         slot = state[PAST_AT] + (state[PAST] - 1 - ago) % PAST_BOARDS * packed
-        cell = 0
-        for row in range(size):
-            for column in range(size):
-                colour = (state[slot + (cell >> 4)] >> ((cell & 15) << 1)) & 3
-                planes[2 * ago, row, column] = colour == own
-                planes[2 * ago + 1, row, column] = colour == 3 - own
-                cell += 1
-    planes[PLANES - 1] = state[TO_MOVE] == 0
+        for word in range(packed):
+            bits, first = state[slot + word], word << 4
+            for cell in range(min(16, cells - first)):
+                colour = (bits >> (2 * cell)) & 3
+                mine[first + cell] = colour == own
+                other[first + cell] = colour == 3 - own
+    flat[2 * PAST_BOARDS * cells :] = state[TO_MOVE] == 0
 
 
 @kernel
@@ -55,3 +69,9 @@ def ownership(state: np.ndarray, cells: np.ndarray) -> None:
         record = at(point_of(state[SIZE], cell))
         owner = state[record + COLOUR]
         cells[cell] = owner if owner != EMPTY else state[record + NEXT]
+
+
+@kernel
+def handicap(state: np.ndarray) -> int:
+    """Komi in half points: White's gain, Black's loss."""
+    return state[COMPENSATION] if state[TO_MOVE] == 1 else -state[COMPENSATION]

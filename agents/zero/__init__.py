@@ -1,0 +1,1 @@
+"""Zero: games learned from self-play alone."""

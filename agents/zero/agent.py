@@ -1,0 +1,315 @@
+"""Zero: self-play, learning from it, and nothing else (Silver et al. 2017, 2018).
+
+    act       search every game's position, choose a move of each
+    learn     draw positions of stored games, pull policy and value towards search and outcome
+    observe   note the moves; where a game ended, store it
+
+Legend: L lanes, B batch, A actions, H W board.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.zero import losses
+from agents.zero.config import ZeroConfig
+from agents.zero.evaluator import NetworkEvaluator
+from agents.zero.report import Report
+from agents.zero.self_play import GameInProgress, draw_openings, without_passes
+from agents.zero.store import GameStore, Rows
+from core.agent import Metrics
+from core.lanes import Lanes, Step
+from core.learner import Arithmetic, Learner, load_weights
+from core.schedule import linear
+from envs.games.lanes import GameLanes
+from envs.games.state import MOVE_NUMBER, TO_MOVE
+from networks.control.zero import MARGIN_SCALE, ZeroNetwork
+from search.tree_search import SearchResult, TreeSearch
+
+REFRESH_EVERY = 4
+"""Updates between copies of the averaged weights to self-play."""
+
+
+class Zero:
+    """Learns a game from self-play."""
+
+    def __init__(
+        self,
+        config: ZeroConfig,
+        lanes: GameLanes,
+        store: GameStore,
+        network: ZeroNetwork,
+        arithmetic: Arithmetic,
+        threads: int,
+    ) -> None:
+        """Args:
+        config: the options.
+        lanes: games to play.
+        store: an empty store of the same game.
+        network: to be trained; placed by the caller.
+        arithmetic: of the network.
+        threads: of rules and trees.
+        """
+        self.config, self.store, self.arithmetic = config, store, arithmetic
+        self.lanes: Lanes = lanes
+        self.boards = lanes
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.learner = Learner(network, optimiser, arithmetic)
+        self.network = network
+        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
+        self.evaluator = NetworkEvaluator(self.averaged, arithmetic)
+        self.rng = np.random.default_rng([config.run.seed, 7])
+        self.search = TreeSearch(
+            lanes.game, lanes.options, lanes.num_lanes, config.search, self.evaluator,
+            max_simulations=max(config.simulations, config.quick_simulations,
+                                config.first_simulations),
+            threads=threads, seed=config.run.seed,
+        )  # fmt: skip
+        self.report = Report(lanes.game, lanes.options)
+        self.pool: list[dict[str, Any]] = []
+        """Earlier networks and all results among them, kept by `assess`."""
+        self.results: list[dict[str, Any]] = []
+        self._games: list[GameInProgress] = []
+        self._owed = 0.0
+        self._agent_steps = 0
+
+    # ---------------------------------------------------------------- self-play
+
+    def act(self, step: Step, agent_steps: int) -> np.ndarray:
+        """Search all positions; return a move of each, int64 [L]."""
+        self._agent_steps = agent_steps
+        config, lanes = self.config, self.boards
+        if not self._games:
+            self._games = [self._begin(lane) for lane in range(lanes.num_lanes)]
+        full = bool(self.rng.random() < config.full_share)
+        simulations = self.simulations(agent_steps) if full else config.quick_simulations
+        plies = lanes.states[:, MOVE_NUMBER]
+        result = self.search.run(
+            lanes.states,
+            min(simulations, self.simulations(agent_steps)),
+            noise=full,
+            temperature=(plies < config.temperature_moves).astype(np.float64),
+        )
+        if lanes.game.has_pass:
+            result = without_passes(result, plies < config.passes_from)
+        self._note(result, full)
+        return self._choose(result)
+
+    def simulations(self, agent_steps: int) -> int:
+        """Simulations of a full search: doubled at equal distances from first to last."""
+        first, last = self.config.first_simulations, self.config.simulations
+        if first >= last:
+            return last
+        doublings = np.log2(last / first)
+        passed = min(1.0, agent_steps / self.config.run.total_steps)
+        return int(min(last, first * 2 ** np.floor(passed * (doublings + 1))))
+
+    def _begin(self, lane: int) -> GameInProgress:
+        """Start a lane's game over, with komi of its own."""
+        config, rng = self.config, self.rng
+        komi = 0
+        if hasattr(self.boards.options, "komi"):
+            komi = round(2 * (config.komi + config.komi_spread * rng.standard_normal()))
+            self.boards.begin(lane, self.store.encoded(komi))
+        opening = int(rng.exponential(config.opening_moves)) if config.opening_moves else 0
+        return GameInProgress(komi, opening, bool(rng.random() < config.resign_checked))
+
+    def _note(self, result: SearchResult, full: bool) -> None:
+        """Remember what is to be learned."""
+        self.report.searched(result, self.boards.states[:, MOVE_NUMBER], full)
+        if full:
+            for lane, game in enumerate(self._games):
+                game.learn_from(result.policy_target[lane], result.priors[lane])
+
+    def _choose(self, result: SearchResult) -> np.ndarray:
+        """The moves, openings drawn at random, and who gives up."""
+        actions = result.actions.copy()
+        plies = self.boards.states[:, MOVE_NUMBER]
+        opening = np.array([game.opening for game in self._games])
+        drawn = np.flatnonzero(plies < opening)
+        if len(drawn):
+            actions[drawn] = draw_openings(result, drawn, self.config.opening_temperature, self.rng)
+        resigning = np.zeros(len(actions), np.bool_)
+        for lane, game in enumerate(self._games):
+            player = int(self.boards.states[lane, TO_MOVE])
+            settled = game.think(player, float(result.root_values[lane]))
+            if settled < self.config.resign_below and not game.played_on:
+                resigning[lane] = True
+        self.boards.resign(resigning)
+        return actions
+
+    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Note the moves; store the games that ended."""
+        for lane, game in enumerate(self._games):
+            if not self.boards.resigned[lane]:
+                game.moves.append(int(actions[lane]))
+        for lane in np.flatnonzero(outcome.terminated).tolist():
+            self._finish(lane, int(outcome.reward[lane]), bool(self.boards.resigned[lane]))
+
+    def _finish(self, lane: int, outcome: int, resigned: bool) -> None:
+        game = self._games[lane]
+        margin = 0 if resigned else self.store.finish(game.komi, game.moves)[1]
+        record = game.record(outcome, margin, resigned, self.config.surprise_share, self.rng)
+        if record.rows:
+            self.store.add(record)
+            self._owed += record.rows * self.config.rows_per_new_row
+        self.report.finished(record, game, self.config.resign_below)
+        self._games[lane] = self._begin(lane)
+
+    # ---------------------------------------------------------------- learn
+
+    def learn(self, agent_steps: int) -> None:
+        """Make the updates that new rows pay for."""
+        config = self.config
+        if self.store.window_rows < min(config.first_rows, config.window_rows):
+            self._owed = 0.0
+            return
+        self.store.trim(self.window())
+        passed = linear(config.learning_rate, config.learning_rate_end, config.run.total_steps,
+                        agent_steps)  # fmt: skip
+        self.learner.set_learning_rate(passed)
+        while self._owed >= config.batch_size:
+            self._owed -= config.batch_size
+            self._update()
+
+    def window(self) -> int:
+        """Rows of the window: grows with the 0.75th power of all rows (Wu 2019, appendix C)."""
+        least = self.config.first_rows
+        grown = (self.store.total_rows / least) ** 0.75
+        return int(min(self.config.window_rows, least * (1 + 0.4 * (grown - 1) / 0.75)))
+
+    def _update(self) -> None:
+        """One step of gradient descent."""
+        rows = self.store.sample(self.config.batch_size, self.rng, self.config.augment)
+        self.network.train()
+        self.learner.update(lambda: zero_loss(self.network, rows, self.config, self.arithmetic))
+        self._average()
+        if not self.config.gate and self.learner.updates % REFRESH_EVERY == 0:
+            self.evaluator.refresh(self.averaged)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the averaged weights towards the newest, faster at the start."""
+        updates = self.learner.updates
+        decay = min(self.config.average_decay, (updates + 1) / (updates + 10))
+        newest = self.network.state_dict()
+        for name, average in self.averaged.state_dict().items():
+            if average.dtype.is_floating_point:
+                average.lerp_(newest[name], 1 - decay)
+            else:
+                average.copy_(newest[name])
+
+    # ---------------------------------------------------------------- report, save
+
+    def metrics(self) -> Metrics:
+        """Losses, searches, games, store since the last call."""
+        drained = self.learner.drain_metrics()
+        scalars = {_TAGS.get(name, f"loss/{name}"): value for name, value in drained.items()}
+        if "policy" in drained:
+            scalars["policy/divergence_from_target"] = drained["policy"] - drained["entropy"]
+        scalars |= {
+            "optimiser/learning_rate": self.learner.learning_rate,
+            "store/rows": float(self.store.window_rows),
+            "store/games": float(len(self.store.games)),
+            "store/staleness_rows": self.store.window_rows / 2,
+            "search/simulations": float(self.simulations(self._agent_steps)),
+            "speed/samples_per_agent_step": self.learner.updates
+            * self.config.batch_size
+            / max(1, self._agent_steps),
+        }
+        return self.report.drain(scalars, self.search.evaluations, self.store.total_games)
+
+    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
+        """Never asked for: boards are assessed by matches."""
+        raise NotImplementedError("board games are assessed by matches")
+
+    def needs_checkpoint(self) -> bool:
+        """Never: stored games are only added to."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimiser, games stored and in progress, random streams, pool."""
+        learner = self.learner.state_dict()
+        return {
+            "network": dict(self.averaged.state_dict()),
+            "newest": learner.pop("network"),
+            "learner": learner,
+            "played": dict(self.evaluator_weights()),
+            "replay": self.store.checkpoint(),
+            "pool": {str(index): member for index, member in enumerate(self.pool)},
+            "agent": {
+                "games": [game.state_dict() for game in self._games],
+                "owed": self._owed,
+                "rng": self.rng.bit_generator.state,
+                "search": self.search.state_dict(),
+                "results": list(self.results),
+            },
+        }
+
+    def evaluator_weights(self) -> dict[str, torch.Tensor]:
+        """The weights that self-play uses: averaged ones of a while ago."""
+        return dict(self.evaluator.source)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from `state_dict`."""
+        self.learner.load_state_dict({"network": state["newest"], **state["learner"]})
+        load_weights(self.averaged, state["played"])
+        self.evaluator.refresh(self.averaged)
+        load_weights(self.averaged, state["network"])
+        if "replay" in state:
+            self.store.restore(state["replay"])
+        pool = state["pool"]
+        self.pool = [dict(pool[str(index)]) for index in range(len(pool))]
+        agent = state["agent"]
+        self._games = [GameInProgress.from_state(game) for game in agent["games"]]
+        self._owed = float(agent["owed"])
+        self.rng.bit_generator.state = agent["rng"]
+        self.search.load_state_dict(agent["search"])
+        self.results = [dict(result) for result in agent["results"]]
+
+    def lanes_restarted(self, last: Step) -> None:
+        """The games in progress are gone."""
+        self._games = []
+
+
+_TAGS = {
+    "loss": "loss/total",
+    "gradient_norm": "optimiser/gradient_norm",
+    "entropy": "policy/target_entropy",
+    "policy_entropy": "policy/entropy",
+}
+
+
+def zero_loss(
+    network: ZeroNetwork, rows: Rows, config: ZeroConfig, arithmetic: Arithmetic
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The sum of the losses, and each of them."""
+    tensor = arithmetic.tensor
+    board = tensor(rows.planes).float()
+    if arithmetic.channels_last:
+        board = board.to(memory_format=torch.channels_last)
+    outputs = network(board, tensor(rows.handicap).float() / 2)
+    policy_target, settled = tensor(rows.policy), tensor(rows.settled).float()
+    parts = {
+        "policy": losses.policy_loss(outputs.policy_logits.float(), policy_target),
+        "value": losses.value_loss(outputs.value.float(), tensor(rows.value)),
+    }
+    loss = parts["policy"] + parts["value"]
+    if config.ownership_weight > 0:
+        owners = tensor(rows.ownership).float().view(outputs.ownership.shape)
+        parts["ownership"] = losses.ownership_loss(outputs.ownership.float(), owners, settled)
+        loss = loss + config.ownership_weight * parts["ownership"]
+    if config.margin_weight > 0:
+        margin = tensor(rows.margin).float() / (2 * MARGIN_SCALE)
+        parts["margin"] = losses.margin_loss(outputs.margin.float(), margin, settled)
+        loss = loss + config.margin_weight * parts["margin"]
+    parts["entropy"] = losses.target_entropy(policy_target)
+    parts["policy_entropy"] = losses.target_entropy(outputs.policy_logits.float().softmax(dim=1))
+    return loss, parts

@@ -1,0 +1,100 @@
+"""Board games as lanes: each lane a game between the agent and itself.
+
+A game that ends begins anew within the same tick: no tick is spent on resetting. The reward is the
+outcome as the first player sees it, so the return of an episode is the first player's result.
+
+Legend: L lanes, A actions, C planes, H W board, S words of a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from core.errors import UserError
+from core.lanes import ObservationSpec, Step, check_actions, first_step
+from envs.games.batch import BatchStep, GameBatch
+from envs.games.game import Game
+from envs.games.state import FIRST, LOSS, TO_MOVE, WIN
+
+
+class GameLanes:
+    """L games side by side. `restorable`: a resumed run goes on in the middle of every game."""
+
+    restorable = True
+    overlaps = False
+
+    def __init__(self, game: Game, options: Any, lanes: int, threads: int = 1) -> None:
+        self.batch = GameBatch(game, options, lanes, threads)
+        self.game, self.options = game, options
+        self.num_lanes, self.num_actions = lanes, self.batch.num_actions
+        shape = (game.planes, *options.shape)
+        self.observation_spec = ObservationSpec(shape, "uint8", 1)
+        self.resigned = np.zeros(lanes, np.bool_)
+        """Lanes that give up instead of playing the next action, bool [L]."""
+        self._stepped: BatchStep | None = None
+
+    @property
+    def states(self) -> np.ndarray:
+        """The positions, int32 [L, S]; a new game's where one ended."""
+        return self.batch.states
+
+    def reset(self, seed: int) -> Step:
+        """Begin every game anew."""
+        self.resigned[:] = False
+        return first_step(self.batch.reset().planes.copy())
+
+    def begin(self, lane: int, options: np.ndarray) -> None:
+        """Start a lane's game over under other options of the same board, as encoded."""
+        self.game.new(self.states[lane], options)
+
+    def resign(self, lanes: np.ndarray) -> None:
+        """Let the players to move of these lanes, bool [L], give up in place of the next action."""
+        self.resigned[:] = lanes
+
+    def send(self, actions: np.ndarray) -> None:
+        """Play a move in every game, int64 [L]."""
+        checked = check_actions(actions, self.num_lanes, self.num_actions)
+        lost = np.where(self.states[:, TO_MOVE] == FIRST, LOSS, WIN)
+        self._stepped = self.batch.step(checked)
+        for lane in np.flatnonzero(self.resigned).tolist():
+            self._stepped.ended[lane], self._stepped.outcomes[lane] = True, lost[lane]
+            self.batch.start_over(lane)
+
+    def receive(self) -> Step:
+        """What came of the moves."""
+        stepped = self._stepped
+        assert stepped is not None, "send comes before receive"
+        none = np.zeros(self.num_lanes, np.bool_)
+        return Step(
+            stepped.planes.copy(),
+            stepped.outcomes.astype(np.float64),
+            stepped.ended.copy(),
+            none,
+            none.copy(),
+            ~none,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Every position."""
+        return {"states": self.states.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict`.
+
+        Raises:
+            UserError: the positions are of another game or board.
+        """
+        states = np.asarray(state["states"])
+        if states.shape != self.states.shape or states.dtype != np.int32:
+            raise UserError(
+                f"the checkpoint's games are {states.dtype} {states.shape}, this run needs int32 "
+                f"{self.states.shape}"
+            )
+        self.batch.restore(states)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.batch.close()

@@ -1,0 +1,147 @@
+"""What a finished search says: visits, values, the policy to learn, the action to play.
+
+Legend: G games, A actions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.kernels import kernel
+from search.forest import NO_CHILD, Forest
+from search.gumbel import (
+    Gumbel,
+    bring_considered_forward,
+    improved_policy,
+    logit_of,
+    mixed_value,
+    most_visits,
+    root_q,
+    transformed,
+)
+from search.puct import Puct, as_seen_by, exploration_bonus, exploration_rate
+
+
+@kernel
+def _best_of_halving(forest: Forest, g: int, heads: np.ndarray, gumbel: Gumbel) -> int:
+    """The action of the highest g + logit + sigma(q) among the most visited."""
+    most, value = most_visits(forest, g), mixed_value(forest, g)
+    best, best_score = 0, -np.inf
+    for edge in range(forest.edge_count[g, 0]):
+        if forest.visits[g, edge] == most:
+            q = transformed(root_q(forest, g, edge, value), most, gumbel)
+            if heads[edge] + q > best_score:
+                best, best_score = edge, heads[edge] + q
+    return forest.action[g, best]
+
+
+@kernel
+def _most_visited(forest: Forest, g: int) -> int:
+    """The most visited edge of the root; the higher prior among equals."""
+    best = 0
+    for edge in range(1, forest.edge_count[g, 0]):
+        more = forest.visits[g, edge] - forest.visits[g, best]
+        if more > 0 or (more == 0 and forest.prior[g, edge] > forest.prior[g, best]):
+            best = edge
+    return best
+
+
+@kernel
+def _pruned_visits(forest: Forest, g: int, policy: np.ndarray, puct: Puct) -> None:
+    """The share of visits of each action, less those that only force or noise asked for (Wu 2019,
+    section 3.2): as many as PUCT would not have chosen over the most visited edge.
+    """
+    policy[:] = 0.0
+    best, player = _most_visited(forest, g), forest.to_move[g, 0]
+    n = 0
+    for edge in range(forest.edge_count[g, 0]):
+        n += forest.visits[g, edge]
+    if n == 0:
+        for edge in range(forest.edge_count[g, 0]):
+            policy[forest.action[g, edge]] = forest.prior[g, edge]
+        return
+    scale = exploration_rate(n, puct) * np.sqrt(n)
+    best_score = as_seen_by(forest.value_sum[g, best], player) / forest.visits[g, best]
+    best_score += exploration_bonus(scale, forest.prior[g, best], forest.visits[g, best])
+    total = 0.0
+    for edge in range(forest.edge_count[g, 0]):
+        visits = forest.visits[g, edge]
+        if puct.forced_playouts > 0 and edge != best and visits > 0:
+            q = as_seen_by(forest.value_sum[g, edge], player) / visits
+            forced = int(np.sqrt(puct.forced_playouts * forest.prior[g, edge] * n))
+            while forced > 0 and visits > 0:
+                if q + exploration_bonus(scale, forest.prior[g, edge], visits - 1) >= best_score:
+                    break
+                visits -= 1
+                forced -= 1
+            if visits <= 1:
+                visits = 0
+        policy[forest.action[g, edge]] = visits
+        total += visits
+    policy /= total
+
+
+@kernel
+def summarise(
+    forest: Forest, heads: np.ndarray, puct: Puct, gumbel: Gumbel, gumbel_root: bool,
+    visits: np.ndarray, values: np.ndarray, priors: np.ndarray, policy: np.ndarray,
+    chosen: np.ndarray, root_values: np.ndarray, network_values: np.ndarray,
+) -> None:  # fmt: skip
+    """Fill the arrays of `SearchResult` for every tree that has a root; heads float32 [G, A]."""
+    for g in range(chosen.size):
+        if forest.num_nodes[g] == 0:
+            continue
+        player = forest.to_move[g, 0]
+        for edge in range(forest.edge_count[g, 0]):
+            action, count = forest.action[g, edge], forest.visits[g, edge]
+            visits[g, action], priors[g, action] = count, forest.prior[g, edge]
+            if count > 0:
+                values[g, action] = as_seen_by(forest.value_sum[g, edge], player) / count
+        root_values[g] = as_seen_by(forest.node_sum[g, 0] / forest.node_visits[g, 0], player)
+        network_values[g] = as_seen_by(forest.node_value[g, 0], player)
+        if gumbel_root:
+            improved_policy(forest, g, policy[g], gumbel)
+            chosen[g] = _best_of_halving(forest, g, heads[g], gumbel)
+        else:
+            _pruned_visits(forest, g, policy[g], puct)
+            chosen[g] = forest.action[g, _most_visited(forest, g)]
+
+
+@kernel
+def prepare_roots(forest: Forest, heads: np.ndarray, considered: np.ndarray, wanted: int) -> None:
+    """Make g + logit of Gumbel noise, float32 [G, A], and put the considered edges first."""
+    for g in range(considered.size):
+        if forest.num_nodes[g] == 0:
+            continue
+        for edge in range(forest.edge_count[g, 0]):
+            heads[g, edge] += logit_of(forest.prior[g, edge])
+        considered[g] = min(wanted, forest.edge_count[g, 0])
+        bring_considered_forward(forest, g, heads[g], considered[g])
+
+
+@kernel
+def read_priors(forest: Forest, priors: np.ndarray) -> None:
+    """Write the priors of the roots, float32 [G, A]."""
+    for g in range(priors.shape[0]):
+        if forest.num_nodes[g] > 0:
+            for edge in range(forest.edge_count[g, 0]):
+                priors[g, forest.action[g, edge]] = forest.prior[g, edge]
+
+
+def variation(forest: Forest, g: int, action: int, longest: int) -> tuple[int, ...]:
+    """The most visited line that begins with an action of the root."""
+    line: list[int] = []
+    node = 0
+    while len(line) < longest and node != NO_CHILD and forest.num_nodes[g]:
+        first = int(forest.first_edge[g, node])
+        row = np.arange(first, first + int(forest.edge_count[g, node]))
+        if not line:
+            row = row[forest.action[g, row] == action]
+        if not len(row):
+            break
+        edge = int(row[np.argmax(forest.visits[g, row])])
+        if line and not forest.visits[g, edge]:
+            break
+        line.append(int(forest.action[g, edge]))
+        node = int(forest.child[g, edge])
+    return tuple(line)

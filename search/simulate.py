@@ -1,0 +1,237 @@
+"""One tick of a batch of searches, in order: descend, look, (evaluate), back up, expand.
+
+A slot is a leaf that waits for the network. `grow` fills the slots of a range of games; `finish`
+takes what the network said of them into the trees. Ranges are disjoint, so threads need no locks
+and give the same trees as one thread.
+
+Legend: G games, L leaves a game and tick, B = G L slots, A actions, C planes, H W board, S words of
+a state, T threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.kernels import kernel
+from envs.games.state import OUTCOME, TO_MOVE, copy_state, is_over
+from search.forest import MAX_DEPTH, NO_CHILD, Forest, add_node, bring_best_forward
+from search.gumbel import Gumbel, considered_edge
+from search.puct import Puct, as_seen_by, select_edge
+
+IDLE, WAITING = 0, 1
+_LEAF, _DECIDED, _COLLISION = 0, 1, 2
+
+
+class Slots(NamedTuple):
+    """Leaves that wait for the network."""
+
+    status: np.ndarray
+    """IDLE or WAITING, int8 [B]"""
+    planes: np.ndarray
+    """uint8 [B, C, H, W]"""
+    legal: np.ndarray
+    """uint8 [B, A]"""
+    handicap: np.ndarray
+    """Half points that the player to move is given, int32 [B]"""
+    to_move: np.ndarray
+    """int8 [B]"""
+    path: np.ndarray
+    """Edges from the root, int32 [B, MAX_DEPTH]"""
+    depth: np.ndarray
+    """Number of edges in the path, int32 [B]"""
+
+
+class Roots(NamedTuple):
+    """What is searched, and how far it came."""
+
+    states: np.ndarray
+    """int32 [G, S]"""
+    budget: np.ndarray
+    """Simulations wanted, int32 [G]"""
+    started: np.ndarray
+    """int32 [G]"""
+    heads: np.ndarray
+    """g + logit of the root's edges, float32 [G, A]"""
+    schedule: np.ndarray
+    """For each number of considered actions, visits wanted of the next, int32 [A + 1, n]; without
+    columns: the root is a node like any other."""
+    considered: np.ndarray
+    """Considered actions, int32 [G]"""
+
+
+class Scratch(NamedTuple):
+    """Memory of each thread."""
+
+    states: np.ndarray
+    """int32 [T, S]"""
+    priors: np.ndarray
+    """float32 [T, A]"""
+
+
+class Verdicts(NamedTuple):
+    """What the network said of waiting slots."""
+
+    rows: np.ndarray
+    """Where the slot is in the arrays below, int32 [B]"""
+    logits: np.ndarray
+    """Of the turned board, float32 [rows, A]"""
+    values: np.ndarray
+    """Of the player to move, float32 [rows]"""
+    actions: np.ndarray
+    """Where the turn took each action, int32 [A]"""
+
+
+@kernel
+def _choose_edge(
+    forest: Forest, roots: Roots, g: int, node: int, puct: Puct, gumbel: Gumbel
+) -> int:
+    """Sequential halving at the root where it is wanted, PUCT elsewhere."""
+    if node == 0 and roots.schedule.shape[1] > 0:
+        step = min(roots.started[g], roots.schedule.shape[1] - 1)
+        wanted = roots.schedule[roots.considered[g], step]
+        return considered_edge(forest, g, roots.heads[g], roots.considered[g], wanted, gumbel)
+    return select_edge(forest, g, node, puct)
+
+
+@kernel
+def _descend(
+    game: Any, forest: Forest, roots: Roots, g: int, state: np.ndarray, path: np.ndarray,
+    puct: Puct, gumbel: Gumbel,
+) -> tuple[int, int, float]:  # fmt: skip
+    """Follow edges to a leaf; return (kind, depth, first player's value where it is decided).
+
+    `state` becomes the leaf's position. Every edge on the way awaits a visit from now on.
+    """
+    copy_state(roots.states[g], state)
+    node, depth = 0, 0
+    while depth < MAX_DEPTH:
+        edge = _choose_edge(forest, roots, g, node, puct, gumbel)
+        visits, pending = forest.visits[g, edge], forest.pending[g, edge]
+        child = forest.child[g, edge]
+        path[depth] = edge
+        depth += 1
+        forest.pending[g, edge] = pending + 1
+        forest.node_pending[g, node] += 1
+        if visits + pending == 0:
+            forest.tried_prior[g, node] += forest.prior[g, edge]
+            forest.tried[g, node] += 1
+            if node > 0 and forest.tried[g, node] < forest.edge_count[g, node]:
+                bring_best_forward(forest, g, node)
+        if child == NO_CHILD and pending > 0:
+            return _COLLISION, depth, 0.0
+        game.play(state, forest.action[g, edge])
+        if is_over(state):
+            return _DECIDED, depth, float(state[OUTCOME])
+        if child == NO_CHILD:
+            return _LEAF, depth, 0.0
+        node = child
+    return _DECIDED, depth, forest.node_value[g, node]
+
+
+@kernel
+def _back_up(forest: Forest, g: int, path: np.ndarray, depth: int, value: float) -> None:
+    """Count the first player's value along a path of awaited visits."""
+    node = 0
+    for index in range(depth):
+        edge = path[index]
+        forest.pending[g, edge] -= 1
+        forest.visits[g, edge] += 1
+        forest.value_sum[g, edge] += value
+        forest.node_pending[g, node] -= 1
+        forest.node_visits[g, node] += 1
+        forest.node_sum[g, node] += value
+        node = forest.child[g, edge]
+
+
+@kernel
+def _take_back(forest: Forest, g: int, path: np.ndarray, depth: int) -> None:
+    """Await no visit along a path any more."""
+    node = 0
+    for index in range(depth):
+        forest.pending[g, path[index]] -= 1
+        forest.node_pending[g, node] -= 1
+        node = forest.child[g, path[index]]
+
+
+@kernel
+def _look(game: Any, slots: Slots, slot: int, state: np.ndarray) -> None:
+    """Write what the network needs of a leaf."""
+    slots.status[slot] = WAITING
+    slots.to_move[slot] = state[TO_MOVE]
+    slots.handicap[slot] = game.handicap(state)
+    game.legal(state, slots.legal[slot])
+    game.observe(state, slots.planes[slot])
+
+
+@kernel
+def grow(
+    game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
+    gumbel: Gumbel, first: int, last: int, thread: int,
+) -> None:  # fmt: skip
+    """Fill the slots of games [first, last); decided positions are backed up at once."""
+    leaves = slots.status.size // roots.budget.size
+    state = scratch.states[thread]
+    for g in range(first, last):
+        slot, end = g * leaves, (g + 1) * leaves
+        slots.status[slot:end] = IDLE
+        if is_over(roots.states[g]):
+            continue
+        if forest.num_nodes[g] == 0:
+            slots.depth[slot] = 0
+            _look(game, slots, slot, roots.states[g])
+            continue
+        while slot < end and roots.started[g] < roots.budget[g]:
+            path = slots.path[slot]
+            kind, depth, value = _descend(game, forest, roots, g, state, path, puct, gumbel)
+            if kind == _COLLISION:
+                _take_back(forest, g, path, depth)
+                break
+            roots.started[g] += 1
+            if kind == _DECIDED:
+                _back_up(forest, g, path, depth, value)
+                continue
+            slots.depth[slot] = depth
+            _look(game, slots, slot, state)
+            slot += 1
+
+
+@kernel
+def _softmax(
+    logits: np.ndarray, legal: np.ndarray, actions: np.ndarray, priors: np.ndarray
+) -> None:
+    """Priors of the legal actions from logits of the turned board."""
+    highest, total = np.float32(-np.inf), np.float32(0.0)
+    for action in range(legal.size):
+        if legal[action]:
+            highest = max(highest, logits[actions[action]])
+    for action in range(legal.size):
+        if legal[action]:
+            priors[action] = np.exp(logits[actions[action]] - highest)
+            total += priors[action]
+    for action in range(legal.size):
+        if legal[action]:
+            priors[action] /= total
+
+
+@kernel
+def finish(
+    forest: Forest, slots: Slots, scratch: Scratch, verdicts: Verdicts, leaves: int, first: int,
+    last: int, thread: int,
+) -> None:  # fmt: skip
+    """Back up and expand the leaves of games [first, last)."""
+    priors = scratch.priors[thread]
+    for slot in range(first * leaves, last * leaves):
+        if slots.status[slot] != WAITING:
+            continue
+        g, row, legal = slot // leaves, verdicts.rows[slot], slots.legal[slot]
+        _softmax(verdicts.logits[row], legal, verdicts.actions, priors)
+        value = as_seen_by(verdicts.values[row], slots.to_move[slot])
+        node = add_node(forest, g, slots.to_move[slot], value, legal, priors)
+        depth = slots.depth[slot]
+        if depth > 0:
+            # Backed up first: the walk ends at the edge that the new node hangs on.
+            _back_up(forest, g, slots.path[slot], depth, value)
+            forest.child[g, slots.path[slot, depth - 1]] = node
+        slots.status[slot] = IDLE
