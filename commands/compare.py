@@ -81,6 +81,11 @@ def read_run(path: Path) -> Run:
     return Run(str(path), entry.name, config, config.env, protocol, **records)
 
 
+def score_of(evaluation: dict[str, Any]) -> float:
+    """The Elo of a board game's agent, whose opponents change, and anybody else's mean score."""
+    return float(evaluation.get("elo/elo", evaluation["mean"]))
+
+
 def _require_comparable(runs: Sequence[Run], options: CompareOptions) -> None:
     environments = sorted({run.environment for run in runs})
     if len(environments) > 1:
@@ -127,11 +132,15 @@ def table(groups: dict[str, list[Run]]) -> str:
             steps, seconds = last["agent_steps"], last["seconds"] or 1e-9
             score, best, normalised = "-", "-", "-"
             if run.evaluations:
-                summary = summarise(run.evaluations[-1]["scores"])
+                newest = run.evaluations[-1]
+                summary = summarise(newest["scores"])
                 score = f"{summary.mean:.2f} ± {summary.standard_error:.2f}"
-                best = f"{max(e['mean'] for e in run.evaluations):.2f}"
-                if run.evaluations[-1].get("human_normalised") is not None:
-                    normalised = f"{run.evaluations[-1]['human_normalised']:.3f}"
+                if "elo/elo" in newest:
+                    width = (newest["elo/high"] - newest["elo/low"]) / 2
+                    score = f"Elo {newest['elo/elo']:.0f} ± {width:.0f}"
+                best = f"{max(map(score_of, run.evaluations)):.2f}"
+                if newest.get("human_normalised") is not None:
+                    normalised = f"{newest['human_normalised']:.3f}"
             lines.append(
                 f"{run.name[-44:]:<44} {group:<12} {steps:>10,} {score:>16} {best:>8} "
                 f"{normalised:>8} {seconds / 3600:>6.2f} {steps / seconds:>8.0f}"
@@ -161,7 +170,7 @@ def _claims(groups: dict[str, list[Run]]) -> list[str]:
 
     lines: list[str] = []
     for name, runs in groups.items():
-        scores = [run.evaluations[-1]["mean"] for run in runs if run.evaluations]
+        scores = [score_of(run.evaluations[-1]) for run in runs if run.evaluations]
         if len(scores) < FEWEST_RUNS:
             lines.append(
                 f"{name}: {len(scores)} evaluated runs are too few for an interval; "
@@ -183,7 +192,8 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
     from envs.make import is_atari
     from envs.task import game_name
 
-    some = next(iter(groups.values()))[0]
+    some_runs = next(iter(groups.values()))
+    some = some_runs[0]
     references: dict[str, float] = {}
     if is_atari(some.environment):
         game = game_name(some.environment)
@@ -201,7 +211,9 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
         if (curve := _curve(name, run, options.curve)) is not None
     ]
     rules = f", protocol {some.protocol}" if some.protocol else ""
-    labels = {"evaluation": "evaluation score", "return": f"return, mean of {WINDOW} episodes"}
+    rated = any("elo/elo" in run.evaluations[-1] for run in some_runs if run.evaluations)
+    score = "Elo (a random player is 0)" if rated else "evaluation score"
+    labels = {"evaluation": score, "return": f"return, mean of {WINDOW} episodes"}
     learning_curves(
         curves, Path(options.out), f"{some.environment}{rules}", labels[options.curve], references
     )
@@ -212,11 +224,12 @@ def _curve(group: str, run: Run, kind: str) -> Curve | None:
 
     from core.plots import Curve
 
-    records, key = (run.evaluations, "mean") if kind == "evaluation" else (run.episodes, "return")
+    records = run.evaluations if kind == "evaluation" else run.episodes
     if not records:
         return None
     steps = np.array([record["agent_steps"] for record in records], dtype=float)
-    scores = np.array([record[key] for record in records], dtype=float)
+    found = map(score_of, records) if kind == "evaluation" else (r["return"] for r in records)
+    scores = np.array(list(found), dtype=float)
     if kind == "return":
         sums = np.cumsum(np.concatenate([[0.0], scores]))
         width = np.minimum(np.arange(1, len(scores) + 1), WINDOW)

@@ -20,7 +20,7 @@ PACKAGES = (
     "tensorboard",
     "numba",
 )
-OUR_FOLDERS = ("agents", "commands", "core", "envs", "networks")
+OUR_FOLDERS = ("agents", "commands", "core", "envs", "networks", "play", "search", "tasks")
 LOW_MEMORY, LOW_DISK = 4e9, 10e9
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Score runs in environments of their own: raw scores, whole episodes, the run's protocol."""
+    """Score runs in environments of their own: raw scores, whole episodes, the run's protocol.
+    A supervised task is scored on the test split of its data."""
 
     runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
@@ -50,8 +51,15 @@ class EvaluateOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Score every run named; return the exit code."""
+    from commands.held_out import is_held_out_run, score_held_out
+
     options = parse(argv)
-    results = [score(path, options) for path in options.runs]
+    results: list[Result] = []
+    for path in options.runs:
+        if is_held_out_run(path):
+            sys.stdout.write(score_held_out(path, options) + "\n")
+        else:
+            results.append(score(path, options))
     for result in results:
         sys.stdout.write(report(result) + "\n")
     if len(results) > 1:
@@ -154,13 +162,15 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     from core.checkpoint import load
     from core.run_folder import RunFolder
 
-    folder = RunFolder.open(_located(path))
+    folder = RunFolder.open(located(path))
     entry, config = saved_config(folder)
     if entry.start is not None:
         raise UserError(
             f"{path} is a stable-baselines3 run; score its archive: tengen evaluate "
             f"{path}/model.zip --env {config.env} --trust"
         )
+    if entry.scored_by == "matches":
+        raise UserError(f"{path} plays board games; score it by a match: {entry.advice(path)}")
     loaded = load(checkpoint_path(folder, options.checkpoint), keys=["network"])
     if loaded.identity.get("environment") != config.env:
         raise UserError(
@@ -175,7 +185,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     return Subject(path, config.env, _atari_options(config), loaded.step, folder.path, make_policy)
 
 
-def _located(path: str) -> Path:
+def located(path: str) -> Path:
     """A run folder of the user's, or one that comes with the application."""
     shipped = Path(__file__).resolve().parents[1] / path
     return shipped if not Path(path).exists() and shipped.is_dir() else Path(path)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-
-from core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -35,16 +33,18 @@ def main(argv: Sequence[str]) -> int:
 
     options = parse_dataclass(ExportOptions, argv, prog="tengen export")
     from commands.evaluate import checkpoint_path
+    from commands.session import saved_config
     from core import checkpoint
+    from core.config import to_toml
     from core.run_folder import RunFolder
 
     source = RunFolder.open(Path(options.run))
+    entry, config = saved_config(source)
+    loaded = checkpoint.load(checkpoint_path(source, options.checkpoint), keys=entry.scored_parts)
+    target = RunFolder.create(Path(), entry.name, "", 0, Path(options.out))
+    # Where the run lay is nobody else's business.
+    target.write_config(to_toml(replace(config, run=replace(config.run, run_dir=""))))
     meta = source.read_meta()
-    if "agent" not in meta:
-        raise UserError(f"{options.run}/meta.json names no agent")
-    loaded = checkpoint.load(checkpoint_path(source, options.checkpoint), keys=["network"])
-    target = RunFolder.create(Path(), meta["agent"], "", 0, Path(options.out))
-    target.write_config(source.read_config())
     kept = ("agent", "environment", "seed", "preset", "versions", "parameters")
     target.write_meta(
         {name: meta[name] for name in kept if name in meta}
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     checkpoint.save(target.checkpoints, loaded.step, loaded.state, identity=loaded.identity)
     target.set_status("finished", agent_steps=loaded.step)
     sys.stdout.write(
-        f"{options.out}: the weights at {loaded.step:,} agent steps; "
-        f"score them with: tengen evaluate {options.out}\n"
+        f"{options.out}: the weights at {loaded.step:,} agent steps; score them with: "
+        f"{entry.advice(options.out)}\n"
     )
     return 0

@@ -13,8 +13,11 @@ from commands.options import parse_overrides
 class GtpOptions:
     """Serve Go Text Protocol 2 on standard input and output; messages go to standard error."""
 
-    agent: str = "uct"
-    """Who plays: uct (uct:20000 playouts a move, uct:5s seconds), random."""
+    agent: str = "shipped"
+    """Who plays: shipped, the folder of a run of zero, uct, random; shipped:800 and uct:20000 set
+    simulations a move, shipped:5s and uct:5s seconds."""
+    ponder: bool = False
+    """Think in the opponent's time too; of use to trained players, which keep their tree."""
     seed: int = 0
 
 
@@ -32,7 +35,9 @@ def main(argv: Sequence[str]) -> int:
     load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
     try:
-        GtpServer(player, board, COMMANDS, STREAMING, sys.stdin, sys.stdout).run()
+        GtpServer(
+            player, board, COMMANDS, STREAMING, sys.stdin, sys.stdout, ponder=options.ponder
+        ).run()
     finally:
         player.close()
     return 0

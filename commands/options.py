@@ -159,6 +159,8 @@ def _require_readable(
         if known.get(flag, known.get(positive)) is bool:
             if equals:
                 raise UserError(f"{flag} takes no value: give {positive} or --no-{positive[2:]}")
+        elif flag == "--resume":
+            raise UserError("a run goes on with: tengen resume RUN")
         elif flag not in known:
             raise UserError(f"there is no option {flag}{did_you_mean(flag, known)} {hint}")
         else:
@@ -207,7 +209,14 @@ def _value_of(flag: str, argv: Sequence[str]) -> str:
 
 def print_table(rows: Mapping[str, str], title: str, usage: str) -> None:
     """A two-column list of names and what they are."""
-    width = max(len(name) for name in rows)
-    sys.stdout.write(f"usage: {usage}\n\n{title}:\n")
-    for name, summary in rows.items():
-        sys.stdout.write(f"  {name.ljust(width)}  {summary}\n")
+    print_tables({title: rows}, usage)
+
+
+def print_tables(tables: Mapping[str, Mapping[str, str]], usage: str) -> None:
+    """Two-column lists, each under its title."""
+    width = max(len(name) for rows in tables.values() for name in rows)
+    sys.stdout.write(f"usage: {usage}\n")
+    for title, rows in tables.items():
+        sys.stdout.write(f"\n{title}:\n")
+        for name, summary in rows.items():
+            sys.stdout.write(f"  {name.ljust(width)}  {summary}\n")

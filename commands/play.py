@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 class PlayOptions:
     """Play a board game in the terminal against an agent, an engine or a friend."""
 
-    opponent: str = "uct"
-    """uct (uct:20000 playouts a move, uct:5s seconds), random, gtp:COMMAND, or human."""
+    agent: str = ""
+    """Who plays against you: shipped (the trained player in the box), the folder of a run of zero,
+    uct, random, gtp:COMMAND or human; shipped:800 and uct:20000 set simulations a move, shipped:5s
+    and uct:5s seconds. Nothing: shipped for Go on 9x9, else uct."""
     side: Literal["first", "second"] = "first"
     """Your side; the first player is Black in Go."""
     save: str = ""
@@ -51,15 +53,16 @@ def main(argv: Sequence[str]) -> int:
 def _play(name: str, game_options: Any, options: PlayOptions) -> None:
     from envs.games.registry import load_game
     from envs.games.session import Session
-    from play.players import make_player
+    from play.players import default_player, make_player
     from play.terminal import TerminalGame
 
     if options.save and not name.startswith("go"):
         raise UserError("--save writes SGF, which is for Go")
     game = load_game(name)
     opponent: Player | None = None
-    if options.opponent != "human":
-        opponent = make_player(options.opponent, options.seed)
+    if options.agent != "human":
+        agent = options.agent or default_player(game.name, game_options)
+        opponent = make_player(agent, options.seed)
     session = Session(game, game_options, _start(name, game_options))
     human = 0 if options.side == "first" else 1
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -125,8 +125,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
         )
     else:
         progress.note(
-            f"finished {trainer.agent_steps:,} steps; score it with: "
-            f"tengen evaluate {folder.path} --video"
+            f"finished {trainer.agent_steps:,} steps; score it with: {entry.advice(folder.path)}"
         )
     return 0
 
@@ -187,7 +186,7 @@ def _build_trainer(
     trainer = Trainer(
         built.agent,
         built.task,
-        config.run,
+        built.run or config.run,
         folder,
         identity={"agent": entry.name, "environment": config.env},
         hyperparameters=flatten(dataclasses.asdict(config)),

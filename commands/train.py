@@ -1,19 +1,18 @@
-"""`tengen train AGENT`: train an agent in a new run folder."""
+"""`tengen train AGENT`: train an agent, or a network on a supervised task, in a new run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from agents.registry import AGENTS
-from commands.options import HELP, parse_training, print_table
+from commands.options import HELP, parse_training, print_tables
 from core.errors import UserError, did_you_mean
 
 
 def main(argv: Sequence[str]) -> int:
     """Train; return the exit code."""
     if not argv or argv[0] in HELP:
-        agents = {name: entry.summary for name, entry in AGENTS.items()}
-        print_table(agents, "agents", "tengen train AGENT [options]   (or --resume RUN)")
+        print_agents()
         return 0
     if argv[0] == "--resume":
         from commands.resume import main as resume
@@ -28,3 +27,12 @@ def main(argv: Sequence[str]) -> int:
     from commands.session import start_training
 
     return start_training(AGENTS[name], config, options, ["tengen", "train", *argv])
+
+
+def print_agents() -> None:
+    """The agents and the supervised tasks, under a heading each."""
+    tables: dict[str, dict[str, str]] = {"agents": {}, "supervised tasks": {}}
+    for name, entry in AGENTS.items():
+        title = "supervised tasks" if entry.scored_by == "test split" else "agents"
+        tables[title][name] = entry.summary
+    print_tables(tables, "tengen train AGENT [options]   (or --resume RUN)")

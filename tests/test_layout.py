@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ("core", "envs", "networks", "search", "agents", "play")
+LIBRARY = ("core", "envs", "networks", "search", "tasks", "agents", "play")
 FOLDERS = (*LIBRARY, "commands", "tengen")
 
 MAY_IMPORT = {
@@ -18,12 +18,14 @@ MAY_IMPORT = {
     "envs": {"envs", "core"},
     "networks": {"networks", "core"},
     "search": {"search", "envs", "core"},
-    "agents": {"agents", "search", "envs", "networks", "core"},
+    "tasks": {"tasks", "networks", "core"},
+    "agents": {"agents", "tasks", "search", "envs", "networks", "core"},
     "play": {"play", "agents", "search", "envs", "networks", "core"},
-    "commands": {"commands", "play", "agents", "search", "envs", "networks", "core"},
+    "commands": {"commands", "play", "agents", "tasks", "search", "envs", "networks", "core"},
     "tengen": {"tengen", "commands"},
 }
-SHARED_BY_AGENTS = {"registry", "built"}
+SHARED_BY_AGENTS = {"registry"}
+TASKS = {"classify", "lm", "mlm", "translate"}
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -61,7 +63,7 @@ def imported_modules(tree: ast.AST) -> Iterator[str]:
 
 
 def forbidden_imports(path: str, tree: ast.AST) -> list[str]:
-    """Imports that point upwards, sideways between agents, or are relative."""
+    """Imports that point upwards, sideways between agents or tasks, or are relative."""
     folder, *inner = path.split("/")
     allowed = MAY_IMPORT.get(folder, {"commands"})
     found = []
@@ -69,6 +71,8 @@ def forbidden_imports(path: str, tree: ast.AST) -> list[str]:
         top, *rest = module.split(".")
         sideways = folder == top == "agents" and len(inner) > 1 and (
             rest[:1] not in ([inner[0]], *([name] for name in SHARED_BY_AGENTS)))  # fmt: skip
+        if folder == top == "tasks" and rest:
+            sideways = rest[0] in TASKS and rest[0] != inner[0]
         if top == "" or (top in FOLDERS and top not in allowed) or sideways:
             found.append(f"{path} imports {module}")
     return found
@@ -106,7 +110,11 @@ def test_arrows_point_downwards() -> None:
         ("core/x.py", "from core.errors import UserError", 0),
         ("core/x.py", "from .errors import UserError", 1),
         ("envs/x.py", "import networks.torso", 1),
-        ("agents/dqn/x.py", "from agents.dqn.losses import a\nfrom agents.built import B", 0),
+        ("agents/dqn/x.py", "from agents.dqn.losses import a\nfrom agents.registry import B", 0),
+        ("tasks/lm/x.py", "from tasks.lm.task import a\nfrom tasks.data.files import b", 0),
+        ("tasks/lm/x.py", "import tasks.mlm.task", 1),
+        ("tasks/data/x.py", "from tasks.lm import task", 1),
+        ("tasks/x.py", "from agents.registry import AGENTS", 1),
         ("agents/dqn/x.py", "from agents.reinforce import losses", 1),
         ("agents/x.py", "import commands.train", 1),
         ("train.py", "import core.config", 1),

@@ -70,6 +70,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
     [
         ("trian dqn", "no command 'trian'; did you mean 'train'?"),
         ("train dqm", "no agent 'dqm'; did you mean 'dqn'?"),
+        ("train dqn --resume runs/pong", "a run goes on with: tengen resume RUN"),
         ("train dqn --sed 3", "no option --sed; did you mean '--seed'?"),
         ("train dqn --total_stepz=3", "no option --total-stepz; did you mean '--total-steps'?"),
         ("train dqn -x", "no option -x"),

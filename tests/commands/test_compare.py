@@ -95,7 +95,30 @@ def test_evaluate_over_runs_and_export(
     assert "3 runs, 1 environments: interquartile mean of raw scores" in capsys.readouterr().out
     exported = tmp_path / "exported"
     assert main(["export", runs[0], str(exported)]) == 0
+    assert 'run_dir = ""' in (exported / "config.toml").read_text()
     assert not (exported / "replay").exists()
     assert main(["evaluate", str(exported), "--episodes", "5"]) == 0
     assert main(["resume", str(exported)]) == 2
     assert "was exported" in capsys.readouterr().err
+
+
+def test_board_games_are_compared_by_their_elo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from agents.zero.config import ZeroConfig
+
+    folder = RunFolder.create(tmp_path, "zero", "go-9", 1, tmp_path / "zero")
+    folder.write_config(to_toml(ZeroConfig()))
+    folder.write_meta({"agent": "zero"})
+    lines = [
+        {"agent_steps": steps, "mean": 1.0, "scores": [1.0], "elo/elo": elo,
+         "elo/low": elo - 50, "elo/high": elo + 50}
+        for steps, elo in ((100, 300.0), (200, 512.0))
+    ]  # fmt: skip
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder.path / "evaluations.jsonl").write_text(text)
+    drawing = tmp_path / "elo.svg"
+    assert main(["compare", str(folder.path), "--out", str(drawing)]) == 0
+    shown = capsys.readouterr().out
+    assert "Elo 512 ± 50" in shown and "512.00" in shown
+    assert "Elo (a random player is 0)" in drawing.read_text()

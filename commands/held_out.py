@@ -1,0 +1,91 @@
+"""Score a run of a supervised task on the part of its data that training never saw."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from commands.evaluate import EvaluateOptions
+    from core.run_folder import RunFolder
+
+FOR_EPISODES = ("episodes", "lanes", "video", "env", "protocol", "trust")
+"""Options of `tengen evaluate` that mean nothing here."""
+
+
+def is_held_out_run(path: str) -> bool:
+    """Whether a path is a run that is scored on a test split."""
+    from agents.registry import AGENTS
+    from commands.evaluate import located
+    from core.run_folder import RunFolder
+
+    if path.endswith(".zip"):
+        return False
+    entry = AGENTS.get(str(RunFolder.open(located(path)).read_meta().get("agent")))
+    return entry is not None and entry.scored_by == "test split"
+
+
+def score_held_out(path: str, options: EvaluateOptions) -> str:
+    """Score a run, write JSON and pictures beside it, and return what the user is told.
+
+    Raises:
+        UserError: the data are not here or others now, or the checkpoint is damaged.
+    """
+    from agents.registry import load_object
+    from commands.evaluate import checkpoint_path, located
+    from commands.session import saved_config
+    from core.checkpoint import load
+    from core.interrupt import Interrupt
+    from core.run_folder import RunFolder
+
+    for name in FOR_EPISODES:
+        if getattr(options, name) != getattr(type(options)(), name):
+            raise UserError(
+                f"--{name} is for runs that play episodes; {path} is scored on its test split"
+            )
+    folder = RunFolder.open(located(path))
+    entry, config = saved_config(folder)
+    loaded = load(checkpoint_path(folder, options.checkpoint), keys=entry.scored_parts)
+    sys.stderr.write(f"{path}: scoring on the test split of {config.env}\n")
+    with Interrupt() as interrupt:
+        module = load_object(entry.build_module)
+        scored = module.score(config, loaded.state, options.device, interrupt)
+    if scored is None:
+        raise KeyboardInterrupt
+    facts = {
+        "run": path,
+        "task": entry.name,
+        "environment": config.env,
+        "network": config.network,
+        "agent_steps": loaded.step,
+        "scores": scored.scores,
+        **scored.details,
+    }
+    written = _write(folder, options, facts, scored.pictures)
+    lines = [f"{path} at {loaded.step:,} examples: {entry.name}, {config.network}, {config.env}"]
+    lines += [f"  {line}" for line in scored.lines]
+    return "\n".join(lines + [f"  {name}: {place}" for name, place in written.items()])
+
+
+def _write(
+    folder: RunFolder, options: EvaluateOptions, facts: dict[str, Any], pictures: dict[str, Any]
+) -> dict[str, str]:
+    """Put the results beside the run, or where --out says; names and places of the pictures."""
+    from core.atomic import replace_file
+    from core.json_files import json_text
+    from tasks.pictures import write_png
+
+    path = Path(options.out) if options.out else folder.path / "evaluation.json"
+    written: dict[str, str] = {}
+    try:
+        for name, picture in pictures.items():
+            place = path.with_name(f"{path.stem}-{name}.png")
+            write_png(place, picture)
+            written[name] = str(place)
+        replace_file(path, [json_text({**facts, "pictures": written})])
+    except OSError as error:
+        sys.stderr.write(f"tengen: warning: the results could not be written to {path}: {error}\n")
+    return written
