@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,16 +79,15 @@ def _processor() -> Iterator[Finding]:
         f"{cores} processor cores, torch uses {torch.get_num_threads()} threads "
         f"until the start-up probe chooses",
     )
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    yield Finding(
-        "ok",
-        "bf16 arithmetic: "
-        + (
-            "in hardware"
-            if bf16
-            else "emulated and slow on this processor; the probe will choose fp32"
-        ),
-    )
+    # Not in every version of torch that we run with.
+    features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
+        bf16 = "in hardware"
+    elif features:
+        bf16 = "emulated and slow on this processor; the probe will choose fp32"
+    else:
+        bf16 = "not told by this version of torch; the probe will find out"
+    yield Finding("ok", f"bf16 arithmetic: {bf16}")
 
 
 def _memory() -> Iterator[Finding]:

@@ -164,7 +164,6 @@ def _build_trainer(
     progress: Progress,
     resume: ResumeOptions | None,
 ) -> Any:
-    from core import checkpoint
     from core.learner import Arithmetic
     from core.memory import keep_freed_memory
     from core.trainer import Trainer
@@ -172,10 +171,7 @@ def _build_trainer(
     keep_freed_memory()
 
     loaded, arithmetic = None, None
-    if resume is not None:
-        name = resume.checkpoint
-        where = folder.checkpoints / name if name else folder.checkpoints
-        loaded = checkpoint.load(where)
+    if resume is not None and (loaded := _load(folder, resume.checkpoint)):
         _require_same_run(loaded, entry, config)
         if "trainer" not in loaded.state:
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
@@ -196,7 +192,18 @@ def _build_trainer(
     if loaded is not None and resume is not None:
         trainer.restore(loaded.state, fresh_replay=resume.fresh_replay)
         progress.note(f"resuming at {trainer.agent_steps:,} steps from {loaded.path.name}")
+    elif resume is not None:
+        progress.note("nothing was saved in this run yet: it starts at step 0")
     return trainer
+
+
+def _load(folder: RunFolder, name: str) -> Any:
+    """The checkpoint to go on from; None where the run ended before its first one."""
+    from core import checkpoint
+
+    if not name and folder.ended_unsaved():
+        return None
+    return checkpoint.load(folder.checkpoints / name if name else folder.checkpoints)
 
 
 def _require_same_run(loaded: Any, entry: AgentEntry, config: Any) -> None:

@@ -1,7 +1,8 @@
 """Checkpoints that a crash, a full disk or a stranger cannot turn into garbage.
 
     checkpoints/
-        latest, best                which checkpoint; replaced after it is complete
+        latest, best                which checkpoint; replaced after it is complete. Where a crash
+                                    came in between, the manifests decide
         step_000123456/
             <part>.safetensors      the arrays of each top-level part of the state
             state.json              everything else, see core/state_tree.py
@@ -154,7 +155,8 @@ def newest(folder: Path) -> Path:
         path = folder / latest.name
         if not path.is_dir():
             raise CheckpointError(f"{path}: is missing, but was the newest{_advice(path)}")
-        return path
+        if any(entry.path == path and entry.sequence == 0 for entry in entries):
+            return path  # its manifest cannot be read: loading says so, never an older one instead
     if not entries:
         raise CheckpointError(f"{folder}: there is no checkpoint here")
     return entries[0].path

@@ -42,6 +42,7 @@ STATES = ("created", "running", "stopped", "diverged", "failed", "finished")
 _RECORDS_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\.jsonl")
 _MAX_CANDIDATES = 2000
 _MARKS = ("status.json", "config.toml", "meta.json")
+_MADE_AT_THE_START = {*_MARKS, ".lock", "checkpoints", "replay", "tensorboard"}
 
 
 class RunFolder:
@@ -60,7 +61,11 @@ class RunFolder:
     def create(
         cls, root: Path, agent: str, environment: str, seed: int, path: Path | None = None
     ) -> RunFolder:
-        """Make the folder of a new run below `root`, or exactly at `path`, which must be empty."""
+        """Make the folder of a new run below `root`, or exactly at `path`.
+
+        `path` must be empty, or hold a run that ended before anything was saved: that one starts
+        again. Raises UserError.
+        """
         if path is None:
             moment = time.strftime("%Y%m%d-%H%M%S")
             name = f"{moment}-s{seed}-{secrets.token_hex(3)}"
@@ -68,6 +73,8 @@ class RunFolder:
         path = Path(path)
         with disk_errors("make the run folder", path):
             if path.is_dir() and any(path.iterdir()):
+                if _is_run(path) and cls(path).ended_unsaved():
+                    return cls.open(path)
                 raise UserError(f"{path} is not empty; {_way_out(path)}")
             atomic.make_folder(path)
             run = cls(path)
@@ -86,6 +93,11 @@ class RunFolder:
         run = cls(path)
         run._status = run.read_status()
         return run
+
+    def ended_unsaved(self) -> bool:
+        """Tell whether there is what a run makes before its first checkpoint, and nothing else."""
+        names = {child.name for child in self.path.iterdir() if not child.name.startswith(".tmp-")}
+        return names <= _MADE_AT_THE_START and not any(self.checkpoints.glob("[!.]*"))
 
     @property
     def checkpoints(self) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -41,7 +41,6 @@ def slow_target(batch: dict[str, Any], row: int, double: bool) -> float:
     return float(batch["reward"][row]) + float(batch["discount"][row]) * next_value
 
 
-@settings(deadline=None)
 @given(batch=batches(), double=st.booleans(), kind=st.sampled_from(["mse", "huber"]))
 def test_update_equals_a_loop(batch: dict[str, Any], double: bool, kind: str) -> None:
     tensors = {name: torch.from_numpy(array) for name, array in batch.items()}

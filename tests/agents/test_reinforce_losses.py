@@ -137,7 +137,7 @@ def _play(
     ],
     ids=["vector", "stacked image"],
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), reload_at=st.integers(-1, 199))
 def test_collector_finds_every_episode_with_what_the_policy_saw(
     spec: ObservationSpec, seed: int, reload_at: int

@@ -81,7 +81,7 @@ TREES = st.recursive(
 STATES = st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), TREES, max_size=3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(STATES)
 def test_any_state_comes_back_exactly(state: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:

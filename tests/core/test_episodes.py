@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.episodes import EpisodeTracker
@@ -15,7 +15,6 @@ from tests.core.scripted_lanes import ScriptedLanes
 EPISODE = st.tuples(st.integers(1, 5), st.sampled_from([-1.0, 0.5, 20.0]))
 
 
-@settings(deadline=None)
 @given(
     scripts=st.lists(st.lists(EPISODE, min_size=1, max_size=3), min_size=1, max_size=3),
     ticks=st.integers(1, 150),

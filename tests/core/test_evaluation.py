@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.evaluation import play_episodes
@@ -12,7 +12,6 @@ from tests.core.scripted_lanes import Idle, ScriptedLanes
 EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
 
 
-@settings(deadline=None)
 @given(
     scripts=st.lists(st.lists(EPISODE, min_size=1, max_size=3), min_size=1, max_size=4),
     episodes=st.integers(0, 9),

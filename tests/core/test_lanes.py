@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
@@ -18,7 +18,6 @@ def step_of(observation: np.ndarray, valid: np.ndarray) -> Step:
     return Step(observation, np.zeros(len(valid)), none, none, none, valid)
 
 
-@settings(deadline=None)
 @given(
     shape=st.sampled_from([(3, 2), (2, 3, 3), (4,)]),
     stack=st.integers(1, 4),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -32,7 +32,6 @@ def slow_rmsprop(
     return weights
 
 
-@settings(deadline=None)
 @given(
     gradients=st.lists(st.tuples(NUMBER, NUMBER, NUMBER), min_size=1, max_size=15),
     epsilon=st.sampled_from([0.01, 1e-5]),

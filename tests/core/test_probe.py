@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
+from core import probe
 from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic
 from core.probe import choose_arithmetic
 
 
-def test_the_fastest_is_chosen() -> None:
+def test_the_fastest_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 0.0
+    monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock))
+
     def trial(arithmetic: Arithmetic) -> Callable[[], None]:
         fast = arithmetic.threads == 1 and not arithmetic.bf16 and arithmetic.channels_last
-        return lambda: time.sleep(0.001 if fast else 0.01)
+
+        def update() -> None:
+            nonlocal clock
+            clock += 0.001 if fast else 0.01
+
+        return update
 
     result = choose_arithmetic(RunConfig(device="cpu"), trial)
     assert result.choice.threads == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
@@ -212,7 +212,7 @@ def filled(spec: ReplaySpec, folder: Path, ticks: int, seed: int = 0) -> tuple[F
 # ------------------------------------------------------------------ what is drawn
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     ticks=st.integers(1, 70),

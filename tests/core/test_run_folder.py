@@ -35,7 +35,9 @@ def test_create_names_the_run_and_open_finds_it(run: RunFolder, tmp_path: Path) 
     assert other.path.resolve().parents[2] == tmp_path / "runs"
 
 
-def test_an_explicit_folder_must_be_empty(run: RunFolder, tmp_path: Path) -> None:
+def test_an_explicit_folder_holds_nothing_saved(run: RunFolder, tmp_path: Path) -> None:
+    assert RunFolder.create(tmp_path, "dqn", "x", 0, run.path).path == run.path, "nothing saved"
+    (run.path / "checkpoints" / "step_000000000").mkdir(parents=True)
     with pytest.raises(UserError, match=f"not empty.*tengen resume {run.path}"):
         RunFolder.create(tmp_path, "dqn", "x", 0, run.path)
     with pytest.raises(UserError, match="choose a folder that is empty"):

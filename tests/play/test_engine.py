@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ for line in sys.stdin:
     if name == "name": answer = "= Fake\\x20engine"
     elif name == "echo": answer = "=12 " + " ".join(words) + "\\nsecond line"
     elif name == "refuse": answer = "? no"
-    elif name == "hang": time.sleep(60)
+    elif name == "hang": time.sleep(3600)
     elif name == "crash": sys.exit(3)
     elif name == "flood": answer = "= " + "x" * 3_000_000
     elif name == "genmove": answer = "= " + (sys.argv[1] if len(sys.argv) > 1 else "resign")
@@ -53,10 +52,8 @@ def test_answers_and_refusals(fake: list[str]) -> None:
 
 def test_a_hanging_engine_is_ended(fake: list[str]) -> None:
     with Engine(fake) as engine:
-        began = time.monotonic()
         with pytest.raises(EngineError, match=r"did not answer 'hang' in 0.5 s"):
             engine.send("hang", seconds=0.5)
-        assert time.monotonic() - began < 5
         with pytest.raises(EngineError):
             engine.send("name")
 

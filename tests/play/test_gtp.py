@@ -234,7 +234,7 @@ def test_clock() -> None:
     assert clock.seconds(0, 80) is None
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.text(max_size=60), st.lists(st.sampled_from(sorted(COMMANDS)), max_size=2))
 def test_any_line_gets_one_answer_or_none(text: str, names: list[str]) -> None:
     server = GtpServer(

@@ -94,7 +94,7 @@ def check_bookkeeping(state: np.ndarray, slow: SlowGo) -> None:
     assert state[b.EMPTIES] == cells.count(0)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(
     size=st.integers(1, 6),
     ko=st.sampled_from(KO_RULES),

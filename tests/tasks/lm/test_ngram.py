@@ -44,7 +44,7 @@ class SlowKneserNey:
         return kept / total + discount * len(followers) / total * lower
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     vocabulary=st.integers(2, 6),
     order=st.integers(1, 5),

@@ -166,7 +166,7 @@ nodes = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.lists(nodes, min_size=1, max_size=3))
 def test_trees_survive_being_written(roots: list[Node]) -> None:
     for root in roots:
@@ -174,7 +174,7 @@ def test_trees_survive_being_written(roots: list[Node]) -> None:
     assert parse(serialise(roots)) == roots
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 @given(st.data())
 def test_records_survive_being_written(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 19))
