@@ -10,6 +10,7 @@ import pytest
 from agents.reinforce.build import build_policy
 from agents.reinforce.config import DEFAULT_PRESET, PRESETS, ReinforceConfig
 from core import checkpoint
+from core.config import resolve
 from core.evaluation import play_episodes
 from core.trainer import Trainer
 from envs.make import make_lanes
@@ -18,9 +19,11 @@ MakeTrainer = Callable[..., Trainer]
 
 
 def test_cartpole_is_solved(make_trainer: MakeTrainer) -> None:
-    run = dict(PRESETS[DEFAULT_PRESET][1]["run"])
-    run["evaluate_every"] = run["total_steps"]
-    trainer = make_trainer("reinforce", ReinforceConfig(), seed=1, checkpoint_seconds=1e9, **run)
+    config = resolve(ReinforceConfig, PRESETS[DEFAULT_PRESET][1])
+    steps = config.run.total_steps
+    trainer = make_trainer(
+        "reinforce", config, seed=1, checkpoint_seconds=1e9, evaluate_every=steps
+    )
     assert trainer.run() == "finished"
     (evaluation,) = trainer.folder.read_jsonl("evaluations.jsonl")
     assert len(evaluation["scores"]) == 100
@@ -28,7 +31,6 @@ def test_cartpole_is_solved(make_trainer: MakeTrainer) -> None:
 
     # The checkpoint alone plays the same game.
     weights = checkpoint.load(trainer.folder.checkpoints).state["network"]
-    config = ReinforceConfig()
     lanes = make_lanes(config.env, 4, config.atari)
     policy = build_policy(config, lanes, weights, seed=0, device="cpu")
     assert np.mean([e.score for e in play_episodes(lanes, policy, 8, seed=3)]) >= 475
