@@ -116,11 +116,13 @@ def score(path: str, options: EvaluateOptions) -> Result:
 
     from core.evaluation import play_episodes
     from core.interrupt import Interrupt
+    from core.probe import resolve_device
     from core.statistics import summarise
     from envs.task import make_task
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     torch.set_num_threads(1)
+    options = dataclasses.replace(options, device=resolve_device(options.device))
     subject = _subject(path, options)
     task = make_task(subject.environment, subject.atari)
     episodes = options.episodes or _protocol_episodes(subject)

@@ -53,7 +53,11 @@ def start_training(
                 "argv": list(argv),
             }
         )
-        return _train(entry, config, folder, None)
+        try:
+            return _train(entry, config, folder, None)
+        except (Exception, KeyboardInterrupt):
+            folder.discard_unsaved()
+            raise
 
 
 def resume_training(path: Path, parse: Parse) -> int:
@@ -112,7 +116,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
     except UserError:
         folder.set_status("failed")
         raise
-    folder.write_config(to_toml(config))
+    folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
     try:
         state = trainer.run()
@@ -164,7 +168,6 @@ def _build_trainer(
     progress: Progress,
     resume: ResumeOptions | None,
 ) -> Any:
-    from core.learner import Arithmetic
     from core.memory import keep_freed_memory
     from core.trainer import Trainer
 
@@ -176,7 +179,7 @@ def _build_trainer(
         if "trainer" not in loaded.state:
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
         if resume.keep_arithmetic:
-            arithmetic = Arithmetic(**loaded.state["arithmetic"])
+            arithmetic = _arithmetic_of(loaded, progress)
     built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(
@@ -195,6 +198,19 @@ def _build_trainer(
     elif resume is not None:
         progress.note("nothing was saved in this run yet: it starts at step 0")
     return trainer
+
+
+def _arithmetic_of(loaded: Any, progress: Progress) -> Any:
+    """That of the run so far; None where this machine cannot compute so."""
+    from core.learner import Arithmetic
+    from core.probe import what_is_missing
+
+    arithmetic = Arithmetic.from_state(loaded.state["arithmetic"])
+    missing = what_is_missing(arithmetic)
+    if not missing:
+        return arithmetic
+    progress.note(f"the run was computed with {arithmetic.options}, but {missing}: choosing anew")
+    return None
 
 
 def _load(folder: RunFolder, name: str) -> Any:

@@ -62,6 +62,9 @@ class DQNConfig:
     """Where frames are kept: memory, a memory-mapped file, or compressed in memory."""
     replay_capacity: int = locked(1_000_000)
     """Transitions kept."""
+    save_replay: bool = free(True)
+    """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
+    spared: every Atari frame takes 7 kB."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
