@@ -147,6 +147,8 @@ def _start_own_loop(
             f"a run of {entry.name} keeps one model.zip and no replay memory; leave "
             f"--checkpoint and --fresh-replay out"
         )
+    if config.run.initial:
+        raise UserError(f"{entry.name} cannot begin with the weights of another run")
     assert entry.start is not None
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
@@ -197,7 +199,24 @@ def _build_trainer(
         progress.note(f"resuming at {trainer.agent_steps:,} steps from {loaded.path.name}")
     elif resume is not None:
         progress.note("nothing was saved in this run yet: it starts at step 0")
+    if loaded is None and config.run.initial:
+        _start_from(config.run.initial, trainer.agent, progress)
     return trainer
+
+
+def _start_from(path: str, agent: Any, progress: Progress) -> None:
+    """Give a new run the weights of another."""
+    from commands.evaluate import located
+    from core.checkpoint import load
+
+    found = load(located(path), keys=["network"])
+    if "network" not in found.state:
+        raise UserError(f"{found.path} holds no network to begin with")
+    try:
+        agent.start_from(found.state["network"])
+    except UserError as error:
+        raise UserError(f"cannot begin with {found.path}: {error}") from error
+    progress.note(f"beginning with the weights of {found.path}")
 
 
 def _arithmetic_of(loaded: Any, progress: Progress) -> Any:

@@ -76,6 +76,10 @@ class RunConfig:
     """Agent steps between evaluations in separate environments; 0 for never."""
     evaluate_episodes: int = free(10)
     """Episodes of each evaluation."""
+    stop_at_score: float = free(1e9)
+    """Finish as soon as an evaluation reaches this."""
+    initial: str = free("")
+    """Begin a new run with the weights of this run or checkpoint folder."""
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
     progress: bool = free(True)

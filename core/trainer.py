@@ -21,7 +21,7 @@ import torch
 from core import checkpoint
 from core.agent import Agent, Assessment, Task
 from core.config import RunConfig
-from core.episodes import EpisodeTracker
+from core.episodes import EpisodeTracker, is_recorded
 from core.evaluation import Episode, play_episodes
 from core.interrupt import Interrupt
 from core.lanes import Step
@@ -99,13 +99,13 @@ class Trainer:
         with Interrupt() as interrupt:
             try:
                 self._start()
-                while self.agent_steps < config.total_steps and not interrupt.requested:
+                while not self._finished() and not interrupt.requested:
                     self._tick()
                     self._log_if_due()
                     if self._evaluation_due():
                         self._evaluate(interrupt)
                     self._checkpoint_if_due()
-                finished = self.agent_steps >= config.total_steps
+                finished = self._finished()
                 if finished and config.evaluate_every and self.evaluated_at < self.agent_steps:
                     self._evaluate(interrupt)
                 self._log()
@@ -123,6 +123,12 @@ class Trainer:
         state = "finished" if finished else "stopped"
         self.folder.set_status(state, agent_steps=self.agent_steps)
         return state
+
+    def _finished(self) -> bool:
+        """All steps are made, or the newest evaluation is as good as was wanted."""
+        score = self.last_evaluation
+        good = score is not None and score >= self.config.stop_at_score
+        return good or self.agent_steps >= self.config.total_steps
 
     def _start(self) -> None:
         self.logger = RunLogger(self.folder.events, self.agent_steps if self._restored else None)
@@ -156,8 +162,9 @@ class Trainer:
             self.agent_steps += agent.lanes.num_lanes
             finished = self.episodes.update(outcome)
             self._sound = True
-            for episode in finished:
-                self._record_episode(episode)
+            for number, episode in enumerate(finished, self.episodes.finished - len(finished) + 1):
+                if is_recorded(number):
+                    self._record_episode(number, episode)
 
     def _save_after(self, error: Exception) -> None:
         """Keep what was learned before something failed; the tick that failed is played anew.
@@ -191,10 +198,11 @@ class Trainer:
         self._clock = now
         return self.seconds
 
-    def _record_episode(self, episode: Episode) -> None:
+    def _record_episode(self, number: int, episode: Episode) -> None:
         self.folder.append_jsonl(
             "episodes.jsonl",
             {
+                "episode": number,
                 "agent_steps": self.agent_steps,
                 "return": episode.score,
                 "length": episode.length_steps,

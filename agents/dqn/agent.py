@@ -263,6 +263,11 @@ class DQN:
         # A resume may change it; the optimiser's state holds the old one.
         self.learner.set_learning_rate(self.config.learning_rate)
 
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights, in both networks."""
+        load_weights(self.online, network)
+        load_weights(self.target, network)
+
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""
         self.replay.end_episodes(last.observation)

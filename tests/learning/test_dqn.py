@@ -174,3 +174,12 @@ def test_a_replay_that_is_not_saved_costs_no_disk_and_a_warm_up(tmp_path: Path) 
     assert trainer.run() == "finished"
     assert trainer.agent.learner.updates == first.agent.learner.updates
     assert trainer.agent.replay.size == 400
+
+
+def test_a_run_stops_at_the_score_that_was_wanted(tmp_path: Path) -> None:
+    config = catch_config(
+        total_steps=20_000, evaluate_every=200, evaluate_episodes=4, stop_at_score=-1.0
+    )
+    trainer = trainer_in(tmp_path / "run", config)
+    assert trainer.run() == "finished"
+    assert trainer.agent_steps == 200
