@@ -13,8 +13,11 @@ import numpy as np
 
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
+from envs.names import ATARI_CLASS, atari_games
 
 IMAGE_STACK = 4
+NOT_FOR_AGENTS = (ATARI_CLASS, "gymnasium.envs.phys2d", "gymnasium.envs.tabular")
+"""Where ids lead that are not suggested: raw frames of Atari games, and Gymnasium's on JAX."""
 
 
 class GymnasiumLanes:
@@ -103,7 +106,12 @@ def _make(env_id: str, render_mode: str | None) -> Any:
     import gymnasium
     from gymnasium import error
 
-    known = [name for name in gymnasium.registry if not name.startswith(("phys2d", "tabular"))]
+    games = atari_games()
+    known = [
+        name
+        for name, spec in gymnasium.registry.items()
+        if name in games or not str(spec.entry_point).startswith(NOT_FOR_AGENTS)
+    ]
     try:
         options: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
         return gymnasium.make(env_id, **options)
