@@ -215,9 +215,11 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from core.errors import did_you_mean
     from envs.atari_protocol import PROTOCOLS, AtariConfig
     from envs.make import is_atari
+    from envs.names import canonical_id
 
     if not options.env:
         raise UserError(f"say what {path} was trained on: --env ALE/Pong-v5")
+    options = dataclasses.replace(options, env=canonical_id(options.env))
     protocol = options.protocol or AtariConfig().protocol
     if protocol not in PROTOCOLS:
         raise UserError(

@@ -31,6 +31,10 @@ def start_training(
     Raises:
         UserError: what the user asked for cannot be done.
     """
+    if hasattr(config, "atari"):
+        from envs.names import canonical_id
+
+        config = dataclasses.replace(config, env=canonical_id(config.env, Progress().note))
     build_module = load_object(entry.build_module)
     if options.dry_run:
         sys.stdout.write(to_toml(config) + "\n")

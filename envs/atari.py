@@ -20,11 +20,11 @@ from core.environment_facts import usable_cores
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from envs.atari_protocol import AtariProtocol
+from envs.names import atari_games
 
 FRAME_SHAPE = (84, 84)
 SCREEN_SHAPE = (210, 160)
 STACK = 4
-PREFIX = "ALE/"
 
 
 def rom_name(env_id: str) -> str:
@@ -32,15 +32,7 @@ def rom_name(env_id: str) -> str:
 
     Raises UserError for an id that is no Atari game, with the nearest one.
     """
-    import ale_py
-    import gymnasium
-
-    gymnasium.register_envs(ale_py)
-    known = {
-        name: str(spec.kwargs["game"])
-        for name, spec in gymnasium.registry.items()
-        if name.startswith(PREFIX) and name.endswith("-v5")
-    }
+    known = atari_games()
     if env_id not in known:
         raise UserError(
             f"there is no Atari game {env_id!r}{did_you_mean(env_id, known)} "

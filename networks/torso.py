@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.errors import UserError
 from core.lanes import ObservationSpec
@@ -17,6 +18,26 @@ class Torso(nn.Module):
 
     num_features: int
     """D, the width of the output."""
+
+
+class OneHotTorso(Torso):
+    """Numbered states, int64 [B, 1], to the features [B, D] that a torso gives of them one-hot.
+
+    As a single float, neighbours in number would look alike that have nothing in common.
+    """
+
+    def __init__(self, torso: Torso, categories: int) -> None:
+        """``torso`` takes vectors of so many ``categories``."""
+        super().__init__()
+        self.torso = torso
+        self.num_features = torso.num_features
+        self.categories = categories
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """States, int64 [B, 1], to features [B, D]."""
+        one_hot = functional.one_hot(observation.squeeze(1), self.categories)  # [B, categories]
+        features: Tensor = self.torso(one_hot.to(torch.get_default_dtype()))
+        return features
 
 
 def image_channels(spec: ObservationSpec) -> int:
