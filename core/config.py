@@ -1,7 +1,7 @@
 """Options are frozen dataclasses, and nothing else is a source of options.
 
-Precedence: default < preset < TOML file < command line. The docstring under a field is its help
-text. Every field says whether a resumed run may change it. Imports no torch.
+Precedence: default < environment < preset < TOML file < command line. The docstring under a field
+is its help text. Every field says whether a resumed run may change it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -98,14 +98,19 @@ class RunConfig:
 
 
 def resolve(
-    config_type: type[T], preset: Mapping[str, Any] | None = None, file: Path | None = None
+    config_type: type[T],
+    preset: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    environment: Mapping[str, Any] | None = None,
 ) -> T:
-    """Defaults, overridden by a preset, overridden by a TOML file.
+    """Defaults, overridden by what an environment asks for under any preset, overridden by a
+    preset, overridden by a TOML file.
 
     Raises:
         ConfigError: the file cannot be read, or names an option or value that does not exist.
     """
-    config = _apply(config_type(), preset or {}, "preset", "")
+    config = _apply(config_type(), environment or {}, "environment", "")
+    config = _apply(config, preset or {}, "preset", "")
     if file is not None:
         try:
             if file.stat().st_size > MAX_FILE_BYTES:
