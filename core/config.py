@@ -21,7 +21,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from core.errors import UserError, did_you_mean
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the files written now. A dataclass may have `upgrade(tree, version)`, which turns the options
+of an older file into today's."""
 MAX_FILE_BYTES = 1_000_000
 
 T = TypeVar("T")
@@ -139,12 +141,12 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from error
     version = tree.pop("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise ConfigError(
             f"{source} has schema_version {version!r}; this version of tengen reads "
-            f"{SCHEMA_VERSION}"
+            f"1 to {SCHEMA_VERSION}"
         )
-    config = _apply(config_type() if base is None else base, tree, source, "")
+    config = _apply(config_type() if base is None else base, tree, source, "", version)
     try:
         check(config)
     except UserError as error:
@@ -152,10 +154,17 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
     return config
 
 
-def _apply(config: T, tree: Mapping[str, Any], source: str, prefix: str) -> T:
+def _apply(
+    config: T,
+    tree: Mapping[str, Any],
+    source: str,
+    prefix: str,
+    version: int = SCHEMA_VERSION,
+) -> T:
     types = field_types(type(config))
+    upgrade = getattr(config, "upgrade", None)
     changes: dict[str, Any] = {}
-    for name, value in tree.items():
+    for name, value in (upgrade(tree, version) if upgrade else tree).items():
         if name not in types:
             hint = _did_you_mean_key(name, type(config))
             raise ConfigError(f"{source}: there is no option {prefix + name!r}{hint}")
@@ -164,7 +173,8 @@ def _apply(config: T, tree: Mapping[str, Any], source: str, prefix: str) -> T:
                 raise ConfigError(
                     f"{source}: {prefix + name!r} is a table of options, got {value!r}"
                 )
-            changes[name] = _apply(getattr(config, name), value, source, f"{prefix}{name}.")
+            inner = getattr(config, name)
+            changes[name] = _apply(inner, value, source, f"{prefix}{name}.", version)
         else:
             changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
     changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]

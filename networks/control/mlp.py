@@ -32,7 +32,8 @@ class MLP(Torso):
     def drop_hidden(self) -> int:
         """Leave off the second hidden layer; see `Torso.drop_hidden`."""
         *kept, last, _ = self.layers
-        self.num_features = int(last.in_features)
+        assert isinstance(last, nn.Linear)
+        self.num_features = last.in_features
         self.layers = nn.Sequential(*kept)
         return self.num_features
 
