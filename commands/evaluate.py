@@ -44,7 +44,7 @@ class EvaluateOptions:
     env: str = ""
     """For a .zip: the environment it was trained on."""
     protocol: str = ""
-    """For a .zip: the protocol; default machado2018. Runs are scored under their own."""
+    """For a .zip: the protocol; default dopamine. Runs are scored under their own."""
     trust: bool = False
     """Load a .zip, which runs code that it contains; only for files you made or trust."""
 

@@ -75,7 +75,7 @@ class AtariLanes:
             num_lanes: games side by side.
             protocol: how episodes start and end.
             evaluation: use the protocol's evaluation frame cap.
-            full_action_space: all 18 actions.
+            full_action_space: all 18 actions, whatever the protocol has.
             threads: native threads; 0 for one per core, at most one per lane. Always given to
                 the emulator, whose own default ignores the limits of a container.
             colour: 210x160 RGB screens instead of 84x84 grey, for videos.
@@ -96,7 +96,7 @@ class AtariLanes:
                 num_threads=min(threads or cores, num_lanes),
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
-                full_action_space=full_action_space,
+                full_action_space=full_action_space or protocol.full_action_space,
                 img_height=height,
                 img_width=width,
                 grayscale=not colour,

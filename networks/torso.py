@@ -5,6 +5,8 @@ Legend: B batch, K frames stacked, H W plane, C channels, D features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,6 +20,18 @@ class Torso(nn.Module):
 
     num_features: int
     """D, the width of the output."""
+
+    def drop_hidden(self) -> int:
+        """Leave off the last hidden layer, for heads that bring hidden layers of their own.
+
+        Returns:
+            D from now on; as before where a torso does not end in a fully connected layer.
+        """
+        hidden: Any = getattr(self, "hidden", None)
+        if hidden is not None:
+            self.num_features = int(hidden[0].in_features)
+            self.hidden = nn.Sequential()
+        return self.num_features
 
 
 class OneHotTorso(Torso):
