@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from core.config import EVALUATION_STEPS
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class EvaluateOptions:
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
     episodes: int = 0
     """Episodes per run; 0 for the protocol's number."""
+    max_steps: int = EVALUATION_STEPS
+    """Agent steps after which an episode is cut; cut ones are counted."""
     checkpoint: str = ""
     """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
     seed: int = 12345
@@ -76,8 +79,8 @@ def parse(argv: Sequence[str]) -> EvaluateOptions:
         raise UserError("name at least one run folder: tengen evaluate RUN")
     if options.video_format not in ("mp4", "gif"):
         raise UserError(f"--video-format must be mp4 or gif, got {options.video_format!r}")
-    if options.episodes < 0 or options.lanes < 1:
-        raise UserError("--episodes must be 0 or more and --lanes at least 1")
+    if options.episodes < 0 or min(options.lanes, options.max_steps) < 1:
+        raise UserError("--episodes must be 0 or more, --lanes and --max-steps at least 1")
     return options
 
 
@@ -104,6 +107,8 @@ class Result:
     agent_steps: int | None
     scores: list[float]
     lengths: list[int]
+    cut_episodes: int
+    """Ended by --max-steps, not by the environment."""
     summary: dict[str, float]
     human_normalised: float | None
     video: str | None = None
@@ -129,8 +134,10 @@ def score(path: str, options: EvaluateOptions) -> Result:
     try:
         policy = subject.make_policy(lanes, options.seed)
         with Interrupt() as interrupt:
-            played = play_episodes(lanes, policy, episodes, options.seed, stop=interrupt)
-        if not played:
+            played = play_episodes(
+                lanes, policy, episodes, options.seed, stop=interrupt, max_steps=options.max_steps
+            )
+        if len(played) < episodes:
             raise KeyboardInterrupt
     finally:
         lanes.close()
@@ -144,6 +151,7 @@ def score(path: str, options: EvaluateOptions) -> Result:
         agent_steps=subject.agent_steps,
         scores=scores,
         lengths=[episode.length_steps for episode in played],
+        cut_episodes=sum(episode.cut for episode in played),
         summary=dataclasses.asdict(summary),
         human_normalised=task.normalise(summary.mean),
         video=video,
@@ -297,6 +305,11 @@ def report(result: Result) -> str:
         f"(standard error), median {s['median']:.1f}, from {s['minimum']:.0f} to "
         f"{s['maximum']:.0f}",
     ]
+    if result.cut_episodes:
+        lines.append(
+            f"  {result.cut_episodes} of them had not ended after {max(result.lengths):,} steps "
+            f"and count as they stood (--max-steps)"
+        )
     if result.human_normalised is not None:
         lines.append(f"  human-normalised {result.human_normalised:.3f} (0 random, 1 human)")
     if is_atari(result.environment):

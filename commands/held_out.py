@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from commands.evaluate import EvaluateOptions
     from core.run_folder import RunFolder
 
-FOR_EPISODES = ("episodes", "lanes", "video", "env", "protocol", "trust")
+FOR_EPISODES = ("episodes", "lanes", "max_steps", "video", "env", "protocol", "trust")
 """Options of `tengen evaluate` that mean nothing here."""
 
 
@@ -44,7 +44,8 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
     for name in FOR_EPISODES:
         if getattr(options, name) != getattr(type(options)(), name):
             raise UserError(
-                f"--{name} is for runs that play episodes; {path} is scored on its test split"
+                f"--{name.replace('_', '-')} is for runs that play episodes; {path} is scored on "
+                f"its test split"
             )
     folder = RunFolder.open(located(path))
     entry, config = saved_config(folder)

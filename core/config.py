@@ -23,6 +23,8 @@ from core.errors import UserError, did_you_mean
 
 SCHEMA_VERSION = 1
 MAX_FILE_BYTES = 1_000_000
+EVALUATION_STEPS = 27_000
+"""Agent steps of the longest game that a protocol of Atari allows: 108,000 frames."""
 
 T = TypeVar("T")
 
@@ -76,6 +78,8 @@ class RunConfig:
     """Agent steps between evaluations in separate environments; 0 for never."""
     evaluate_episodes: int = free(10)
     """Episodes of each evaluation."""
+    evaluate_max_steps: int = free(EVALUATION_STEPS)
+    """Agent steps after which an episode of an evaluation is cut; cut ones are counted."""
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
     progress: bool = free(True)
@@ -83,7 +87,7 @@ class RunConfig:
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
-        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes"):
+        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes", "evaluate_max_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
         for name in ("seed", "threads", "evaluate_every"):
