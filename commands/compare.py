@@ -133,8 +133,7 @@ def table(groups: dict[str, list[Run]]) -> str:
             score, best, normalised = "-", "-", "-"
             if run.evaluations:
                 newest = run.evaluations[-1]
-                summary = summarise(newest["scores"])
-                score = f"{summary.mean:.2f} ± {summary.standard_error:.2f}"
+                score = summarise(newest["scores"]).mean_and_error
                 if "elo/elo" in newest:
                     width = (newest["elo/high"] - newest["elo/low"]) / 2
                     score = f"Elo {newest['elo/elo']:.0f} ± {width:.0f}"

@@ -71,6 +71,11 @@ class GymnasiumLanes:
         spec = self.observation_spec
         return np.stack([np.asarray(f, dtype=spec.dtype).reshape(spec.shape) for f in frames])
 
+    @property
+    def frames_per_second(self) -> float:
+        """How fast the environment's pictures are meant to be shown; 30 where it does not say."""
+        return float(self._envs[0].metadata.get("render_fps") or 30)
+
     def render(self) -> np.ndarray:
         """The first lane's picture, uint8 [H, W, 3].
 
