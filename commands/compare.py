@@ -52,6 +52,7 @@ class Run:
 def main(argv: Sequence[str]) -> int:
     """Print the comparison and write the picture; return the exit code."""
     from commands.options import parse_dataclass
+    from core.json_files import disk_errors
 
     options = parse_dataclass(CompareOptions, argv, prog="tengen compare")
     if not options.runs:
@@ -61,7 +62,9 @@ def main(argv: Sequence[str]) -> int:
     groups = group_runs(runs)
     lines = [table(groups), *_differences(groups), *_claims(groups)]
     sys.stdout.write("\n".join(lines) + "\n")
-    draw(groups, options)
+    sys.stdout.flush()
+    with disk_errors("write the picture", Path(options.out)):
+        draw(groups, options)
     sys.stdout.write(f"curves: {options.out}\n")
     return 0
 
@@ -108,9 +111,15 @@ def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
         groups.setdefault((run.agent, _essence(run.config)), []).append(run)
     named: dict[str, list[Run]] = {}
     for (agent, _), members in groups.items():
-        name = agent if len(groups) == 1 else f"{agent} {'ABCDEFGHIJ'[len(named) % 10]}"
+        name = agent if len(groups) == 1 else f"{agent} {_letters(len(named))}"
         named[name] = members
     return named
+
+
+def _letters(number: int) -> str:
+    """A to Z, then AA, AB and so on."""
+    first, last = divmod(number, 26)
+    return (_letters(first - 1) if first else "") + chr(ord("A") + last)
 
 
 def _essence(config: Any) -> Any:
@@ -133,8 +142,7 @@ def table(groups: dict[str, list[Run]]) -> str:
             score, best, normalised = "-", "-", "-"
             if run.evaluations:
                 newest = run.evaluations[-1]
-                summary = summarise(newest["scores"])
-                score = f"{summary.mean:.2f} ± {summary.standard_error:.2f}"
+                score = summarise(newest["scores"]).mean_and_error
                 if "elo/elo" in newest:
                     width = (newest["elo/high"] - newest["elo/low"]) / 2
                     score = f"Elo {newest['elo/elo']:.0f} ± {width:.0f}"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import tyro
 
+from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
+from core.config import EVALUATION_STEPS
 from core.errors import UserError
-
-if TYPE_CHECKING:
-    from core.statistics import ScoreSummary
+from core.progress import EpisodeProgress
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,11 @@ class EvaluateOptions:
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
     episodes: int = 0
     """Episodes per run; 0 for the protocol's number."""
+    max_steps: int = EVALUATION_STEPS
+    """Agent steps after which an episode is cut; cut ones are counted."""
     checkpoint: str = ""
-    """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
+    """Name of a checkpoint, 'newest' or 'best' of the run's own evaluations. Default: newest; for
+    supervised tasks the best on their validation part."""
     seed: int = 12345
     """Seed of environments and of the policy's random actions."""
     lanes: int = 10
@@ -36,11 +39,12 @@ class EvaluateOptions:
     device: str = "cpu"
     """Where the network runs."""
     video: bool = False
-    """Film one episode in colour into the run's videos folder."""
+    """Film one more episode in colour into the run's videos folder."""
     video_format: str = "mp4"
     """mp4 or gif."""
     out: str = ""
-    """Where the results go, as JSON; default: evaluation.json in the run folder."""
+    """Append the results to this file, one line of JSON a run; default: scores.jsonl in the run
+    folder."""
     env: str = ""
     """For a .zip: the environment it was trained on."""
     protocol: str = ""
@@ -50,21 +54,30 @@ class EvaluateOptions:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Score every run named; return the exit code."""
+    """Score every run named; return the exit code: 130 if a signal ended it early."""
     from commands.held_out import is_held_out_run, score_held_out
 
     options = parse(argv)
+    from core.probe import resolve_device
+
+    options = dataclasses.replace(options, device=resolve_device(options.device))
     results: list[Result] = []
+    filmed = True
     for path in options.runs:
         if is_held_out_run(path):
             sys.stdout.write(score_held_out(path, options) + "\n")
-        else:
-            results.append(score(path, options))
-    for result in results:
-        sys.stdout.write(report(result) + "\n")
+            continue
+        subject = _subject(path, options)
+        results.append(score(subject, options))
+        sys.stdout.write(report(results[-1]) + "\n")
+        sys.stdout.flush()
+        if not results[-1].complete:
+            return 130
+        if options.video:
+            filmed = _film(subject, options) and filmed
     if len(results) > 1:
         sys.stdout.write(report_aggregate(results) + "\n")
-    return 0
+    return 0 if filmed else 2
 
 
 def parse(argv: Sequence[str]) -> EvaluateOptions:
@@ -76,8 +89,8 @@ def parse(argv: Sequence[str]) -> EvaluateOptions:
         raise UserError("name at least one run folder: tengen evaluate RUN")
     if options.video_format not in ("mp4", "gif"):
         raise UserError(f"--video-format must be mp4 or gif, got {options.video_format!r}")
-    if options.episodes < 0 or options.lanes < 1:
-        raise UserError("--episodes must be 0 or more and --lanes at least 1")
+    if options.episodes < 0 or min(options.lanes, options.max_steps) < 1:
+        raise UserError("--episodes must be 0 or more, --lanes and --max-steps at least 1")
     return options
 
 
@@ -89,68 +102,66 @@ class Subject:
     environment: str
     atari: Any
     agent_steps: int | None
-    folder: Path | None
+    checkpoint: str
+    """As in `Result`."""
+    results: Path | None
+    """File that results are appended to, None where nothing is written."""
+    videos: Path
+    """Folder of films."""
     make_policy: Any
     """From (lanes, seed) to a policy."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """Scores of one run, and where they came from."""
-
-    run: str
-    environment: str
-    protocol: str
-    agent_steps: int | None
-    scores: list[float]
-    lengths: list[int]
-    summary: dict[str, float]
-    human_normalised: float | None
-    video: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-def score(path: str, options: EvaluateOptions) -> Result:
-    """Play the episodes, film one if asked, and write the results as JSON."""
+def score(subject: Subject, options: EvaluateOptions) -> Result:
+    """Play the episodes and keep the result. Raises KeyboardInterrupt where none was finished."""
     import torch
 
     from core.evaluation import play_episodes
     from core.interrupt import Interrupt
-    from core.probe import resolve_device
     from core.statistics import summarise
     from envs.task import make_task
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     torch.set_num_threads(1)
-    options = dataclasses.replace(options, device=resolve_device(options.device))
-    subject = _subject(path, options)
     task = make_task(subject.environment, subject.atari)
     episodes = options.episodes or _protocol_episodes(subject)
     lanes = task.evaluation_lanes(min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
+    progress = EpisodeProgress(episodes)
     try:
         policy = subject.make_policy(lanes, options.seed)
         with Interrupt() as interrupt:
-            played = play_episodes(lanes, policy, episodes, options.seed, stop=interrupt)
-        if not played:
-            raise KeyboardInterrupt
+            played = play_episodes(
+                lanes,
+                policy,
+                episodes,
+                options.seed,
+                stop=interrupt,
+                max_steps=options.max_steps,
+                report=progress.show,
+            )
     finally:
+        progress.clear()
         lanes.close()
+    if not played:
+        raise KeyboardInterrupt
     scores = [episode.score for episode in played]
-    summary: ScoreSummary = summarise(scores)
-    video = _film(subject, options) if options.video else None
+    summary = summarise(scores)
     result = Result(
         run=subject.name,
         environment=subject.environment,
         protocol=task.protocol,
         agent_steps=subject.agent_steps,
+        checkpoint=subject.checkpoint,
+        seed=options.seed,
+        episodes_wanted=episodes,
         scores=scores,
         lengths=[episode.length_steps for episode in played],
-        summary=dataclasses.asdict(summary),
+        cut_episodes=sum(episode.cut for episode in played),
+        summary=summary,
         human_normalised=task.normalise(summary.mean),
-        video=video,
     )
-    _write_json(result, subject, options)
+    keep(dataclasses.asdict(result), subject.results, options.out)
     return result
 
 
@@ -173,7 +184,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
         )
     if entry.scored_by == "matches":
         raise UserError(f"{path} plays board games; score it by a match: {entry.advice(path)}")
-    loaded = load(checkpoint_path(folder, options.checkpoint), keys=["network"])
+    loaded = load(checkpoint_path(folder, options.checkpoint or "newest"), keys=["network"])
     if loaded.identity.get("environment") != config.env:
         raise UserError(
             f"{loaded.path} was trained on {loaded.identity.get('environment')}, but "
@@ -184,7 +195,21 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     def make_policy(lanes: Any, seed: int) -> Any:
         return module.build_policy(config, lanes, loaded.state["network"], seed, options.device)
 
-    return Subject(path, config.env, _atari_options(config), loaded.step, folder.path, make_policy)
+    chosen = loaded.path.name
+    if options.checkpoint == "best":
+        chosen += f", best of {len(folder.read_jsonl('evaluations.jsonl'))} evaluations"
+    # What comes with the application is not a place for the user's results.
+    own = folder.path == Path(path)
+    return Subject(
+        path,
+        config.env,
+        _atari_options(config),
+        loaded.step,
+        chosen,
+        folder.path / SCORES_FILE if own else None,
+        folder.videos if own else Path("videos"),
+        make_policy,
+    )
 
 
 def located(path: str) -> Path:
@@ -234,7 +259,8 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
             path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
         )
 
-    return Subject(str(path), options.env, atari, None, None, make_policy)
+    kept = path.with_suffix(f".{SCORES_FILE}")
+    return Subject(str(path), options.env, atari, None, "", kept, path.parent, make_policy)
 
 
 def _atari_options(config: Any) -> Any:
@@ -249,91 +275,24 @@ def _protocol_episodes(subject: Subject) -> int:
     return PROTOCOLS[subject.atari.protocol].evaluation_episodes
 
 
-def _film(subject: Subject, options: EvaluateOptions) -> str:
+def _film(subject: Subject, options: EvaluateOptions) -> bool:
+    """Film an episode and say where the film is, or why there is none: the scores are safe."""
     from core.video import write_video
     from envs.recording import film_episode, filmable_lanes, frames_per_second
 
-    lanes = filmable_lanes(subject.environment, subject.atari)
+    steps = f"-step{subject.agent_steps}" if subject.agent_steps is not None else ""
+    slug = subject.environment.replace("/", "-")
+    path = subject.videos / f"{slug}{steps}.{options.video_format}"
     try:
-        policy = subject.make_policy(lanes, options.seed)
-        steps = f"-step{subject.agent_steps}" if subject.agent_steps is not None else ""
-        slug = subject.environment.replace("/", "-")
-        folder = subject.folder / "videos" if subject.folder else Path(subject.name).parent
-        path = folder / f"{slug}{steps}.{options.video_format}"
-        folder.mkdir(parents=True, exist_ok=True)
-        frames = film_episode(subject.environment, subject.atari, lanes, policy, options.seed)
-        write_video(frames, path, frames_per_second(subject.environment))
-    except OSError as error:
-        raise UserError(f"cannot write the video: {error}") from error
-    finally:
-        lanes.close()
-    return str(path)
-
-
-def _write_json(result: Result, subject: Subject, options: EvaluateOptions) -> None:
-    from core.atomic import replace_file
-
-    if options.out:
-        path = Path(options.out)
-    elif subject.folder is not None:
-        path = subject.folder / "evaluation.json"
-    else:
-        path = Path(subject.name).with_suffix(".evaluation.json")
-    try:
-        text = json.dumps(dataclasses.asdict(result), indent=1) + "\n"
-        replace_file(path, [text.encode()])
-    except OSError as error:
-        sys.stderr.write(f"tengen: warning: the results could not be written to {path}: {error}\n")
-
-
-def report(result: Result) -> str:
-    """A few lines for one run: the score, and published scores of the same game."""
-    from envs.atari_scores import published
-    from envs.make import is_atari
-    from envs.task import game_name
-
-    s = result.summary
-    steps = f" at {result.agent_steps:,} agent steps" if result.agent_steps is not None else ""
-    rules = f", protocol {result.protocol}" if result.protocol else ""
-    lines = [
-        f"{result.run}{steps}: {result.environment}{rules}",
-        f"  {len(result.scores)} episodes: mean {s['mean']:.2f} ± {s['standard_error']:.2f} "
-        f"(standard error), median {s['median']:.1f}, from {s['minimum']:.0f} to "
-        f"{s['maximum']:.0f}",
-    ]
-    if result.human_normalised is not None:
-        lines.append(f"  human-normalised {result.human_normalised:.3f} (0 random, 1 human)")
-    if is_atari(result.environment):
-        for row in published(game_name(result.environment)):
-            lines.append(f"    {row.score:>9.1f}  {row.label}, protocol {row.protocol}")
-    if result.video:
-        lines.append(f"  video: {result.video}")
-    return "\n".join(lines)
-
-
-def report_aggregate(results: Sequence[Result]) -> str:
-    """Over several runs: interquartile mean with a bootstrap interval."""
-    from core.statistics import interquartile_mean_interval
-
-    protocols = {result.protocol for result in results}
-    if len(protocols) > 1:
-        return (
-            "the runs follow different protocols ("
-            + ", ".join(sorted(protocols))
-            + "), so their scores are not averaged"
-        )
-    normalised = all(result.human_normalised is not None for result in results)
-    environments = {result.environment for result in results}
-    if not normalised and len(environments) > 1:
-        return "no human scores are known for these environments, so nothing is averaged"
-    by_game: dict[str, list[float]] = {}
-    for result in results:
-        value = result.human_normalised if normalised else result.summary["mean"]
-        assert value is not None
-        by_game.setdefault(result.environment, []).append(value)
-    mean, low, high = interquartile_mean_interval(by_game, seed=0)
-    kind = "human-normalised" if normalised else "raw"
-    return (
-        f"{len(results)} runs, {len(by_game)} environments: interquartile mean of {kind} "
-        f"scores {mean:.3f} (95% bootstrap interval {low:.3f} to {high:.3f})"
-    )
+        lanes = filmable_lanes(subject.environment, subject.atari)
+        with contextlib.closing(lanes):
+            policy = subject.make_policy(lanes, options.seed)
+            subject.videos.mkdir(parents=True, exist_ok=True)
+            frames = film_episode(subject.environment, subject.atari, lanes, policy, options.seed)
+            write_video(frames, path, frames_per_second(subject.environment, lanes))
+    except Exception as error:  # whatever an environment's drawing raises
+        kind = "" if isinstance(error, UserError | OSError) else f"{type(error).__name__}: "
+        sys.stderr.write(f"tengen: error: no video: {kind}{' '.join(str(error).split())}\n")
+        return False
+    sys.stdout.write(f"  video: {path}\n")
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from commands.evaluate import EvaluateOptions
     from core.run_folder import RunFolder
 
-FOR_EPISODES = ("episodes", "lanes", "video", "env", "protocol", "trust")
+FOR_EPISODES = ("episodes", "lanes", "max_steps", "video", "env", "protocol", "trust")
 """Options of `tengen evaluate` that mean nothing here."""
 
 
@@ -44,7 +45,8 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
     for name in FOR_EPISODES:
         if getattr(options, name) != getattr(type(options)(), name):
             raise UserError(
-                f"--{name} is for runs that play episodes; {path} is scored on its test split"
+                f"--{name.replace('_', '-')} is for runs that play episodes; {path} is scored on "
+                f"its test split"
             )
     folder = RunFolder.open(located(path))
     entry, config = saved_config(folder)
@@ -73,19 +75,21 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
 def _write(
     folder: RunFolder, options: EvaluateOptions, facts: dict[str, Any], pictures: dict[str, Any]
 ) -> dict[str, str]:
-    """Put the results beside the run, or where --out says; names and places of the pictures."""
-    from core.atomic import replace_file
-    from core.json_files import json_text
+    """Keep the results beside the run, or where --out says; names and places of the pictures."""
+    from commands.scores import SCORES_FILE, keep
     from tasks.pictures import write_png
 
-    path = Path(options.out) if options.out else folder.path / "evaluation.json"
+    default = folder.path / SCORES_FILE
+    beside = Path(options.out) if options.out else default
+    # One file may hold the results of several runs and of several of their checkpoints.
+    run = f"-{re.sub(r'[^A-Za-z0-9._-]+', '-', facts['run'])}" if options.out else ""
     written: dict[str, str] = {}
     try:
         for name, picture in pictures.items():
-            place = path.with_name(f"{path.stem}-{name}.png")
+            place = beside.with_name(f"{beside.stem}{run}-step{facts['agent_steps']}-{name}.png")
             write_png(place, picture)
             written[name] = str(place)
-        replace_file(path, [json_text({**facts, "pictures": written})])
     except OSError as error:
-        sys.stderr.write(f"tengen: warning: the results could not be written to {path}: {error}\n")
+        sys.stderr.write(f"tengen: warning: no pictures beside {beside}: {error}\n")
+    keep({**facts, "pictures": written}, default, options.out)
     return written

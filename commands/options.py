@@ -12,15 +12,18 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
 from agents.registry import AgentEntry, load_object
+from commands.other_names import nearest_option
 from core.config import check, leaf_types, resolve
 from core.errors import UserError, did_you_mean
 
+MOST_DIGITS = 18
 T = TypeVar("T")
 
 HELP = ("-h", "--help")
@@ -98,7 +101,7 @@ def parse_dataclass(options: type[T], argv: Sequence[str], prog: str) -> T:
     hints = get_type_hints(options, include_extras=True)
     named = {name: kind for name, kind in hints.items() if get_origin(kind) is not Annotated}
     required = [name for name in hints if name not in named and not hasattr(options, name)]
-    given = _require_readable(argv, named, prog, positional=len(named) < len(hints))
+    argv, given = _readable(argv, named, prog, positional=len(named) < len(hints))
     if len(given) < len(required) and not _asks_for_help(argv):
         names = " ".join(name.upper() for name in required)
         raise UserError(f"{prog} needs {names} (see: {prog} --help)")
@@ -115,7 +118,7 @@ def _parse_pair(
         "Options", [("agent", agent), ("command", type(extra))], frozen=True
     )
     types = leaf_types(type(config)) | leaf_types(type(extra))
-    _require_readable(argv, types, prog, positional=False)
+    argv, _ = _readable(argv, types, prog, positional=False)
     parsed = _run_tyro(pair, argv, prog, description, default=pair(config, extra))
     check(parsed.agent)
     return parsed.agent, parsed.command
@@ -144,17 +147,22 @@ def _asks_for_help(argv: Sequence[str]) -> bool:
     return any(argument in HELP for argument in argv)
 
 
-def _require_readable(
+def _readable(
     argv: Sequence[str], types: Mapping[str, Any], prog: str, positional: bool
-) -> list[str]:
-    """The positional arguments. Raises UserError with one line; tyro's messages are boxes."""
+) -> tuple[list[str], list[str]]:
+    """The arguments as tyro reads them, and those that are positional.
+
+    Raises UserError with one line; tyro's messages are boxes.
+    """
+    plain: list[str] = []
     found: list[str] = []
     if _asks_for_help(argv):
-        return found
+        return list(argv), found
     known = {_flag(name): kind for name, kind in types.items()}
     hint = f"(see: {prog} --help)"
     arguments = iter(argv)
     for argument in arguments:
+        plain.append(argument)
         if not argument.startswith("-"):
             if not positional:
                 raise UserError(f"{argument!r} belongs to no option {hint}")
@@ -169,14 +177,15 @@ def _require_readable(
         elif flag == "--resume":
             raise UserError("a run goes on with: tengen resume RUN")
         elif flag not in known:
-            raise UserError(f"there is no option {flag}{did_you_mean(flag, known)} {hint}")
+            raise UserError(f"there is no option {flag}{nearest_option(flag, known)} {hint}")
         else:
             value = value if equals else next(arguments, "--")
-            _require_value(flag, value, known[flag])
-    return found
+            plain[-1:] = [flag, _plain_value(flag, value, known[flag])]
+    return plain, found
 
 
-def _require_value(flag: str, value: str, kind: Any) -> None:
+def _plain_value(flag: str, value: str, kind: Any) -> str:
+    """The value; a whole number written as 1e6 in digits."""
     if value.startswith("--"):
         raise UserError(f"{flag} needs a value after it")
     if get_origin(kind) is Literal and value not in map(str, get_args(kind)):
@@ -185,12 +194,28 @@ def _require_value(flag: str, value: str, kind: Any) -> None:
             f"{flag} must be one of {', '.join(choices)}; got {value!r}"
             f"{did_you_mean(value, choices)}"
         )
-    if kind in (int, float):
+    if kind is int:
+        digits = _digits(value)
+        if digits is None:
+            raise UserError(f"{flag} must be a whole number, got {value!r}")
+        return digits
+    if kind is float:
         try:
-            kind(value)
+            float(value)
         except ValueError:
-            wanted = "a whole number" if kind is int else "a number"
-            raise UserError(f"{flag} must be {wanted}, got {value!r}") from None
+            raise UserError(f"{flag} must be a number, got {value!r}") from None
+    return value
+
+
+def _digits(text: str) -> str | None:
+    """A whole number such as 250000, 250_000, 2.5e5 or -1 in digits; None for anything else."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite() or number.adjusted() > MOST_DIGITS or number != int(number):
+        return None
+    return str(int(number))
 
 
 def _flag(name: str) -> str:

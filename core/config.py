@@ -25,6 +25,10 @@ SCHEMA_VERSION = 2
 """Of the files written now. A dataclass may have `upgrade(tree, version)`, which turns the options
 of an older file into today's."""
 MAX_FILE_BYTES = 1_000_000
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors begin a file with it."""
+EVALUATION_STEPS = 27_000
+"""Agent steps of the longest game that a protocol of Atari allows: 108,000 frames."""
 
 T = TypeVar("T")
 
@@ -82,6 +86,8 @@ class RunConfig:
     """Finish as soon as an evaluation reaches this."""
     initial: str = free("")
     """Begin a new run with the weights of this run or checkpoint folder."""
+    evaluate_max_steps: int = free(EVALUATION_STEPS)
+    """Agent steps after which an episode of an evaluation is cut; cut ones are counted."""
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
     progress: bool = free(True)
@@ -89,7 +95,7 @@ class RunConfig:
 
     def validate(self) -> None:
         """Raise ConfigError for a value that cannot work."""
-        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes"):
+        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes", "evaluate_max_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
         for name in ("seed", "threads", "evaluate_every"):
@@ -141,7 +147,7 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
         ConfigError: one line that names the key and the nearest valid one.
     """
     try:
-        tree = tomllib.loads(text)
+        tree = tomllib.loads(text.removeprefix(BYTE_ORDER_MARK))
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from error
     version = tree.pop("schema_version", SCHEMA_VERSION)
@@ -332,11 +338,17 @@ def field_docs(config_type: type) -> dict[str, str]:
     return docs
 
 
-def _did_you_mean_key(name: str, config_type: type) -> str:
-    near = did_you_mean(name, field_types(config_type))
-    if near:
-        return near
+def _did_you_mean_key(name: str, config_type: Any) -> str:
+    within = dict(_paths(config_type))
+    if name in within:
+        path = within[name]
+        return f"; it is {path!r}: {name!r} belongs under [{path.rpartition('.')[0]}]"
+    return did_you_mean(name, field_types(config_type)) or did_you_mean(name, within.values())
+
+
+def _paths(config_type: Any, prefix: str = "") -> typing.Iterator[tuple[str, str]]:
+    """Name and dotted path of every option in the tables of a config."""
     for table, kind in field_types(config_type).items():
-        if dataclasses.is_dataclass(kind) and name in field_types(kind):
-            return f"; {name!r} belongs under [{table}]"
-    return ""
+        if dataclasses.is_dataclass(kind):
+            yield from ((name, f"{prefix}{table}.{name}") for name in field_types(kind))
+            yield from _paths(kind, f"{prefix}{table}.")

@@ -201,6 +201,7 @@ DESCRIPTIONS = {
     "return/human_normalised": "0 is random play, 1 a human.",
     "return/length": "Agent steps of one training episode.",
     "evaluation/mean": "Mean raw score in separate environments under the run's protocol.",
+    "evaluation/cut_episodes": "Episodes that had not ended after --evaluate-max-steps.",
     "evaluation/human_normalised": "Evaluation; 0 is random play, 1 a human.",
     "evaluation/video": "What the network sees in one evaluation episode.",
     "exploration/epsilon": "Chance of a random action.",

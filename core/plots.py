@@ -13,6 +13,9 @@ from core.errors import UserError
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's palette, told apart by colour-blind readers too."""
+LINES = ("solid", "dashed", "dotted", "dashdot")
+"""With more groups than colours, the next kind of line begins."""
+LEGEND_ROWS = 12
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -54,8 +57,10 @@ def learning_curves(
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
     groups = list(dict.fromkeys(curve.group for curve in curves))
-    for group, colour in zip(groups, COLOURS * (len(groups) // len(COLOURS) + 1), strict=False):
-        _draw_group(axes, [c for c in curves if c.group == group], group, colour)
+    for number, group in enumerate(groups):
+        colour = COLOURS[number % len(COLOURS)]
+        line = LINES[number // len(COLOURS) % len(LINES)]
+        _draw_group(axes, [c for c in curves if c.group == group], group, colour, line)
     for label, score in (references or {}).items():
         axes.axhline(score, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)))
         axes.annotate(
@@ -71,19 +76,21 @@ def learning_curves(
     axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    columns = 1 + (len(groups) - 1) // LEGEND_ROWS
+    axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=columns)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     pyplot.close(figure)
 
 
-def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str) -> None:
+def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str, line: str) -> None:
     several = len(curves) > 1
     for curve in curves:
         axes.plot(
             curve.steps,
             curve.scores,
             color=colour,
+            linestyle=line,
             alpha=0.35 if several else 1.0,
             linewidth=1.0 if several else 1.8,
             label=None if several else group,
@@ -96,6 +103,7 @@ def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str) -> 
             grid,
             values.mean(axis=0),
             color=colour,
+            linestyle=line,
             linewidth=2.0,
             label=f"{group} (mean of {len(curves)})",
         )

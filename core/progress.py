@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TextIO
 
+SECOND = 1.0
 PLAIN_SECONDS = 30.0
 """Where lines cannot be overwritten (a log file), one is written this often."""
 
@@ -41,13 +42,40 @@ class Progress:
             self._last_plain = time.monotonic()
         self._stream.flush()
 
-    def note(self, text: str) -> None:
-        """Say something that stays on the screen, whether or not progress is shown."""
+    def clear(self) -> None:
+        """Take the line off a terminal."""
         if self._in_place and self._width:
             self._stream.write("\r" + " " * self._width + "\r")
             self._width = 0
+            self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Say something that stays on the screen, whether or not progress is shown."""
+        self.clear()
         self._stream.write(text + "\n")
         self._stream.flush()
+
+
+class EpisodeProgress(Progress):
+    """Progress of an evaluation, told of every tick and shown once a second."""
+
+    def __init__(self, episodes: int, stream: TextIO | None = None) -> None:
+        super().__init__(stream=stream)
+        self._episodes = episodes
+        self._began = self._shown = time.monotonic()
+
+    def show(self, finished: int, steps: int) -> None:
+        """Show how many episodes are finished, after how many steps of all lanes together."""
+        now = time.monotonic()
+        if now - self._shown < SECOND:
+            return
+        self._shown = now
+        spent = now - self._began
+        parts = [f"{finished}/{self._episodes} episodes", f"{steps:,} steps"]
+        parts.append(f"{steps / spent:,.0f} steps/s")
+        if finished:
+            parts.append(f"{duration(spent / finished * (self._episodes - finished))} left")
+        self.line("  ".join(parts))
 
 
 def describe(

@@ -22,10 +22,16 @@ class ScoreSummary:
     episodes: int
     mean: float
     median: float
-    standard_error: float
-    """Of the mean; 0 for a single episode."""
+    standard_error: float | None
+    """Of the mean; unknown for a single episode."""
     minimum: float
     maximum: float
+
+    @property
+    def mean_and_error(self) -> str:
+        """'18.60 ± 0.45', without an error where it is unknown."""
+        error = "" if self.standard_error is None else f" ± {self.standard_error:.2f}"
+        return f"{self.mean:.2f}{error}"
 
 
 def summarise(scores: Sequence[float]) -> ScoreSummary:
@@ -33,7 +39,7 @@ def summarise(scores: Sequence[float]) -> ScoreSummary:
     if not len(scores):
         raise ValueError("there are no scores to summarise")
     values = np.asarray(scores, dtype=np.float64)
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
     return ScoreSummary(
         len(values),
         float(values.mean()),

@@ -22,7 +22,7 @@ from core import checkpoint
 from core.agent import Agent, Assessment, Task
 from core.config import RunConfig
 from core.episodes import EpisodeTracker, is_recorded
-from core.evaluation import Episode, play_episodes
+from core.evaluation import Episode, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.lanes import Step
 from core.learner import Arithmetic, DivergedError, require_finite
@@ -322,14 +322,16 @@ class Trainer:
         try:
             seed = self._seed("evaluation", self.agent_steps)
             policy = self.agent.evaluation_policy(lanes.num_lanes, seed)
-            episodes = play_episodes(lanes, policy, wanted, seed, watch, interrupt)
+            bound = self.config.evaluate_max_steps
+            episodes = play_episodes(lanes, policy, wanted, seed, watch, interrupt, bound)
         finally:
             lanes.close()
-        if not episodes:
+        if len(episodes) < wanted:
             return None
         scores = [episode.score for episode in episodes]
         mean = float(np.mean(scores))
         scalars = {"evaluation/mean": mean, "evaluation/median": float(np.median(scores))}
+        scalars["evaluation/cut_episodes"] = sum(episode.cut for episode in episodes)
         normalised = self.task.normalise(mean)
         if normalised is not None:
             scalars["evaluation/human_normalised"] = normalised
@@ -337,7 +339,7 @@ class Trainer:
             self.logger.animation(
                 "evaluation/video", frames[::ANIMATION_STRIDE], 15, self.agent_steps
             )
-        text = f"evaluation {mean:.2f} (mean of {len(scores)} episodes)"
+        text = f"evaluation {mean:.2f} (mean of {len(scores)} episodes{cut_note(episodes)})"
         return Assessment(scores, mean, scalars, text)
 
     # ---------------------------------------------------------------- saving and resuming

@@ -77,6 +77,11 @@ class GymnasiumLanes:
         stacked = np.stack([np.asarray(f, dtype=spec.dtype).reshape(spec.shape) for f in frames])
         return stacked - self._first_state if spec.categories else stacked
 
+    @property
+    def frames_per_second(self) -> float:
+        """How fast the environment's pictures are meant to be shown; 30 where it does not say."""
+        return float(self._envs[0].metadata.get("render_fps") or 30)
+
     def render(self) -> np.ndarray:
         """The first lane's picture, uint8 [H, W, 3].
 

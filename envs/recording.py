@@ -24,8 +24,12 @@ MAX_FRAMES = 9_000
 SMALL_WORLD_PIXEL = 16
 
 
-def frames_per_second(env_id: str) -> int:
+def frames_per_second(env_id: str, lanes: Lanes) -> float:
     """Speed at which a film of this environment runs as a player would see it."""
+    from envs.gymnasium_lanes import GymnasiumLanes
+
+    if isinstance(lanes, GymnasiumLanes):
+        return lanes.frames_per_second
     return ATARI_FRAMES_PER_SECOND if is_atari(env_id) else 30
 
 

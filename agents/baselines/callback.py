@@ -17,7 +17,7 @@ from core.agent import Task
 from core.atomic import replace_file
 from core.config import RunConfig
 from core.episodes import is_recorded
-from core.evaluation import play_episodes
+from core.evaluation import Episode, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.json_files import disk_errors
 from core.lanes import Step
@@ -227,22 +227,24 @@ class RunRecorder(BaseCallback):
             policy = SB3Policy(
                 self.model, lanes, np.random.default_rng(seed), self.evaluation_epsilon
             )
-            episodes = play_episodes(lanes, policy, wanted, seed, watch, self.interrupt)
+            bound = self.config.evaluate_max_steps
+            episodes = play_episodes(lanes, policy, wanted, seed, watch, self.interrupt, bound)
         finally:
             lanes.close()
         spent = time.monotonic() - started
         self._log_clock += spent  # evaluation does not count in the training rate
-        if episodes:
-            scores = [episode.score for episode in episodes]
-            self._record_evaluation(scores, frames[::ANIMATION_STRIDE], spent)
+        if len(episodes) == wanted:
+            self._record_evaluation(episodes, frames[::ANIMATION_STRIDE], spent)
 
     def _record_evaluation(
-        self, scores: list[float], frames: list[np.ndarray], spent: float
+        self, episodes: list[Episode], frames: list[np.ndarray], spent: float
     ) -> None:
+        scores = [episode.score for episode in episodes]
         mean = float(np.mean(scores))
         self.evaluated_at, self.last_evaluation = self.num_timesteps, mean
         normalised = self.task.normalise(mean)
         scalars = {"evaluation/mean": mean, "evaluation/median": float(np.median(scores))}
+        scalars["evaluation/cut_episodes"] = sum(episode.cut for episode in episodes)
         if normalised is not None:
             scalars["evaluation/human_normalised"] = normalised
         self.events.scalars(scalars, self.num_timesteps)
@@ -258,11 +260,12 @@ class RunRecorder(BaseCallback):
                 "scores": scores,
                 "mean": mean,
                 "human_normalised": normalised,
+                "cut_episodes": scalars["evaluation/cut_episodes"],
             },
         )
         self.progress.note(
             f"{self.num_timesteps:,} steps: evaluation {mean:.2f} "
-            f"(mean of {len(scores)} episodes, {duration(spent)})"
+            f"(mean of {len(scores)} episodes{cut_note(episodes)}, {duration(spent)})"
         )
 
     def save(self) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from agents.registry import AGENTS, load_object
 from commands.dispatch import COMMANDS, main
-from commands.options import ResumeOptions, parse_overrides, parse_training
+from commands.options import CommandOptions, ResumeOptions, parse_overrides, parse_training
+from commands.other_names import OURS
+from core.config import leaf_types
 from core.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -77,7 +79,19 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqn --no-loss", "no option --no-loss"),
         ("train dqn breakout", "'breakout' belongs to no option"),
         ("train dqn --seed x", "--seed must be a whole number, got 'x'"),
-        ("train dqn --seed=1e3", "--seed must be a whole number, got '1e3'"),
+        ("train dqn --seed=1e-3", "--seed must be a whole number, got '1e-3'"),
+        ("train dqn --seed 1.5", "--seed must be a whole number, got '1.5'"),
+        ("train dqn --seed inf", "--seed must be a whole number, got 'inf'"),
+        ("train dqn --seed 1e999999999", "--seed must be a whole number"),
+        ("train dqn --lr 1e-3", "no option --lr; did you mean '--learning-rate'?"),
+        ("train dqn --env-id Pong", "no option --env-id; did you mean '--env'?"),
+        ("train dqn --total_timesteps 9", "did you mean '--total-steps'?"),
+        ("train dqn --gamma 0.9", "no option --gamma; did you mean '--discount'?"),
+        ("train sb3-dqn --discount 0.9", "no option --discount; did you mean '--gamma'?"),
+        ("train dqn --num-envs 4", "no option --num-envs; did you mean '--lanes'?"),
+        ("train dqn --buffer-size 4", "did you mean '--replay-capacity'?"),
+        ("train dqn --learning-starts 4", "did you mean '--warmup-steps'?"),
+        ("evaluate --n-eval-episodes 3 run", "did you mean '--episodes'?"),
         ("train dqn --seed", "--seed needs a value"),
         ("train dqn --seed --double", "--seed needs a value"),
         ("train dqn --seed -1", "--seed must be 0 or more, got -1"),
@@ -206,6 +220,21 @@ def test_a_line_says_which_settings_were_taken(capsys: pytest.CaptureFixture[str
     assert "settings: preset catch (as named)" in err
     _, out, _ = run_main(capsys, "train", "dqn", "--env", "CartPole-v1", "--help")
     assert "(default: 100000)" in out
+
+
+@pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1E6", "1.0e6"])
+def test_whole_numbers_may_be_written_in_any_usual_way(text: str) -> None:
+    for argv in (["--total-steps", text], [f"--total_steps={text}"]):
+        config, _ = parse_training(AGENTS["dqn"], argv)
+        assert config.run.total_steps == 1_000_000 and type(config.run.total_steps) is int
+
+
+def test_every_other_name_leads_to_an_option_of_ours() -> None:
+    flags = set()
+    for entry in AGENTS.values():
+        flags |= set(leaf_types(load_object(entry.config)))
+    flags |= set(leaf_types(CommandOptions)) | {"episodes"}
+    assert {name.replace("-", "_") for name in OURS} <= flags
 
 
 def test_overrides_leave_the_rest_of_a_saved_run_alone() -> None:

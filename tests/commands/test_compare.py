@@ -52,11 +52,12 @@ def test_what_differs_is_named_and_few_runs_claim_nothing(
     assert "too few" in shown
 
 
-def fake_atari_run(path: Path, protocol: str) -> str:
+def fake_atari_run(path: Path, protocol: str, n_step: int = 3) -> str:
     from agents.dqn.config import DQNConfig
 
     folder = RunFolder.create(path.parent, "dqn", "ALE/Pong-v5", 1, path)
-    folder.write_config(to_toml(resolve(DQNConfig, {"atari": {"protocol": protocol}})))
+    options = {"atari": {"protocol": protocol}, "n_step": n_step}
+    folder.write_config(to_toml(resolve(DQNConfig, options)))
     folder.write_meta({"agent": "dqn"})
     folder.append_jsonl("evaluations.jsonl", {
         "agent_steps": 10, "scores": [1.0, 2.0], "mean": 1.5, "human_normalised": 0.6})  # fmt: skip
@@ -73,6 +74,29 @@ def test_protocols_are_not_mixed_silently(
     assert main(["compare", *mixed, "--out", out, "--mix-protocols"]) == 0
 
 
+def test_no_kind_of_run_is_dropped_however_many_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kinds = [fake_atari_run(tmp_path / f"n{n}", "machado2018", n) for n in range(1, 31)]
+    drawing = tmp_path / "c.svg"
+    assert main(["compare", *kinds, "--out", str(drawing)]) == 0
+    shown = capsys.readouterr().out
+    assert all(kind[-44:] in shown for kind in kinds)
+    assert "dqn A: 1 evaluated" in shown and "dqn AD: 1 evaluated" in shown
+    assert "dqn AD" in drawing.read_text()
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fake_atari_run(tmp_path / "run", "machado2018")
+    (tmp_path / "file").touch()
+    assert main(["compare", run, "--out", str(tmp_path / "file" / "c.png")]) == 2
+    said = capsys.readouterr()
+    assert "1.50 ± 0.50" in said.out
+    assert said.err.count("\n") == 1 and "could not write the picture" in said.err
+
+
 def test_evaluate_scores_films_and_writes_json(
     runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,9 +107,10 @@ def test_evaluate_scores_films_and_writes_json(
     assert len(result["scores"]) == 25 and set(result["scores"]) <= {-1.0, 1.0}
     assert result["summary"]["mean"] == pytest.approx(sum(result["scores"]) / 25)
     assert f"mean {result['summary']['mean']:.2f}" in shown
-    assert Path(result["video"]).stat().st_size > 1000
+    assert Path(shown.partition("video: ")[2].strip()).stat().st_size > 1000
     assert main(["evaluate", runs[0], "--episodes", "25", "--out", str(out)]) == 0
-    assert json.loads(out.read_text())["scores"] == result["scores"], "the same seed again"
+    again = json.loads(out.read_text().splitlines()[1])
+    assert again["scores"] == result["scores"], "the same seed again"
 
 
 def test_evaluate_over_runs_and_export(

@@ -88,6 +88,9 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         ("sise = 4", ["'sise'", "did you mean 'size'"]),
         ("[inner]\nrat = 4.0", ["'inner.rat'", "did you mean 'rate'"]),
         ("seed = 4", ["'seed' belongs under [run]"]),
+        ("total_steps = 4", ["it is 'run.total_steps'", "'total_steps' belongs under [run]"]),
+        ("colour = 'red'", ["it is 'inner.colour'"]),
+        ("run.sede = 4", ["'run.sede'", "did you mean 'seed'"]),
         ("size = 4.0", ["'size'", "a whole number", "4.0"]),
         ("size = true", ["'size'", "a whole number"]),
         ("strict = 1", ["'strict'", "true or false"]),
@@ -111,6 +114,12 @@ def test_errors_name_file_key_and_way_out(text: str, parts: list[str]) -> None:
         from_toml(Outer, text, "some.toml")
     for part in ["some.toml", *parts]:
         assert part in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_option(tmp_path: Path) -> None:
+    file = tmp_path / "notepad.toml"
+    file.write_text("size = 30", encoding="utf-8-sig")
+    assert resolve(Outer, file=file).size == 30
 
 
 def test_a_whole_number_is_a_number() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluation import play_episodes
+from core.evaluation import cut_note, play_episodes
 from tests.core.scripted_lanes import Idle, ScriptedLanes
 
 EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
@@ -37,11 +37,33 @@ def test_short_episodes_are_not_favoured() -> None:
     assert np.mean(scores) == 50
 
 
-def test_stop_abandons_and_watch_sees_every_tick() -> None:
+def test_an_episode_that_never_ends_is_cut_and_counted() -> None:
+    lanes = ScriptedLanes([[(10**9, -1.0)], [(3, 1.0)]])
+    played = play_episodes(lanes, Idle(2), 4, seed=0, max_steps=20)
+    assert [(e.score, e.length_steps, e.cut) for e in played] == [
+        (-20.0, 20, True), (-20.0, 20, True), (3.0, 3, False), (3.0, 3, False),
+    ]  # fmt: skip
+    assert cut_note(played) == ", 2 cut after 20 steps" and cut_note(played[2:]) == ""
+    on_time = play_episodes(ScriptedLanes([[(20, 1.0)]]), Idle(1), 1, seed=0, max_steps=20)
+    assert not on_time[0].cut
+
+
+def test_what_finished_before_a_stop_is_kept() -> None:
     lanes = ScriptedLanes([[(3, 1.0)]])
     assert play_episodes(lanes, Idle(1), 1, 0, stop=lambda: True) == []
     asked = iter([False, False, True])
     assert play_episodes(lanes, Idle(1), 1, 0, stop=lambda: next(asked)) == []
+    told: list[tuple[int, int]] = []
+    asked = iter([False] * 5 + [True])
+    played = play_episodes(
+        lanes, Idle(1), 2, 0, stop=lambda: next(asked), report=lambda *now: told.append(now)
+    )
+    assert [episode.score for episode in played] == [3.0]
+    assert told == [(0, 1), (0, 2), (1, 3), (1, 3), (1, 4)]
+
+
+def test_watch_sees_every_tick() -> None:
+    lanes = ScriptedLanes([[(3, 1.0)]])
     seen: list[bool] = []
     play_episodes(lanes, Idle(1), 2, 0, watch=lambda step, _: seen.append(bool(step.valid[0])))
     # reset, two steps; the end is only watched on the way to the next episode

@@ -35,7 +35,7 @@ def test_summary_agrees_with_numpy_and_scipy(scores: list[float]) -> None:
     if len(scores) > 1:
         assert summary.standard_error == pytest.approx(stats.sem(scores), rel=1e-9, abs=1e-6)
     else:
-        assert summary.standard_error == 0
+        assert summary.standard_error is None and "±" not in summary.mean_and_error
 
 
 def test_no_scores_are_refused() -> None:

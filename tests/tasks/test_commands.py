@@ -38,11 +38,11 @@ def test_digits_are_learned_scored_and_exported(
     assert code == 0 and f"score it with: tengen evaluate {run}\n" in err
     code, out, _ = run_main(capsys, "evaluate", run)
     assert code == 0 and "test accuracy" in out
-    result = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    result = json.loads((tmp_path / "run" / "scores.jsonl").read_text())
     assert result["scores"]["accuracy"] >= 0.96
     assert sum(map(sum, result["confusion"])) == 300
     assert result["task"] == "classify" and result["environment"] == "digits"
-    picture = tmp_path / "run" / "evaluation-confusion.png"
+    picture = tmp_path / "run" / f"scores-step{result['agent_steps']}-confusion.png"
     assert result["pictures"] == {"confusion": str(picture)}
     with Image.open(picture) as image:
         assert image.size[0] > 300
@@ -51,9 +51,11 @@ def test_digits_are_learned_scored_and_exported(
     assert code == 0 and f"score them with: tengen evaluate {exported}" in out
     elsewhere = tmp_path / "results" / "digits.json"
     elsewhere.parent.mkdir()
-    assert run_main(capsys, "evaluate", exported, "--out", str(elsewhere))[0] == 0
-    assert json.loads(elsewhere.read_text())["scores"] == result["scores"]
-    assert (tmp_path / "results" / "digits-confusion.png").exists()
+    assert run_main(capsys, "evaluate", exported, run, "--out", str(elsewhere))[0] == 0
+    both = [json.loads(line) for line in elsewhere.read_text().splitlines()]
+    assert [one["run"] for one in both] == [exported, run]
+    assert both[0]["scores"] == both[1]["scores"] == result["scores"]
+    assert len(list(elsewhere.parent.glob("digits-*-confusion.png"))) == 2
 
     for option in (["--video"], ["--episodes", "3"], ["--env", "tengen/Catch"]):
         code, out, err = run_main(capsys, "evaluate", run, *option)
