@@ -119,6 +119,9 @@ class RandomAgent:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to load."""
 
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """It learns nothing."""
+
     def lanes_restarted(self, last: Any) -> None:
         """Nothing to close."""
 

@@ -21,20 +21,14 @@ import torch
 from core import checkpoint
 from core.agent import Agent, Assessment, Task
 from core.config import RunConfig
-from core.episodes import EpisodeTracker, is_recorded
-from core.evaluation import Episode, cut_note, play_episodes
+from core.episodes import EpisodeTracker
+from core.evaluation import Policy
 from core.interrupt import Interrupt
-from core.lanes import Step
+from core.lanes import Lanes, Step
 from core.learner import Arithmetic, DivergedError, require_finite
-from core.logging import RunLogger
-from core.progress import Progress, describe, duration
+from core.progress import Progress
+from core.recorder import Recorder
 from core.run_folder import RunFolder
-
-DETAIL_EVERY = 12
-"""Histograms and images are written with every twelfth set of scalars."""
-EVALUATION_LANES = 8
-ANIMATION_FRAMES = 240
-ANIMATION_STRIDE = 2
 
 
 class Trainer:
@@ -73,17 +67,13 @@ class Trainer:
         self.progress = progress
         self.arithmetic = arithmetic
         self.agent_steps = 0
-        self.seconds = 0.0
         self.episodes = EpisodeTracker(agent.lanes.num_lanes)
-        self.evaluated_at = 0
-        self.last_evaluation: float | None = None
-        self.best_evaluation: float | None = None
+        self.record = Recorder(folder, config, task, progress)
         self.step: Step | None = None
         self._restored = False
         self._sound = False
         self._lanes_sound = True
         self._times = dict.fromkeys(("acting", "learning", "environment", "waiting", "other"), 0.0)
-        self._logs = 0
 
     # ---------------------------------------------------------------- the loop
 
@@ -95,49 +85,47 @@ class Trainer:
             UserError: a checkpoint cannot be written, or an environment failed: what was learned
                 until then is saved.
         """
-        config = self.config
         with Interrupt() as interrupt:
             try:
                 self._start()
                 while not self._finished() and not interrupt.requested:
                     self._tick()
-                    self._log_if_due()
-                    if self._evaluation_due():
+                    if self.record.log_is_due:
+                        self._log()
+                    if self.record.evaluation_is_due(self.agent_steps):
                         self._evaluate(interrupt)
                     self._checkpoint_if_due()
                 finished = self._finished()
-                if finished and config.evaluate_every and self.evaluated_at < self.agent_steps:
+                evaluated = self.record.evaluated_at == self.agent_steps
+                if finished and self.config.evaluate_every and not evaluated:
                     self._evaluate(interrupt)
                 self._log()
                 self.save()
             except DivergedError:
                 self.folder.set_status("diverged", agent_steps=self.agent_steps)
                 raise
-            except Exception as error:
+            except Exception:
                 if self._sound:
-                    self._save_after(error)
+                    self._save_after_failure()
                 self.folder.set_status("failed", agent_steps=self.agent_steps)
                 raise
             finally:
-                self.logger.close()
+                self.record.close()
         state = "finished" if finished else "stopped"
         self.folder.set_status(state, agent_steps=self.agent_steps)
         return state
 
     def _finished(self) -> bool:
         """All steps are made, or the newest evaluation is as good as was wanted."""
-        score = self.last_evaluation
-        good = score is not None and score >= self.config.stop_at_score
-        return good or self.agent_steps >= self.config.total_steps
+        return self.record.is_good_enough or self.agent_steps >= self.config.total_steps
 
     def _start(self) -> None:
-        self.logger = RunLogger(self.folder.events, self.agent_steps if self._restored else None)
+        self.record.open(
+            self.agent_steps, resumed=self._restored, hyperparameters=self.hyperparameters
+        )
         if self.step is None:
             self.step = self.agent.lanes.reset(self._seed("lanes"))
-        self._clock = self._log_clock = self._save_clock = time.monotonic()
-        self._log_steps = self.agent_steps
-        self.logger.hparams(self.hyperparameters, ["return/mean_100", "evaluation/mean"])
-        self.folder.set_status("running", agent_steps=self.agent_steps)
+        self._save_clock = time.monotonic()
         if not self._restored:
             self.save()
         self._sound = True
@@ -163,10 +151,9 @@ class Trainer:
             finished = self.episodes.update(outcome)
             self._sound = True
             for number, episode in enumerate(finished, self.episodes.finished - len(finished) + 1):
-                if is_recorded(number):
-                    self._record_episode(number, episode)
+                self.record.episode(self.agent_steps, number, episode)
 
-    def _save_after(self, error: Exception) -> None:
+    def _save_after_failure(self) -> None:
         """Keep what was learned before something failed; the tick that failed is played anew.
 
         The lanes are then in the middle of it, so they start new episodes.
@@ -189,158 +176,40 @@ class Trainer:
         words = [self.config.seed, *purpose.encode(), *numbers]
         return int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
 
-    # ---------------------------------------------------------------- what the user sees
+    # ---------------------------------------------------------------- records and scores
 
-    def _elapsed(self) -> float:
-        """Seconds of training over all sessions of this run."""
-        now = time.monotonic()
-        self.seconds += now - self._clock
-        self._clock = now
-        return self.seconds
+    @property
+    def last_evaluation(self) -> float | None:
+        """The newest score."""
+        return self.record.last_evaluation
 
-    def _record_episode(self, number: int, episode: Episode) -> None:
-        self.folder.append_jsonl(
-            "episodes.jsonl",
-            {
-                "episode": number,
-                "agent_steps": self.agent_steps,
-                "return": episode.score,
-                "length": episode.length_steps,
-                "seconds": round(self._elapsed(), 3),
-            },
-        )
-        scalars = {"return/raw": episode.score, "return/length": float(episode.length_steps)}
-        normalised = self.task.normalise(episode.score)
-        if normalised is not None:
-            scalars["return/human_normalised"] = normalised
-        self.logger.scalars(scalars, self.agent_steps)
-
-    def _log_if_due(self) -> None:
-        if time.monotonic() - self._log_clock >= self.config.log_seconds:
-            self._log()
+    @property
+    def best_evaluation(self) -> float | None:
+        """The best score; the checkpoint that has it is marked."""
+        return self.record.best_evaluation
 
     def _log(self) -> None:
         metrics = self.agent.metrics()
-        passed = max(time.monotonic() - self._log_clock, 1e-9)
-        rate = (self.agent_steps - self._log_steps) / passed
-        scalars = dict(metrics.scalars)
         total = sum(self._times.values()) or 1.0
-        scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
-        scalars["speed/agent_steps_per_second"] = rate
-        if self.task.frames_per_step > 1:
-            scalars["speed/frames_per_second"] = rate * self.task.frames_per_step
-        if self.episodes.recent_mean is not None:
-            scalars["return/mean_100"] = self.episodes.recent_mean
-        self.logger.scalars(scalars, self.agent_steps)
-        self.folder.append_jsonl(
-            "metrics.jsonl",
-            {
-                "agent_steps": self.agent_steps,
-                "seconds": round(self._elapsed(), 3),
-                **scalars,
-            },
-        )
-        if self._logs % DETAIL_EVERY == 0:
-            for tag, values in metrics.histograms.items():
-                self.logger.histogram(tag, values, self.agent_steps)
-            for tag, image in metrics.images.items():
-                self.logger.image(tag, image, self.agent_steps)
-        self.logger.flush()
-        self.folder.set_status("running", agent_steps=self.agent_steps)
-        self._show(scalars, rate)
-        self._logs += 1
+        metrics.scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
+        self.record.log(self.agent_steps, metrics, self.episodes.recent_mean)
         self._times = dict.fromkeys(self._times, 0.0)
-        self._log_clock, self._log_steps = time.monotonic(), self.agent_steps
-
-    def _show(self, scalars: Mapping[str, float], rate: float) -> None:
-        shown = {
-            "return": self.episodes.recent_mean,
-            "evaluation": self.last_evaluation,
-            "loss": scalars.get("loss/td", scalars.get("loss/total")),
-            "epsilon": scalars.get("exploration/epsilon"),
-        }
-        self.progress.line(
-            describe(
-                self.agent_steps,
-                self.config.total_steps,
-                rate,
-                {k: v for k, v in shown.items() if v is not None},
-            )
-        )
-
-    # ---------------------------------------------------------------- evaluation
-
-    def _evaluation_due(self) -> bool:
-        every = self.config.evaluate_every
-        return bool(every) and self.agent_steps // every > self.evaluated_at // every
 
     def _evaluate(self, interrupt: Interrupt) -> None:
         """Score the present policy. Training's random numbers are not used."""
-        started = time.monotonic()
-        self.progress.line(f"{self.agent_steps:,} steps: evaluating", force=True)
-        if self.task.assess is not None:
-            found = self.task.assess(self.agent_steps, interrupt)
-        else:
-            found = self._play_episodes(interrupt)
-        spent = time.monotonic() - started
-        self._log_clock += spent  # evaluation does not count in the training rate
-        if found is None:
-            return
-        self.evaluated_at, self.last_evaluation = self.agent_steps, found.best_by
-        self.logger.scalars(found.scalars, self.agent_steps)
-        self.folder.append_jsonl(
-            "evaluations.jsonl",
-            {
-                "agent_steps": self.agent_steps,
-                "seconds": round(self._elapsed(), 3),
-                "environment": self.task.environment,
-                "protocol": self.task.protocol,
-                "scores": found.scores,
-                "mean": float(np.mean(found.scores)),
-                "human_normalised": self.task.normalise(float(np.mean(found.scores))),
-                **found.scalars,
-            },
-        )
-        self.progress.note(f"{self.agent_steps:,} steps: {found.text}, {duration(spent)}")
-        if self.best_evaluation is None or found.best_by > self.best_evaluation:
-            self.best_evaluation = found.best_by
-            self.save(best_score=found.best_by)
 
-    def _play_episodes(self, interrupt: Interrupt) -> Assessment | None:
-        """Whole episodes in lanes of their own."""
-        wanted = self.config.evaluate_episodes
-        lanes = self.task.evaluation_lanes(min(wanted, EVALUATION_LANES))
-        frames: list[np.ndarray] = []
+        def assess() -> Assessment | None:
+            if self.task.assess is not None:
+                return self.task.assess(self.agent_steps, interrupt)
 
-        def watch(step: Step, actions: np.ndarray) -> None:
-            if (
-                lanes.observation_spec.is_image
-                and len(frames) < ANIMATION_FRAMES * ANIMATION_STRIDE
-            ):
-                frames.append(step.observation[0].copy())
+            def policy(lanes: Lanes, seed: int) -> Policy:
+                return self.agent.evaluation_policy(lanes.num_lanes, seed)
 
-        try:
             seed = self._seed("evaluation", self.agent_steps)
-            policy = self.agent.evaluation_policy(lanes.num_lanes, seed)
-            bound = self.config.evaluate_max_steps
-            episodes = play_episodes(lanes, policy, wanted, seed, watch, interrupt, bound)
-        finally:
-            lanes.close()
-        if len(episodes) < wanted:
-            return None
-        scores = [episode.score for episode in episodes]
-        mean = float(np.mean(scores))
-        scalars = {"evaluation/mean": mean, "evaluation/median": float(np.median(scores))}
-        scalars["evaluation/cut_episodes"] = sum(episode.cut for episode in episodes)
-        normalised = self.task.normalise(mean)
-        if normalised is not None:
-            scalars["evaluation/human_normalised"] = normalised
-        if frames and self.config.video:
-            self.logger.animation(
-                "evaluation/video", frames[::ANIMATION_STRIDE], 15, self.agent_steps
-            )
-        text = f"evaluation {mean:.2f} (mean of {len(scores)} episodes{cut_note(episodes)})"
-        return Assessment(scores, mean, scalars, text)
+            return self.record.play_episodes(self.agent_steps, policy, seed, interrupt)
+
+        if self.record.evaluate(self.agent_steps, assess):
+            self.save(best_score=self.best_evaluation)
 
     # ---------------------------------------------------------------- saving and resuming
 
@@ -375,11 +244,8 @@ class Trainer:
         lanes = self.agent.lanes
         trainer = {
             "agent_steps": self.agent_steps,
-            "seconds": self._elapsed(),
+            **self.record.state_dict(),
             "episodes": self.episodes.state_dict(),
-            "evaluated_at": self.evaluated_at,
-            "last_evaluation": self.last_evaluation,
-            "best_evaluation": self.best_evaluation,
             "step": dict(vars(self.step)),
             "torch_rng": torch.get_rng_state(),
         }
@@ -405,11 +271,8 @@ class Trainer:
         }
         self.agent.load_state_dict(parts)
         self.agent_steps = int(trainer["agent_steps"])
-        self.seconds = float(trainer["seconds"])
+        self.record.load_state_dict(trainer)
         self.episodes.load_state_dict(trainer["episodes"])
-        self.evaluated_at = int(trainer["evaluated_at"])
-        self.last_evaluation = trainer["last_evaluation"]
-        self.best_evaluation = trainer["best_evaluation"]
         last = Step(**{name: np.asarray(value) for name, value in trainer["step"].items()})
         if self.agent.lanes.restorable and state["lanes"] and not fresh_replay:
             self.agent.lanes.reset(self._seed("lanes"))
@@ -420,8 +283,6 @@ class Trainer:
                 self.agent.lanes_restarted(last)
             self.episodes.drop_unfinished()
             self.step = self.agent.lanes.reset(self._seed("lanes", self.agent_steps))
-        for name in ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl"):
-            self.folder.truncate_jsonl(name, self.agent_steps)
         self._restored = True
         # Last, because building and loading may have drawn random numbers.
         torch.set_rng_state(torch.as_tensor(trainer["torch_rng"]))

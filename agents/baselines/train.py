@@ -16,9 +16,9 @@ from agents.baselines.policy import archive_algorithm, load_model, require_trust
 from core.errors import UserError
 from core.interrupt import Interrupt
 from core.learner import DivergedError
-from core.logging import RunLogger
 from core.probe import resolve_device
 from core.progress import Progress
+from core.recorder import Recorder
 from core.run_folder import RunFolder
 from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from agents.baselines.callback import RunRecorder
+    from agents.baselines.callback import RecordedRun
     from agents.baselines.vec_env import LanesVecEnv
 
 NEVER = 1 << 62
@@ -117,51 +117,36 @@ def _train(
     """True when all steps were made, False when the user stopped it."""
     from stable_baselines3.common.logger import Logger
 
-    events = RunLogger(folder.events, model.num_timesteps if resume else None)
     facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
     folder.write_meta(folder.read_meta() | facts)
     model.set_logger(Logger(folder=None, output_formats=[]))
+    record = Recorder(folder, config.run, make_task(config.env, config.atari), progress)
     with Interrupt() as interrupt:
-        recorder = _recorder(config, folder, progress, events, interrupt)
+        record.open(model.num_timesteps, resumed=resume, hyperparameters=_flat(config))
         try:
+            recorded = _recorded(config, record, interrupt)
             if resume:
-                recorder.continue_from(model.num_timesteps)
-            callbacks = [recorder, *_after_resume(config, model, progress, resume)]
-            events.hparams(_flat(config), ["return/mean_100", "evaluation/mean"])
+                recorded.continue_recording()
+            callbacks = [recorded, *_after_resume(config, model, progress, resume)]
             left = config.run.total_steps - model.num_timesteps
-            if left > 0 and not recorder.is_good_enough:
+            finished = left <= 0 or record.is_good_enough
+            if not finished:
                 model.learn(left, callbacks, log_interval=NEVER, reset_num_timesteps=not resume)
-                finished = recorder.is_good_enough or model.num_timesteps >= config.run.total_steps
-                _finish(recorder, finished, config.run.evaluate_every)
-            else:
-                finished = True
+                enough = model.num_timesteps >= config.run.total_steps
+                finished = enough or record.is_good_enough
+                _finish(recorded, finished)
         finally:
-            events.close()
+            record.close()
     folder.set_status("finished" if finished else "stopped", agent_steps=model.num_timesteps)
     return finished
 
 
-def _recorder(
-    config: SB3Config,
-    folder: RunFolder,
-    progress: Progress,
-    events: RunLogger,
-    interrupt: Interrupt,
-) -> RunRecorder:
-    from agents.baselines.callback import RunRecorder
+def _recorded(config: SB3Config, record: Recorder, interrupt: Interrupt) -> RecordedRun:
+    from agents.baselines.callback import RecordedRun
 
-    is_dqn = isinstance(config, SB3DQNConfig)
+    loss = "loss/td" if isinstance(config, SB3DQNConfig) else "loss/total"
     epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
-    return RunRecorder(
-        folder,
-        config.run,
-        make_task(config.env, config.atari),
-        progress,
-        events,
-        interrupt,
-        "loss/td" if is_dqn else "loss/total",
-        epsilon,
-    )
+    return RecordedRun(record, interrupt, loss, epsilon)
 
 
 def _after_resume(
@@ -183,12 +168,13 @@ def _after_resume(
     return [RefillReplay(wanted // config.lanes, config.train_freq)]
 
 
-def _finish(recorder: RunRecorder, finished: bool, evaluate_every: int) -> None:
+def _finish(recorded: RecordedRun, finished: bool) -> None:
     """The last point, score and model of a run."""
-    if finished and evaluate_every and recorder.evaluated_at < recorder.num_timesteps:
-        recorder.evaluate()
-    recorder.log()
-    recorder.save()
+    record, agent_steps = recorded.record, recorded.num_timesteps
+    if finished and record.config.evaluate_every and record.evaluated_at < agent_steps:
+        recorded.evaluate()
+    recorded.log()
+    recorded.save()
 
 
 def _flat(config: SB3Config) -> dict[str, Any]:

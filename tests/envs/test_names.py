@@ -30,7 +30,7 @@ def test_every_spelling_is_the_game_under_its_protocol(spelling: str) -> None:
     assert is_atari(spelling)
     task = make_task(spelling, AtariConfig())
     assert (task.environment, task.protocol, task.frames_per_step) == (
-        "ALE/Pong-v5", "machado2018", 4,
+        "ALE/Pong-v5", "dopamine", 4,
     )  # fmt: skip
     assert task.normalise(14.6) == pytest.approx(1.0)
     lanes = make_lanes(spelling, 1, AtariConfig(env_threads=1))
