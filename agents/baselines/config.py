@@ -149,6 +149,7 @@ def _require(name: str, value: object, holds: bool, wanted: str) -> None:
 
 
 def _require_defaults(run: RunConfig) -> None:
+    _require("seed", run.seed, run.seed < 2**32, "below 2**32, as stable-baselines3 wants")
     if run.precision == "bf16" or run.compile:
         raise UserError(
             "stable-baselines3 computes in fp32 and is not compiled; leave "
