@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +21,20 @@ NOT_FOR_AGENTS = (ATARI_CLASS, "gymnasium.envs.phys2d", "gymnasium.envs.tabular"
 def make_environment(env_id: str, render_mode: str | None = None) -> Any:
     """Make one environment.
 
+    Args:
+        env_id: such as 'CartPole-v1', or 'mymodule:My-v0' where importing mymodule registers it.
+        render_mode: None for no pictures.
+
     Raises:
         UserError: unknown id, missing dependency, or a constructor that fails.
     """
     import gymnasium
     from gymnasium import error
+
+    module, colon, name = env_id.rpartition(":")
+    if colon:
+        _import(module)
+    _refuse_raw_atari(env_id, name)
 
     # Not among the arguments unless wanted: a constructor need not know it. What the environment
     # hands over is checked by the lanes.
@@ -49,6 +61,39 @@ def make_environment(env_id: str, render_mode: str | None = None) -> Any:
         ) from problem
     except Exception as problem:
         raise UserError(f"cannot make {env_id!r}: {type(problem).__name__}: {problem}") from problem
+
+
+def _import(module: str) -> None:
+    """Import the module that registers an environment: installed, or from the working directory."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last, so that nothing installed is hidden
+    try:
+        importlib.import_module(module)
+    except Exception as problem:
+        missing = isinstance(problem, ModuleNotFoundError) and problem.name
+        if missing and f"{module}.".startswith(f"{missing}."):
+            raise UserError(
+                f"there is no module {missing!r} in {here} or installed, to register the "
+                f"environment of --env {module}:..."
+            ) from problem
+        raise UserError(
+            f"importing {module!r} failed: {type(problem).__name__}: {problem}"
+        ) from problem
+
+
+def _refuse_raw_atari(env_id: str, name: str) -> None:
+    """Whoever registers ale-py's class under a name of their own would lose the protocol."""
+    import gymnasium
+
+    spec = gymnasium.registry.get(name)
+    if spec is not None and spec.entry_point == ATARI_CLASS:
+        games = {rom: game for game, rom in atari_games().items()}
+        game = games.get(str(spec.kwargs.get("game")), "ALE/Pong-v5")
+        raise UserError(
+            f"{env_id} is raw frames of an Atari game, without frame-skip or protocol; use --env "
+            f"{game}"
+        )
 
 
 def _suggested() -> list[str]:
