@@ -43,6 +43,8 @@ class EvaluateOptions:
     """Where the results go, as JSON; default: evaluation.json in the run folder."""
     env: str = ""
     """For a .zip: the environment it was trained on."""
+    env_kwargs: str = ""
+    """For a .zip: the environment's arguments, as in training."""
     protocol: str = ""
     """For a .zip: the protocol; default machado2018. Runs are scored under their own."""
     trust: bool = False
@@ -92,6 +94,7 @@ class Subject:
     folder: Path | None
     make_policy: Any
     """From (lanes, seed) to a policy."""
+    gymnasium: Any
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def score(path: str, options: EvaluateOptions) -> Result:
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     torch.set_num_threads(1)
     subject = _subject(path, options)
-    task = make_task(subject.environment, subject.atari)
+    task = make_task(subject.environment, subject.atari, subject.gymnasium)
     episodes = options.episodes or _protocol_episodes(subject)
     lanes = task.evaluation_lanes(min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
@@ -139,7 +142,7 @@ def score(path: str, options: EvaluateOptions) -> Result:
     video = _film(subject, options) if options.video else None
     result = Result(
         run=subject.name,
-        environment=subject.environment,
+        environment=task.environment,
         protocol=task.protocol,
         agent_steps=subject.agent_steps,
         scores=scores,
@@ -155,8 +158,10 @@ def score(path: str, options: EvaluateOptions) -> Result:
 def _subject(path: str, options: EvaluateOptions) -> Subject:
     if path.endswith(".zip"):
         return _sb3_subject(Path(path), options)
-    if options.env or options.protocol:
-        raise UserError("--env and --protocol are for .zip files; a run folder knows its own")
+    if options.env or options.protocol or options.env_kwargs:
+        raise UserError(
+            "--env, --env-kwargs and --protocol are for .zip files; a run folder knows its own"
+        )
     from agents.registry import load_object
     from commands.session import saved_config
     from core.checkpoint import load
@@ -182,7 +187,15 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     def make_policy(lanes: Any, seed: int) -> Any:
         return module.build_policy(config, lanes, loaded.state["network"], seed, options.device)
 
-    return Subject(path, config.env, _atari_options(config), loaded.step, folder.path, make_policy)
+    return Subject(
+        path,
+        config.env,
+        _atari_options(config),
+        loaded.step,
+        folder.path,
+        make_policy,
+        config.gymnasium,
+    )
 
 
 def located(path: str) -> Path:
@@ -212,6 +225,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from agents.baselines.policy import load_sb3_policy
     from core.errors import did_you_mean
     from envs.atari_protocol import PROTOCOLS, AtariConfig
+    from envs.gymnasium_config import GymnasiumConfig
     from envs.make import is_atari
     from envs.names import canonical_id
 
@@ -232,7 +246,9 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
             path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
         )
 
-    return Subject(str(path), options.env, atari, None, None, make_policy)
+    gymnasium = GymnasiumConfig(options.env_kwargs)
+    gymnasium.validate()
+    return Subject(str(path), options.env, atari, None, None, make_policy, gymnasium)
 
 
 def _atari_options(config: Any) -> Any:
@@ -251,7 +267,7 @@ def _film(subject: Subject, options: EvaluateOptions) -> str:
     from core.video import write_video
     from envs.recording import film_episode, filmable_lanes, frames_per_second
 
-    lanes = filmable_lanes(subject.environment, subject.atari)
+    lanes = filmable_lanes(subject.environment, subject.atari, subject.gymnasium)
     try:
         policy = subject.make_policy(lanes, options.seed)
         steps = f"-step{subject.agent_steps}" if subject.agent_steps is not None else ""

@@ -31,8 +31,21 @@ class GymnasiumLanes:
     restorable = False
     overlaps = False
 
-    def __init__(self, env_id: str, num_lanes: int, *, render: bool = False) -> None:
-        """Make the environments, with pictures if ``render``.
+    def __init__(
+        self,
+        env_id: str,
+        num_lanes: int,
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        render: bool = False,
+    ) -> None:
+        """Make the environments.
+
+        Args:
+            env_id: any Gymnasium id.
+            num_lanes: how many.
+            arguments: of the environment's constructor.
+            render: with pictures.
 
         Raises:
             UserError: unknown id, missing dependency, actions that are not discrete, or
@@ -40,7 +53,7 @@ class GymnasiumLanes:
         """
         self._env_id = env_id
         mode = "rgb_array" if render else None
-        self._envs = [make_environment(env_id, mode) for _ in range(num_lanes)]
+        self._envs = [make_environment(env_id, arguments or {}, mode) for _ in range(num_lanes)]
         self.num_lanes = num_lanes
         self.num_actions, self._first_action = discrete_actions(env_id, self._envs[0])
         self.observation_spec = observation_spec(env_id, self._envs[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ NOT_FOR_AGENTS = (ATARI_CLASS, "gymnasium.envs.phys2d", "gymnasium.envs.tabular"
 """Where ids lead that are not suggested: raw frames of Atari games, and Gymnasium's on JAX."""
 
 
-def make_environment(env_id: str, render_mode: str | None = None) -> Any:
+def make_environment(
+    env_id: str, arguments: Mapping[str, Any], render_mode: str | None = None
+) -> Any:
     """Make one environment.
 
     Args:
         env_id: such as 'CartPole-v1', or 'mymodule:My-v0' where importing mymodule registers it.
+        arguments: of its constructor; ``max_episode_steps`` is Gymnasium's own.
         render_mode: None for no pictures.
 
     Raises:
@@ -38,7 +42,7 @@ def make_environment(env_id: str, render_mode: str | None = None) -> Any:
 
     # Not among the arguments unless wanted: a constructor need not know it. What the environment
     # hands over is checked by the lanes.
-    options: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+    options = dict(arguments) | ({"render_mode": render_mode} if render_mode else {})
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **options)
     except (

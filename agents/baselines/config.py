@@ -12,6 +12,7 @@ from typing import Any, Literal
 from core.config import RunConfig, locked
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SB3DQNConfig:
     clip_rewards: bool = locked(True)
     """Learn from the sign of rewards; scores are raw always."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:
@@ -115,6 +117,7 @@ class SB3PPOConfig:
     clip_rewards: bool = locked(True)
     """Learn from the sign of rewards; scores are raw always."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class DQNConfig:
     replay_capacity: int = locked(1_000_000)
     """Transitions kept."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:
