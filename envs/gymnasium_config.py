@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import locked
+from core.config import free, locked
 from core.errors import UserError
 
 TAKEN = ("id", "render_mode", "disable_env_checker")
@@ -22,6 +22,9 @@ class GymnasiumConfig:
     """Arguments of the environment: map_name=8x8,is_slippery=false or as JSON:
     '{"map_name": "8x8"}'."""
 
+    env_workers: int = free(0)
+    """Processes that step the environments, for those slow in Python; 0: none besides this one."""
+
     def __post_init__(self) -> None:
         """Bring the arguments into one form, so that the same ones are equal on a resume."""
         try:
@@ -35,6 +38,8 @@ class GymnasiumConfig:
     def validate(self) -> None:
         """Raise UserError for a value that cannot work."""
         parse_arguments(self.env_kwargs)
+        if self.env_workers < 0:
+            raise UserError(f"--env-workers must be 0 or more, got {self.env_workers}")
 
     @property
     def arguments(self) -> dict[str, Any]:

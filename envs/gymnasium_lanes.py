@@ -1,7 +1,7 @@
 """Lanes over any Gymnasium environment with discrete actions.
 
 Environments are stepped one after another in Python, so this is for light environments such as
-classic control; Atari has native lanes of its own.
+classic control; heavy ones have workers (``envs.worker_lanes``), Atari has native lanes of its own.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class GymnasiumLanes:
         *,
         arguments: Mapping[str, Any] | None = None,
         render: bool = False,
+        first_lane: int = 0,
     ) -> None:
         """Make the environments.
 
@@ -46,12 +47,14 @@ class GymnasiumLanes:
             num_lanes: how many.
             arguments: of the environment's constructor.
             render: with pictures.
+            first_lane: number of the first of these lanes where they are a worker's share of more.
 
         Raises:
             UserError: unknown id, missing dependency, actions that are not discrete, or
                 observations that are neither vectors nor uint8 images.
         """
         self._env_id = env_id
+        self._first_lane = first_lane
         mode = "rgb_array" if render else None
         self._envs = [make_environment(env_id, arguments or {}, mode) for _ in range(num_lanes)]
         self.num_lanes = num_lanes
@@ -70,14 +73,17 @@ class GymnasiumLanes:
         Raises:
             UserError: the environment fails, or hands over what its spaces do not promise.
         """
-        seeds = [int(s) for s in lane_seeds(seed, self.num_lanes)]
-        self._randomness.seed(seeds[0])
+        return self.reset_from(lane_seeds(seed, self.num_lanes))
+
+    def reset_from(self, seeds: np.ndarray) -> Step:
+        """Start every lane anew from a seed of its own, int64 [L]. Raises as ``reset`` does."""
+        self._randomness.seed(int(seeds[0]))
         self._ticks = 0
         self._done[:] = False
         frames = []
         for lane, (env, lane_seed) in enumerate(zip(self._envs, seeds, strict=True)):
             try:
-                result = env.reset(seed=lane_seed)
+                result = env.reset(seed=int(lane_seed))
                 frames.append(reset_frame(result, self.observation_spec, self._first_state))
             except Exception as error:
                 raise self._failure(lane, error, "reset") from error
@@ -118,7 +124,9 @@ class GymnasiumLanes:
     def _failure(self, lane: int, error: Exception, call: str) -> UserError:
         if not isinstance(error, HandoverError):
             error = explain(error, call)
-        return UserError(f"{self._env_id}, lane {lane}, step {self._ticks:,}: {error}")
+        return UserError(
+            f"{self._env_id}, lane {self._first_lane + lane}, step {self._ticks:,}: {error}"
+        )
 
     def _require_finite(self, observations: np.ndarray, reward: np.ndarray) -> None:
         """All lanes at once; the lane is looked for only when there is something to find."""

@@ -28,7 +28,7 @@ def make_lanes(
             Gymnasium id.
         num_lanes: how many.
         atari: protocol, action set and threads of Atari games.
-        gymnasium: arguments of Gymnasium environments.
+        gymnasium: arguments and worker processes of Gymnasium environments.
         evaluation: episodes are for scoring: the protocol's evaluation limits hold.
 
     Raises:
@@ -37,10 +37,10 @@ def make_lanes(
     if num_lanes < 1:
         raise UserError(f"--lanes must be at least 1, got {num_lanes}")
     env_id = canonical_id(env_id)
-    if gymnasium.env_kwargs and (is_atari(env_id) or env_id.startswith("tengen/")):
+    if gymnasium != DEFAULTS and (is_atari(env_id) or env_id.startswith("tengen/")):
         raise UserError(
-            f"{env_id} takes no --env-kwargs; Atari's options are --protocol and "
-            f"--full-action-space"
+            f"{env_id} takes no --env-kwargs and no --env-workers; Atari's options are --protocol, "
+            f"--full-action-space and --env-threads"
         )
     if is_atari(env_id):
         from envs.atari import AtariLanes
@@ -57,6 +57,12 @@ def make_lanes(
         from envs.small import make_small
 
         return make_small(env_id, num_lanes)
+    if gymnasium.env_workers:
+        from envs.worker_lanes import WorkerLanes
+
+        return WorkerLanes(
+            env_id, num_lanes, arguments=gymnasium.arguments, workers=gymnasium.env_workers
+        )
     from envs.gymnasium_lanes import GymnasiumLanes
 
     return GymnasiumLanes(env_id, num_lanes, arguments=gymnasium.arguments)
