@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_page_trains_and_scores_its_environment(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (command,) = re.findall(r"^    tengen (train .*)$", PAGE, re.MULTILINE)
+    (command,) = re.findall(r"^    tengen (train .*corridor:.*)$", PAGE, re.MULTILINE)
     quick = ["--no-progress", "--no-video", "--threads", "1", "--evaluate-episodes", "30"]
     assert main([*shlex.split(command), *quick]) == 0
     (run,) = [path.parent for path in folder.glob("runs/*/*/*/meta.json")]
