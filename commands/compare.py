@@ -73,15 +73,17 @@ def read_run(path: Path) -> Run:
     """Read what a run folder says. Raises UserError when it is none."""
     from commands.session import saved_config
     from core.run_folder import RunFolder
+    from envs.gymnasium_config import GymnasiumConfig, full_name
     from envs.make import is_atari
 
     folder = RunFolder.open(path)
     entry, config = saved_config(folder)
     protocol = config.atari.protocol if is_atari(config.env) else ""
+    environment = full_name(config.env, getattr(config, "gymnasium", GymnasiumConfig()))
     records = {
         name: folder.read_jsonl(f"{name}.jsonl") for name in ("evaluations", "episodes", "metrics")
     }
-    return Run(str(path), entry.name, config, config.env, protocol, **records)
+    return Run(str(path), entry.name, config, environment, protocol, **records)
 
 
 def score_of(evaluation: dict[str, Any]) -> float:

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
+            _require_platform()
             return _run(arguments)
         finally:
             sys.stdout.flush()
@@ -42,6 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output is gone; give the interpreter nothing left to flush to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _require_platform() -> None:
+    if sys.platform == "win32":
+        raise UserError(
+            "Linux and macOS are supported; on Windows, install it in WSL "
+            "(https://learn.microsoft.com/windows/wsl/install)"
+        )
 
 
 def _run(arguments: list[str]) -> int:

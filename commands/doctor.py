@@ -60,7 +60,7 @@ def _guarded(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
 
 
 def _versions() -> Iterator[Finding]:
-    yield Finding("ok", f"python {sys.version.split()[0]}")
+    yield Finding("ok", f"python {sys.version.split()[0]} on {sys.platform}")
     for name in PACKAGES:
         try:
             yield Finding("ok", f"{name} {version(name)}")

@@ -47,6 +47,8 @@ class EvaluateOptions:
     folder."""
     env: str = ""
     """For a .zip: the environment it was trained on."""
+    env_kwargs: str = ""
+    """For a .zip: the environment's arguments, as in training."""
     protocol: str = ""
     """For a .zip: the protocol; default dopamine. Runs are scored under their own."""
     trust: bool = False
@@ -110,6 +112,7 @@ class Subject:
     """Folder of films."""
     make_policy: Any
     """From (lanes, seed) to a policy."""
+    gymnasium: Any
 
 
 def score(subject: Subject, options: EvaluateOptions) -> Result:
@@ -123,7 +126,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     torch.set_num_threads(1)
-    task = make_task(subject.environment, subject.atari)
+    task = make_task(subject.environment, subject.atari, subject.gymnasium)
     episodes = options.episodes or _protocol_episodes(subject)
     lanes = task.evaluation_lanes(min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
@@ -149,7 +152,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     summary = summarise(scores)
     result = Result(
         run=subject.name,
-        environment=subject.environment,
+        environment=task.environment,
         protocol=task.protocol,
         agent_steps=subject.agent_steps,
         checkpoint=subject.checkpoint,
@@ -168,8 +171,10 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
 def _subject(path: str, options: EvaluateOptions) -> Subject:
     if path.endswith(".zip"):
         return _sb3_subject(Path(path), options)
-    if options.env or options.protocol:
-        raise UserError("--env and --protocol are for .zip files; a run folder knows its own")
+    if options.env or options.protocol or options.env_kwargs:
+        raise UserError(
+            "--env, --env-kwargs and --protocol are for .zip files; a run folder knows its own"
+        )
     from agents.registry import load_object
     from commands.session import saved_config
     from core.checkpoint import load
@@ -209,6 +214,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
         folder.path / SCORES_FILE if own else None,
         folder.videos if own else Path("videos"),
         make_policy,
+        config.gymnasium,
     )
 
 
@@ -239,6 +245,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from agents.baselines.policy import load_sb3_policy
     from core.errors import did_you_mean
     from envs.atari_protocol import PROTOCOLS, AtariConfig
+    from envs.gymnasium_config import GymnasiumConfig
     from envs.make import is_atari
     from envs.names import canonical_id
 
@@ -259,8 +266,12 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
             path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
         )
 
+    gymnasium = GymnasiumConfig(options.env_kwargs)
+    gymnasium.validate()
     kept = path.with_suffix(f".{SCORES_FILE}")
-    return Subject(str(path), options.env, atari, None, "", kept, path.parent, make_policy)
+    return Subject(
+        str(path), options.env, atari, None, "", kept, path.parent, make_policy, gymnasium
+    )
 
 
 def _atari_options(config: Any) -> Any:
@@ -284,7 +295,7 @@ def _film(subject: Subject, options: EvaluateOptions) -> bool:
     slug = subject.environment.replace("/", "-")
     path = subject.videos / f"{slug}{steps}.{options.video_format}"
     try:
-        lanes = filmable_lanes(subject.environment, subject.atari)
+        lanes = filmable_lanes(subject.environment, subject.atari, subject.gymnasium)
         with contextlib.closing(lanes):
             policy = subject.make_policy(lanes, options.seed)
             subject.videos.mkdir(parents=True, exist_ok=True)

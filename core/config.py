@@ -101,6 +101,8 @@ class RunConfig:
         for name in ("seed", "threads", "evaluate_every"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{_flag(name)} must be 0 or more, got {getattr(self, name)}")
+        if self.seed >= 2**63:
+            raise ConfigError(f"--seed must be below 2**63, got {self.seed}")
         for name in ("checkpoint_seconds", "log_seconds"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{_flag(name)} must be over 0, got {getattr(self, name)}")

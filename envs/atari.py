@@ -21,6 +21,7 @@ from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from envs.atari_protocol import AtariProtocol
 from envs.names import atari_games
+from envs.seeds import lane_seeds
 
 FRAME_SHAPE = (84, 84)
 SCREEN_SHAPE = (210, 160)
@@ -39,16 +40,6 @@ def rom_name(env_id: str) -> str:
             f"(ids look like ALE/Pong-v5)"
         )
     return known[env_id]
-
-
-def lane_seeds(seed: int, num_lanes: int) -> np.ndarray:
-    """The emulators' seeds, 31 bits each, int64 [L]; the first lanes keep theirs if L changes.
-
-    From a single number the vector environment would count up, so that lane 1 of seed 0 was lane 0
-    of seed 1, and it takes a negative one to mean no seed at all.
-    """
-    words = np.random.SeedSequence(int(seed)).generate_state(num_lanes)
-    return words.astype(np.int64) & 0x7FFFFFFF
 
 
 class AtariLanes:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from core.errors import UserError
 from core.lanes import Lanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
+from envs.gymnasium_config import GymnasiumConfig
 from envs.names import canonical_id, is_atari
 
 __all__ = ["is_atari", "make_lanes"]
 
+DEFAULTS = GymnasiumConfig()
+
 
 def make_lanes(
-    env_id: str, num_lanes: int, atari: AtariConfig, *, evaluation: bool = False
+    env_id: str,
+    num_lanes: int,
+    atari: AtariConfig,
+    gymnasium: GymnasiumConfig = DEFAULTS,
+    *,
+    evaluation: bool = False,
 ) -> Lanes:
     """Open ``num_lanes`` lanes of an environment.
 
@@ -20,6 +28,7 @@ def make_lanes(
             Gymnasium id.
         num_lanes: how many.
         atari: protocol, action set and threads of Atari games.
+        gymnasium: arguments and worker processes of Gymnasium environments.
         evaluation: episodes are for scoring: the protocol's evaluation limits hold.
 
     Raises:
@@ -28,6 +37,11 @@ def make_lanes(
     if num_lanes < 1:
         raise UserError(f"--lanes must be at least 1, got {num_lanes}")
     env_id = canonical_id(env_id)
+    if gymnasium != DEFAULTS and (is_atari(env_id) or env_id.startswith("tengen/")):
+        raise UserError(
+            f"{env_id} takes no --env-kwargs and no --env-workers; Atari's options are --protocol, "
+            f"--full-action-space and --env-threads"
+        )
     if is_atari(env_id):
         from envs.atari import AtariLanes
 
@@ -43,6 +57,12 @@ def make_lanes(
         from envs.small import make_small
 
         return make_small(env_id, num_lanes)
+    if gymnasium.env_workers:
+        from envs.worker_lanes import WorkerLanes
+
+        return WorkerLanes(
+            env_id, num_lanes, arguments=gymnasium.arguments, workers=gymnasium.env_workers
+        )
     from envs.gymnasium_lanes import GymnasiumLanes
 
-    return GymnasiumLanes(env_id, num_lanes)
+    return GymnasiumLanes(env_id, num_lanes, arguments=gymnasium.arguments)

@@ -16,7 +16,8 @@ from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import Lanes, Step
 from envs.atari_protocol import FRAMES_PER_STEP, PROTOCOLS, AtariConfig
-from envs.make import is_atari, make_lanes
+from envs.gymnasium_config import GymnasiumConfig
+from envs.make import DEFAULTS, is_atari, make_lanes
 from envs.names import canonical_id
 
 ATARI_FRAMES_PER_SECOND = 60 // FRAMES_PER_STEP
@@ -126,13 +127,13 @@ class _RenderedScreen(_Screen):
         return self._lanes.render()
 
 
-def filmable_lanes(env_id: str, atari: AtariConfig) -> Lanes:
+def filmable_lanes(env_id: str, atari: AtariConfig, gymnasium: GymnasiumConfig = DEFAULTS) -> Lanes:
     """One lane that ``film_episode`` can film."""
     if is_atari(env_id) or env_id.startswith("tengen/"):
         return make_lanes(env_id, 1, atari, evaluation=True)
     from envs.gymnasium_lanes import GymnasiumLanes
 
-    return GymnasiumLanes(env_id, 1, render=True)
+    return GymnasiumLanes(env_id, 1, arguments=gymnasium.arguments, render=True)
 
 
 def _screen(env_id: str, atari: AtariConfig, lanes: Lanes) -> _Screen:

@@ -32,7 +32,7 @@ def build_env(config: SB3Config) -> LanesVecEnv:
 
     atari = is_atari(config.env)
     return LanesVecEnv(
-        lambda: make_lanes(config.env, 1, config.atari),
+        lambda: make_lanes(config.env, 1, config.atari, config.gymnasium),
         config.lanes,
         clip_rewards=config.clip_rewards,
         life_loss_terminal=atari and PROTOCOLS[config.atari.protocol].life_loss_terminal,
@@ -104,7 +104,7 @@ def describe(config: SB3Config) -> list[str]:
     """What a dry run says: the replay's memory."""
     if isinstance(config, SB3PPOConfig):
         return ["no replay"]
-    lanes = make_lanes(config.env, 1, config.atari)
+    lanes = make_lanes(config.env, 1, config.atari, config.gymnasium)
     try:
         needed = replay_bytes(config, lanes.observation_spec)
     finally:

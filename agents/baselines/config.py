@@ -12,6 +12,7 @@ from typing import Any, Literal
 from core.config import RunConfig, locked
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SB3DQNConfig:
     clip_rewards: bool = locked(True)
     """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:
@@ -79,7 +81,7 @@ class SB3DQNConfig:
             "over 0",
         )
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "over 0")
-        _require_defaults(self.run)
+        _require_defaults(self.run, self.gymnasium)
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class SB3PPOConfig:
     clip_rewards: bool = locked(True)
     """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:
@@ -128,7 +131,7 @@ class SB3PPOConfig:
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
         for name in ("learning_rate", "clip_range"):
             _require(name, getattr(self, name), getattr(self, name) > 0, "over 0")
-        _require_defaults(self.run)
+        _require_defaults(self.run, self.gymnasium)
 
 
 SB3Config = SB3DQNConfig | SB3PPOConfig
@@ -158,7 +161,10 @@ def _require(name: str, value: object, holds: bool, wanted: str) -> None:
         raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
-def _require_defaults(run: RunConfig) -> None:
+def _require_defaults(run: RunConfig, gymnasium: GymnasiumConfig) -> None:
+    # Every lane is apart here, so each would start a process.
+    _require("env_workers", gymnasium.env_workers, gymnasium.env_workers == 0, "0 for this agent")
+    _require("seed", run.seed, run.seed < 2**32, "below 2**32, as stable-baselines3 wants")
     if run.precision == "bf16" or run.compile:
         raise UserError(
             "stable-baselines3 computes in fp32 and is not compiled; leave "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ def start(
     where = f"{model.num_timesteps:,} steps"
     if finished:
         rules = f" --protocol {config.atari.protocol}" if is_atari(config.env) else ""
+        if config.gymnasium.env_kwargs:
+            rules += f" --env-kwargs {shlex.quote(config.gymnasium.env_kwargs)}"
         progress.note(
             f"finished {where}; score it with: "
             f"tengen evaluate {archive} --env {config.env}{rules} --trust"
@@ -120,7 +123,8 @@ def _train(
     facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
     folder.write_meta(folder.read_meta() | facts)
     model.set_logger(Logger(folder=None, output_formats=[]))
-    record = Recorder(folder, config.run, make_task(config.env, config.atari), progress)
+    task = make_task(config.env, config.atari, config.gymnasium)
+    record = Recorder(folder, config.run, task, progress)
     with Interrupt() as interrupt:
         record.open(model.num_timesteps, resumed=resume, hyperparameters=_flat(config))
         try:

@@ -43,7 +43,7 @@ def build(
     Raises:
         UserError: unknown environment or network, or too little memory or disk.
     """
-    lanes = make_lanes(config.env, config.lanes, config.atari)
+    lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
     try:
         spec = replay_spec(config, lanes)
         plan = plan_replay(spec)
@@ -68,7 +68,7 @@ def build(
         raise
     return Built(
         agent,
-        make_task(config.env, config.atari),
+        make_task(config.env, config.atari, config.gymnasium),
         arithmetic,
         {
             "parameters": parameter_count(agent.online),
@@ -101,7 +101,7 @@ def build_policy(
 
 def describe(config: DQNConfig) -> list[str]:
     """What a dry run says: the network's size and what the replay will take."""
-    lanes = make_lanes(config.env, 1, config.atari)
+    lanes = make_lanes(config.env, 1, config.atari, config.gymnasium)
     try:
         network = build_network(config, lanes)
         plan = plan_replay(replay_spec(config, lanes))

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class DQNConfig:
     """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
     spared: every Atari frame takes 7 kB."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:

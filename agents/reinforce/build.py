@@ -40,7 +40,7 @@ def build(
     Raises:
         UserError: unknown environment or network.
     """
-    lanes = make_lanes(config.env, config.lanes, config.atari)
+    lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
     try:
         if arithmetic is None:
             run = config.run
@@ -56,7 +56,7 @@ def build(
         raise
     return Built(
         agent,
-        make_task(config.env, config.atari),
+        make_task(config.env, config.atari, config.gymnasium),
         arithmetic,
         {
             "parameters": _parameter_count(agent.network),
@@ -82,7 +82,7 @@ def build_policy(
 
 def describe(config: ReinforceConfig) -> list[str]:
     """What a dry run says: the network's size."""
-    lanes = make_lanes(config.env, 1, config.atari)
+    lanes = make_lanes(config.env, 1, config.atari, config.gymnasium)
     try:
         return [f"{_parameter_count(build_network(config, lanes)):,} parameters"]
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 from core.config import RunConfig, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ReinforceConfig:
     max_gradient_norm: float = warn(0.5)
     """Clip the gradient to this norm; 0 for not at all."""
     atari: AtariConfig = field(default_factory=AtariConfig)
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:

@@ -39,7 +39,7 @@ def build(
     note(f"table of values: {lanes.num_actions} actions, grows with the states met")
     return Built(
         TabularQLearning(config, lanes),
-        make_task(config.env, AtariConfig()),
+        make_task(config.env, AtariConfig(), config.gymnasium),
         arithmetic or Arithmetic(),
     )
 
@@ -68,7 +68,7 @@ def describe(config: TabularConfig) -> list[str]:
 
 
 def _open_lanes(config: TabularConfig, num_lanes: int) -> Lanes:
-    lanes = make_lanes(config.env, num_lanes, AtariConfig())
+    lanes = make_lanes(config.env, num_lanes, AtariConfig(), config.gymnasium)
     try:
         _require_discrete(config.env, lanes)
     except UserError:

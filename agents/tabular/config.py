@@ -8,6 +8,7 @@ from typing import Any
 
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
+from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TabularConfig:
     """Agent steps from first to last."""
     evaluation_epsilon: float = free(0.0)
     """Chance of a random action in evaluation."""
+    gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:

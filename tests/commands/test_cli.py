@@ -266,3 +266,13 @@ def test_dry_run_prints_options_that_can_be_read_back(
     (tmp_path / "printed.toml").write_text(out)
     config, _ = parse_training(AGENTS["dqn"], ["--config", "printed.toml"])
     assert config == parse_training(AGENTS["dqn"], argv)[0]
+
+
+def test_windows_is_answered_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["doctor"]) == 2
+    error = capsys.readouterr().err
+    assert "WSL" in error
+    assert error.count("\n") == 1

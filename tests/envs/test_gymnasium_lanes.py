@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from core.errors import UserError
 from envs.gymnasium_lanes import GymnasiumLanes
+from envs.seeds import lane_seeds
 
 
 class TestWorld(gymnasium.Env[Any, Any]):
@@ -84,7 +85,7 @@ def test_the_environments_we_use_are_sound(env_id: str) -> None:
 def test_equal_to_gymnasiums_vector_environment(env_id: str, ticks: int) -> None:
     """CartPole falls over; MountainCar is cut off after 200 steps."""
     lanes = GymnasiumLanes(env_id, 3)
-    seeds: list[int | None] = [int(s) for s in np.random.SeedSequence(11).generate_state(3)]
+    seeds: list[int | None] = [int(s) for s in lane_seeds(11, 3)]
     vector = SyncVectorEnv(
         [lambda: gymnasium.make(env_id)] * 3, autoreset_mode=AutoresetMode.NEXT_STEP
     )
@@ -121,7 +122,7 @@ def test_observations(name: str, shape: tuple[int, ...], dtype: str, stack: int)
     spec = lanes.observation_spec
     assert (spec.shape, spec.dtype, spec.stack) == (shape, dtype, stack)
     twins = [gymnasium.make(f"tests/{name}-v0") for _ in range(2)]
-    seeds = np.random.SeedSequence(4).generate_state(2)
+    seeds = lane_seeds(4, 2)
     shown = [twin.reset(seed=int(s))[0] for twin, s in zip(twins, seeds, strict=True)]
     observed = lanes.reset(4).observation
     for tick in range(9):

@@ -13,6 +13,7 @@ from core import checkpoint
 from core.config import resolve
 from core.evaluation import play_episodes
 from core.trainer import Trainer
+from envs.gymnasium_config import GymnasiumConfig
 from envs.make import make_lanes
 
 MakeTrainer = Callable[..., Trainer]
@@ -76,3 +77,27 @@ def test_resume_equals_an_uninterrupted_run(
         whole.folder.read_jsonl("episodes.jsonl")[-1]["return"]
         == resumed.folder.read_jsonl("episodes.jsonl")[-1]["return"]
     )
+
+
+def test_workers_change_nothing_but_the_speed(make_trainer: MakeTrainer) -> None:
+    finished = []
+    for workers in (0, 2):
+        config = ReinforceConfig(
+            lanes=3, episodes_per_update=5, gymnasium=GymnasiumConfig(env_workers=workers)
+        )
+        trainer = make_trainer(
+            "reinforce",
+            config,
+            f"{workers} workers",
+            evaluate_episodes=4,
+            total_steps=600,
+            evaluate_every=600,
+        )
+        assert trainer.run() == "finished"
+        trainer.agent.lanes.close()
+        finished.append(trainer)
+    one, other = finished
+    for name, tensor in one.agent.state_dict()["network"].items():
+        assert tensor.equal(other.agent.state_dict()["network"][name]), name
+    scores = [run.folder.read_jsonl("evaluations.jsonl")[-1]["scores"] for run in finished]
+    assert scores[0] == scores[1]

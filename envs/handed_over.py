@@ -1,0 +1,137 @@
+"""What an environment hands over, checked before anything learns from it.
+
+Thoroughly at a reset of all lanes; at every step only what costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from core.lanes import ObservationSpec
+
+LAST_EXACT = 2**24
+"""Up to here float32 holds every whole number."""
+
+
+class HandoverError(Exception):
+    """What was wrong; the lanes add the environment, the lane and the step."""
+
+
+def reset_frame(result: Any, spec: ObservationSpec, first_state: int) -> np.ndarray:
+    """The frame in what ``reset`` returned, checked thoroughly.
+
+    Args:
+        result: should be (observation, info).
+        spec: what the environment's observation space promises.
+        first_state: number of the first of numbered states.
+
+    Raises:
+        HandoverError: anything else, or numbers that float32 cannot tell apart.
+    """
+    if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+        raise HandoverError(
+            f"reset() returned {_short(result)} instead of (observation, info), as Gymnasium wants"
+        )
+    given = np.asarray(result[0])
+    frame = checked_frame(result[0], spec, first_state)
+    whole = spec.dtype == "float32" and given.dtype.kind in "iu"
+    if whole and np.abs(given.astype(np.float64)).max(initial=0) > LAST_EXACT:
+        raise HandoverError(
+            f"the observation {_short(given)} would lose its last digits in float32; scale it in a "
+            f"wrapper"
+        )
+    require_finite(frame, "the observation")
+    return frame
+
+
+def step_parts(result: Any) -> tuple[Any, float, bool, bool]:
+    """(observation, reward, terminated, truncated) of what ``step`` returned.
+
+    Raises:
+        HandoverError: not five values, or a reward that is not one number.
+    """
+    if not isinstance(result, tuple) or len(result) != 5:
+        count = len(result) if isinstance(result, tuple) else 1
+        raise HandoverError(_wrong_count(count))
+    observation, reward, terminated, truncated, _ = result
+    if type(reward) is not float:
+        number = np.asarray(reward)
+        if number.size != 1 or number.dtype.kind not in "biuf":
+            raise HandoverError(f"the reward is {_short(reward)} and not one number")
+        reward = float(number.reshape(()))
+    return observation, reward, bool(terminated), bool(truncated)
+
+
+def checked_frame(observation: Any, spec: ObservationSpec, first_state: int) -> np.ndarray:
+    """An observation as ``spec`` says. Whether it is finite is asked of all lanes at once.
+
+    Raises:
+        HandoverError: another shape, no numbers, or values that the dtype cannot hold.
+    """
+    frame = np.asarray(observation)
+    if spec.categories:
+        return _state(frame, spec.categories, first_state)
+    if frame.shape != spec.shape:
+        raise HandoverError(f"the observation has shape {frame.shape}, its space says {spec.shape}")
+    if frame.dtype == spec.dtype:
+        return frame
+    if frame.dtype.kind not in "biuf":
+        raise HandoverError(f"the observation {_short(observation)} holds no numbers")
+    if spec.dtype == "uint8":
+        if frame.dtype.kind == "f":
+            raise HandoverError(
+                f"the observation is {frame.dtype} from {frame.min():g} to {frame.max():g}, its "
+                f"space says an image of uint8; return whole numbers from 0 to 255"
+            )
+        if frame.min() < 0 or frame.max() > 255:
+            raise HandoverError(
+                f"the image holds values from {frame.min()} to {frame.max()}, which uint8 does not"
+            )
+    with np.errstate(over="ignore"):  # it becomes infinite, which is refused for all lanes at once
+        return frame.astype(spec.dtype)
+
+
+def _state(number: np.ndarray, categories: int, first_state: int) -> np.ndarray:
+    if number.size != 1 or number.dtype.kind not in "iu":
+        raise HandoverError(f"the observation {_short(number)} is not the number of a state")
+    state = number.reshape(1).astype(np.int64) - first_state
+    if not 0 <= state[0] < categories:
+        raise HandoverError(
+            f"the observation {number} is no state from {first_state} to "
+            f"{first_state + categories - 1}, as its space says"
+        )
+    return state
+
+
+def require_finite(values: np.ndarray, what: str) -> None:
+    """Raise HandoverError where a number is NaN or infinite."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise HandoverError(f"{what} is {_short(values)}")
+
+
+def explain(error: Exception, call: str) -> HandoverError:
+    """What an exception inside the environment's ``reset`` or ``step`` means for its author."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ValueError) and "expected 5, got " in text:
+        # Gymnasium's own wrappers unpack five values before we see them.
+        count = text.partition("expected 5, got ")[2].rstrip(")")
+        return HandoverError(_wrong_count(int(count) if count.isdigit() else 1))
+    hint = ""
+    if "unexpected keyword argument 'seed'" in text or "'options'" in text:
+        hint = "; Gymnasium calls reset(seed=..., options=...)"
+    return HandoverError(f"{call}() raised {type(error).__name__}: {text}{hint}")
+
+
+def _wrong_count(count: int) -> str:
+    old = "; four are the old Gym's, which had one `done` for both" if count == 4 else ""
+    return (
+        f"step() returned {count} values; Gymnasium's five are observation, reward, terminated, "
+        f"truncated, info{old}"
+    )
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,107 @@
+"""A process that steps some lanes of a Gymnasium environment for ``envs.worker_lanes``.
+
+    to the worker     JSON: the environment | R seeds | S actions | C close
+    from the worker   JSON: what it shows   | O the arrays of a Step   | E one line for the user
+
+All arrays are raw bytes in a fixed order; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from core.errors import UserError
+from core.lanes import ObservationSpec, Step
+from envs.gymnasium_lanes import GymnasiumLanes
+
+RESET, STEP, CLOSE, OUTCOME, ERROR = b"R", b"S", b"C", b"O", b"E"
+
+
+def main(commands: int, lifeline: int) -> None:
+    """Serve until told to close, or until the process that started this one is gone.
+
+    Args:
+        commands: descriptor of a two-way connection.
+        lifeline: descriptor of a pipe whose other end closes when that process ends.
+    """
+    # Where a whole service is told to stop, the process that trains saves first and then closes.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    connection = Connection(commands)
+    try:
+        lanes = _open(connection)
+        while lanes is not None:
+            message = connection.recv_bytes()
+            if message[:1] == CLOSE:
+                lanes.close()
+                return
+            connection.send_bytes(_answer(lanes, message[:1], message[1:]))
+    except (EOFError, ConnectionError):
+        return
+
+
+def _end_with(lifeline: int) -> None:
+    os.read(lifeline, 1)  # nothing is ever written: this returns when the other end closes
+    os._exit(1)
+
+
+def _open(connection: Connection) -> GymnasiumLanes | None:
+    wanted = json.loads(connection.recv_bytes())
+    try:
+        lanes = GymnasiumLanes(
+            wanted["env_id"],
+            wanted["num_lanes"],
+            arguments=wanted["arguments"],
+            first_lane=wanted["first_lane"],
+        )
+    except UserError as error:
+        connection.send_bytes(ERROR + str(error).encode())
+        return None
+    shown = {"num_actions": lanes.num_actions, "spec": dataclasses.asdict(lanes.observation_spec)}
+    connection.send_bytes(OUTCOME + json.dumps(shown).encode())
+    return lanes
+
+
+def _answer(lanes: GymnasiumLanes, command: bytes, numbers: bytes) -> bytes:
+    values = np.frombuffer(numbers, np.int64)
+    try:
+        if command == RESET:
+            return OUTCOME + packed(lanes.reset_from(values))
+        lanes.send(values)
+        return OUTCOME + packed(lanes.receive())
+    except UserError as error:
+        return ERROR + str(error).encode()
+
+
+def packed(step: Step) -> bytes:
+    """The arrays of a step, one after the other."""
+    flags = (step.terminated, step.truncated, step.valid)
+    return b"".join(array.tobytes() for array in (step.observation, step.reward, *flags))
+
+
+def unpacked(data: bytes, spec: ObservationSpec, num_lanes: int) -> Step:
+    """The step that ``packed`` made; its arrays are read-only."""
+    ends = np.cumsum(
+        [
+            num_lanes * int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize,
+            8 * num_lanes,
+            *[num_lanes] * 3,
+        ]
+    )
+    parts = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    terminated, truncated, valid = (np.frombuffer(part, bool) for part in parts[2:])
+    return Step(
+        np.frombuffer(parts[0], spec.dtype).reshape(num_lanes, *spec.shape),
+        np.frombuffer(parts[1], np.float64),
+        terminated,
+        truncated,
+        np.zeros(num_lanes, dtype=bool),
+        valid,
+    )
