@@ -107,15 +107,18 @@ class DQN:
     # ---------------------------------------------------------------- collect
 
     def act(self, step: Step, agent_steps: int) -> np.ndarray:
-        """Epsilon-greedy actions, int64 [L]."""
+        """Epsilon-greedy actions, int64 [L]; random ones at first where epsilon falls at once."""
         config = self.config
         self._agent_steps = agent_steps
+        warm = agent_steps - config.warmup_steps
         self.actor.epsilon = linear(
             config.epsilon_start,
             config.epsilon_end,
             config.epsilon_decay_steps,
-            max(0, agent_steps - config.warmup_steps),
+            max(0, warm) if config.epsilon_after_warmup else agent_steps,
         )
+        if warm < 0 and not config.epsilon_after_warmup:
+            self.actor.epsilon = 1.0
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:

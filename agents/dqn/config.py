@@ -55,7 +55,9 @@ class DQNConfig:
     epsilon_end: float = warn(0.01)
     """Chance of a random action at last."""
     epsilon_decay_steps: int = warn(250_000)
-    """Agent steps, after the warm-up, from first to last."""
+    """Agent steps from first to last."""
+    epsilon_after_warmup: bool = warn(True)
+    """Let epsilon fall from the end of the warm-up on, not from step 0."""
     evaluation_epsilon: float = free(-1.0)
     """Chance of a random action in evaluation; -1 for the protocol's."""
     replay: Literal["ram", "mmap", "packed"] = free("ram")
@@ -159,7 +161,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "sb3": (
-        "the Atari settings of rl-baselines3-zoo, 10M steps",
+        "the Atari settings of rl-baselines3-zoo, 10M steps, but 8 lanes",
         {
             "loss": "huber",
             "learning_rate": 1e-4,
@@ -167,7 +169,8 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "max_gradient_norm": 10.0,
             "target_every": 1_000,
             "warmup_steps": 100_000,
-            "epsilon_decay_steps": 900_000,
+            "epsilon_decay_steps": 1_000_000,
+            "epsilon_after_warmup": False,
             "replay_capacity": 100_000,
             "network": "nature",
             "atari": {"protocol": "sb3"},

@@ -135,6 +135,26 @@ def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
     np.testing.assert_array_equal(weights(0, "never"), weights(300, "often"))
 
 
+@pytest.mark.parametrize("after_warmup", [True, False])
+def test_exploration_falls_from_the_warm_up_or_from_the_start(
+    tmp_path: Path, after_warmup: bool
+) -> None:
+    config = dataclasses.replace(
+        catch_config(),
+        warmup_steps=1_000,
+        epsilon_decay_steps=2_000,
+        epsilon_end=0.0,
+        epsilon_after_warmup=after_warmup,
+    )
+    agent = trainer_in(tmp_path / "run", config).agent
+    step = agent.lanes.reset(0)
+    seen = []
+    for agent_steps in (0, 999, 1_000, 2_000, 3_000):
+        agent.act(step, agent_steps)
+        seen.append(agent.actor.epsilon)
+    assert seen == ([1, 1, 1, 0.5, 0] if after_warmup else [1, 1, 0.5, 0, 0])
+
+
 def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
     config = catch_config(total_steps=3_000, evaluate_every=0)
     trainer = trainer_in(tmp_path / "run", config)
