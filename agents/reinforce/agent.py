@@ -51,10 +51,11 @@ class SoftmaxPolicy:
         self.rng = rng
 
     def act(self, step: Step) -> np.ndarray:
-        """Actions, int64 [L], for the newest step. One forward for all lanes."""
+        """Actions, int64 [L], for the newest step. One forward for all lanes, in fp32: bf16 rounds
+        away the differences between actions."""
         observation = self.frames.push(step)
-        with torch.no_grad(), self.arithmetic.autocast():
-            logits = self.network.policy(self.arithmetic.tensor(observation)).float()  # [L, A]
+        with torch.no_grad():
+            logits = self.network.policy(self.arithmetic.tensor(observation))  # [L, A]
         if self.rng is None:
             return logits.argmax(dim=1).cpu().numpy()
         return sample_action(logits, self.rng.gumbel(size=tuple(logits.shape)))
