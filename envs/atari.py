@@ -98,12 +98,11 @@ class AtariLanes:
         cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
         rom = rom_name(env_id)
         height, width = SCREEN_SHAPE if colour else FRAME_SHAPE
-        cores = usable_cores()
         try:
             self._env = AtariVectorEnv(
                 rom,
                 num_lanes,
-                num_threads=min(threads or cores, num_lanes),
+                num_threads=min(threads or usable_cores(), num_lanes),
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
                 full_action_space=full_action_space or protocol.full_action_space,
@@ -121,8 +120,7 @@ class AtariLanes:
                 f"cannot open the ROM of {env_id}: {error}; `tengen doctor` checks the installation"
             ) from error
         self.num_lanes = num_lanes
-        actions: Any = self._env.single_action_space
-        self.num_actions = int(actions.n)
+        self.num_actions = len(self._env.ale.get_action_set())
         self._life_start = self._start_of_life(protocol)
         frame = (*SCREEN_SHAPE, 3) if colour else FRAME_SHAPE
         self.observation_spec = ObservationSpec(frame, "uint8", 1 if colour else STACK)

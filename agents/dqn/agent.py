@@ -21,6 +21,7 @@ from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.replay import FrameReplay
 from core.schedule import linear
+from networks.registry import hidden_sizes
 
 
 class EpsilonGreedy:
@@ -269,5 +270,9 @@ class DQN:
 def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
     """The Q-network that ``config`` asks for."""
     return QNetwork(
-        config.network, lanes.observation_spec, lanes.num_actions, dueling=config.dueling
+        config.network,
+        lanes.observation_spec,
+        lanes.num_actions,
+        dueling=config.dueling,
+        hidden=hidden_sizes(config.hidden),
     )

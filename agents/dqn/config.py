@@ -9,6 +9,7 @@ from typing import Any, Literal
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig, is_atari_id
+from networks.registry import hidden_sizes
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class DQNConfig:
     network: str = locked("auto")
     """nature, dqn2013, small, mlp, impala, transformer, an image network of `tengen networks`, or
     auto to fit the observation."""
+    hidden: str = locked("")
+    """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     dueling: bool = locked(False)
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)
@@ -69,6 +72,7 @@ class DQNConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        hidden_sizes(self.hidden)
         for name in ("lanes", "n_step", "batch_size", "update_every", "replay_capacity"):
             if getattr(self, name) < 1:
                 raise _bad(name, getattr(self, name), "at least 1")

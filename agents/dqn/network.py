@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
@@ -16,7 +18,13 @@ class QNetwork(nn.Module):
     """Observations [B, ...] -> action values [B, A]."""
 
     def __init__(
-        self, torso: str, spec: ObservationSpec, num_actions: int, *, dueling: bool
+        self,
+        torso: str,
+        spec: ObservationSpec,
+        num_actions: int,
+        *,
+        dueling: bool,
+        hidden: Sequence[int] = (),
     ) -> None:
         """Args:
         torso: name in the network registry, or 'auto'.
@@ -25,16 +33,17 @@ class QNetwork(nn.Module):
         dueling: value and advantage streams, Q = V + A - mean(A) (Wang et al. 2016,
             arXiv 1511.06581, equation 9). Each has a hidden layer of its own instead of the
             torso's last one.
+        hidden: units of the torso's hidden layers; empty for its own.
         """
         super().__init__()
-        self.torso = build_torso(torso, spec)
+        self.torso = build_torso(torso, spec, hidden)
         self.advantage: nn.Module
         self.value: nn.Module | None
         if dueling:
-            hidden = self.torso.num_features
+            units = self.torso.num_features
             inputs = self.torso.drop_hidden()
-            self.advantage = _stream(inputs, hidden, num_actions)
-            self.value = _stream(inputs, hidden, 1)
+            self.advantage = _stream(inputs, units, num_actions)
+            self.value = _stream(inputs, units, 1)
         else:
             self.advantage = nn.Linear(self.torso.num_features, num_actions)
             self.value = None
@@ -51,5 +60,5 @@ class QNetwork(nn.Module):
         return value + advantage - advantage.mean(dim=1, keepdim=True)
 
 
-def _stream(inputs: int, hidden: int, outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+def _stream(inputs: int, units: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, outputs))

@@ -30,6 +30,7 @@ from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner
 from core.optimisers import build_optimiser
 from core.schedule import linear
+from networks.registry import hidden_sizes
 
 ADAM_EPSILON = 1e-8
 
@@ -212,4 +213,5 @@ def build_network(config: ReinforceConfig, lanes: Lanes) -> PolicyAndBaseline:
         lanes.observation_spec,
         lanes.num_actions,
         separate_baseline=config.separate_baseline,
+        hidden=hidden_sizes(config.hidden),
     )

@@ -9,6 +9,7 @@ from typing import Any
 from core.config import RunConfig, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
+from networks.registry import hidden_sizes
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class ReinforceConfig:
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
     """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
+    hidden: str = locked("")
+    """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     separate_baseline: bool = locked(True)
     """Give the baseline a torso of its own instead of sharing the policy's."""
     episodes_per_update: int = warn(8)
@@ -44,6 +47,7 @@ class ReinforceConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        hidden_sizes(self.hidden)
         for name in ("lanes", "episodes_per_update"):
             if getattr(self, name) < 1:
                 raise _bad(name, getattr(self, name), "at least 1")

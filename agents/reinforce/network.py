@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -13,17 +15,24 @@ class PolicyAndBaseline(nn.Module):
     """Observations [B, ...] -> logits of the policy [B, A] and expected returns [B]."""
 
     def __init__(
-        self, torso: str, spec: ObservationSpec, num_actions: int, *, separate_baseline: bool
+        self,
+        torso: str,
+        spec: ObservationSpec,
+        num_actions: int,
+        *,
+        separate_baseline: bool,
+        hidden: Sequence[int] = (),
     ) -> None:
         """Args:
         torso: name in the network registry, or 'auto'.
         spec: the observations.
         num_actions: A.
         separate_baseline: the baseline has a torso of its own.
+        hidden: units of the torsos' hidden layers; empty for their own.
         """
         super().__init__()
-        self.policy_torso = build_torso(torso, spec)
-        self.value_torso = build_torso(torso, spec) if separate_baseline else None
+        self.policy_torso = build_torso(torso, spec, hidden)
+        self.value_torso = build_torso(torso, spec, hidden) if separate_baseline else None
         self.policy_logits = nn.Linear(self.policy_torso.num_features, num_actions)
         self.value_head = nn.Linear(self.policy_torso.num_features, 1)
         with torch.no_grad():  # a policy that starts out uniform loses no exploration
