@@ -86,8 +86,10 @@ class DQN:
         self.sampling_rng = np.random.default_rng(sampling_seed)
         torch.manual_seed(config.run.seed)
         network = build_network(config, lanes)
+        target = copy.deepcopy(network)
+        self.normaliser = target.normaliser = network.normaliser  # both see with the same eyes
         self.online = arithmetic.place(network)
-        self.target = arithmetic.place(copy.deepcopy(network)).requires_grad_(False)
+        self.target = arithmetic.place(target).requires_grad_(False)
         optimiser = build_optimiser(
             config.optimiser,
             self.online.parameters(),
@@ -125,6 +127,8 @@ class DQN:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Store one transition per lane."""
+        if self.normaliser is not None:
+            self.normaliser.update(step.observation)
         terminated = outcome.terminated
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost
@@ -275,4 +279,5 @@ def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
         lanes.num_actions,
         dueling=config.dueling,
         hidden=hidden_sizes(config.hidden),
+        normalise=config.normalise_observations,
     )

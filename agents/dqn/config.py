@@ -25,6 +25,8 @@ class DQNConfig:
     auto to fit the observation."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
+    normalise_observations: bool = locked(False)
+    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
     dueling: bool = locked(False)
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)

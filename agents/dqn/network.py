@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
+from networks.normaliser import ObservationNormaliser
 from networks.registry import build_torso
 
 STREAM_GRADIENT = 2**-0.5
@@ -25,6 +26,7 @@ class QNetwork(nn.Module):
         *,
         dueling: bool,
         hidden: Sequence[int] = (),
+        normalise: bool = False,
     ) -> None:
         """Args:
         torso: name in the network registry, or 'auto'.
@@ -34,8 +36,10 @@ class QNetwork(nn.Module):
             arXiv 1511.06581, equation 9). Each has a hidden layer of its own instead of the
             torso's last one.
         hidden: units of the torso's hidden layers; empty for its own.
+        normalise: bring vectors to mean 0 and deviation 1 first.
         """
         super().__init__()
+        self.normaliser = ObservationNormaliser(spec) if normalise else None
         self.torso = build_torso(torso, spec, hidden)
         self.advantage: nn.Module
         self.value: nn.Module | None
@@ -50,6 +54,8 @@ class QNetwork(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Action values [B, A]."""
+        if self.normaliser is not None:
+            observation = self.normaliser(observation)
         features = self.torso(observation)
         if self.value is None:
             q: Tensor = self.advantage(features)

@@ -95,6 +95,8 @@ class Reinforce:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Add one step to the episode of every lane."""
+        if self.network.normaliser is not None:
+            self.network.normaliser.update(step.observation)
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn
@@ -214,4 +216,5 @@ def build_network(config: ReinforceConfig, lanes: Lanes) -> PolicyAndBaseline:
         lanes.num_actions,
         separate_baseline=config.separate_baseline,
         hidden=hidden_sizes(config.hidden),
+        normalise=config.normalise_observations,
     )

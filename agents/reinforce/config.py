@@ -24,6 +24,8 @@ class ReinforceConfig:
     """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
+    normalise_observations: bool = locked(False)
+    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
     separate_baseline: bool = locked(True)
     """Give the baseline a torso of its own instead of sharing the policy's."""
     episodes_per_update: int = warn(8)
