@@ -62,11 +62,12 @@ class Step:
     life_lost: np.ndarray
     """A life was lost and the episode goes on, bool [L]."""
     valid: np.ndarray
-    """False where this tick only reset the lane and ignored its action, bool [L]."""
+    """False where this tick ignored its action: it reset the lane or started a life, bool [L]."""
 
     @property
     def first(self) -> np.ndarray:
-        """True where the observation starts an episode, bool [L]."""
+        """True where the observation starts an episode or, after a tick that ignored its action, a
+        life, bool [L]."""
         return ~self.valid
 
     @property

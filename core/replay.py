@@ -157,7 +157,7 @@ class FrameReplay:
     def can_sample(self, batch_size: int) -> bool:
         """Tell whether at least `batch_size` different transitions can be drawn."""
         spec = self.spec
-        # At most every second row is not valid, so a well-filled memory need not be counted.
+        # At most three of four rows are not valid, so a well-filled memory need not be counted.
         margin = (spec.n_step + spec.stack + 1) * spec.lanes
         return self.size >= 4 * (batch_size + margin) or self._count() >= batch_size
 

@@ -26,6 +26,8 @@ from envs.seeds import lane_seeds
 FRAME_SHAPE = (84, 84)
 SCREEN_SHAPE = (210, 160)
 STACK = 4
+NOOP, FIRE = 0, 1
+"""In every game's own actions, where it has FIRE, as among all 18."""
 
 
 def rom_name(env_id: str) -> str:
@@ -79,12 +81,11 @@ class AtariLanes:
         cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
         rom = rom_name(env_id)
         height, width = SCREEN_SHAPE if colour else FRAME_SHAPE
-        cores = usable_cores()
         try:
             self._env = AtariVectorEnv(
                 rom,
                 num_lanes,
-                num_threads=min(threads or cores, num_lanes),
+                num_threads=min(threads or usable_cores(), num_lanes),
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
                 full_action_space=full_action_space or protocol.full_action_space,
@@ -94,7 +95,7 @@ class AtariLanes:
                 stack_num=1,
                 # The emulator draws 0..noop_max-1 no-ops, so 1 means none.
                 noop_max=protocol.noop_max + 1,
-                use_fire_reset=protocol.fire_reset,
+                use_fire_reset=False,
                 reward_clipping=False,
             )
         except (RuntimeError, FileNotFoundError, OSError) as error:
@@ -102,31 +103,59 @@ class AtariLanes:
                 f"cannot open the ROM of {env_id}: {error}; `tengen doctor` checks the installation"
             ) from error
         self.num_lanes = num_lanes
-        actions: Any = self._env.single_action_space
-        self.num_actions = int(actions.n)
+        self.num_actions = len(self._env.ale.get_action_set())
+        self._life_start = self._start_of_life(protocol)
         frame = (*SCREEN_SHAPE, 3) if colour else FRAME_SHAPE
         self.observation_spec = ObservationSpec(frame, "uint8", 1 if colour else STACK)
         self._done = np.zeros(num_lanes, dtype=bool)
         self._lives = np.zeros(num_lanes, dtype=np.int64)
+        self._steps_to_start = np.zeros(num_lanes, dtype=np.int64)
+
+    def _start_of_life(self, protocol: AtariProtocol) -> np.ndarray:
+        """The actions that start a life, int64; a game's first leaves the first of them out."""
+        if not protocol.fire_reset:
+            return np.zeros(0, dtype=np.int64)
+        import ale_py
+
+        has_fire = ale_py.Action.FIRE in self._env.ale.get_action_set()
+        return np.array([NOOP, FIRE, 2] if has_fire else [NOOP])
+
+    @property
+    def ignores_action(self) -> np.ndarray:
+        """True where the next tick will ignore its action, bool [L]."""
+        ignores: np.ndarray = self._done | (self._steps_to_start > 0)
+        return ignores
 
     def reset(self, seed: int) -> Step:
         """Start every lane anew; lane i is seeded from (seed, i)."""
         observation, info = self._env.reset(seed=lane_seeds(seed, self.num_lanes))
         self._done = np.zeros(self.num_lanes, dtype=bool)
         self._lives = np.array(info["lives"], dtype=np.int64)
+        self._steps_to_start[:] = max(0, len(self._life_start) - 1)
         return first_step(self._newest(observation))
 
     def send(self, actions: np.ndarray) -> None:
         """Start all lanes on their actions, int64 [L], and return at once."""
-        self._env.send(check_actions(actions, self.num_lanes, self.num_actions))
+        actions = check_actions(actions, self.num_lanes, self.num_actions)
+        starting = self._steps_to_start > 0
+        if starting.any():
+            actions = actions.copy()
+            actions[starting] = self._life_start[-self._steps_to_start[starting]]
+        self._env.send(actions)
 
     def receive(self) -> Step:
         """Wait for all lanes."""
         observation, reward, terminated, truncated, info = self._env.recv()
         lives = np.array(info["lives"], dtype=np.int64)
-        valid = ~self._done
+        valid = ~self.ignores_action
         done = terminated | truncated
         life_lost = valid & ~done & (lives < self._lives)
+        if len(self._life_start):
+            life_lost &= lives > 0  # where none is left, the game is over a few frames later
+            left = np.maximum(0, self._steps_to_start - 1)
+            left[self._done] = len(self._life_start) - 1
+            left[life_lost] = len(self._life_start)
+            self._steps_to_start = np.where(done, 0, left)
         self._done, self._lives = done, lives
         return Step(
             self._newest(observation),

@@ -11,7 +11,9 @@ protocol is stored with every result, and results under different protocols are 
                  of training (`return/mean_100`), so an evaluation here acts as training does in the
                  end, for 100 episodes. The paper acts every 5 frames, all protocols here every 4.
     nature2015   no sticky actions; up to 30 no-ops, a lost life is terminal in training
-    sb3          what stable-baselines3's `AtariWrapper` does
+    sb3          stable-baselines3's `AtariWrapper` and `VecFrameStack`. Left different: 0 to 30
+                 no-ops, not 1 to 30; the emulator's grey, not a mean of its colours; and the steps
+                 that start a life count as agent steps
 
 Before version 2 of config files 'machado2018' meant the rules of 'dopamine', and is read so there.
 
@@ -44,8 +46,9 @@ class AtariProtocol:
     """Most no-ops, of one emulator frame each, at the start of an episode: 0 to this many, equally
     likely."""
     fire_reset: bool
-    """Press FIRE for one emulator frame after a reset, where the action set has it; a no-op less
-    follows."""
+    """Start every life as stable-baselines3 does: FIRE and action 2, a step each, where the game
+    has FIRE, and after a lost life a no-op step before. The agent's actions are ignored meanwhile,
+    and its frame stack starts anew."""
     life_loss_terminal: bool
     """In training, a lost life counts as terminal for the update; the game goes on."""
     training_frame_cap: int

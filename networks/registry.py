@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from core.lanes import ObservationSpec
     from networks.torso import Torso
+
+LARGEST_LAYER = 65_536
+"""Units of a hidden layer; more are surely a mistake."""
 
 Kind = Literal["torso", "image", "language", "masked", "translation"]
 
@@ -131,6 +134,8 @@ class TorsoEntry:
     year: int | None
     """Of its paper; None for those that have none."""
     summary: str
+    sized: bool = True
+    """Whether it ends in hidden layers whose sizes can be chosen."""
 
 
 TORSOS: dict[str, TorsoEntry] = {
@@ -150,6 +155,7 @@ TORSOS: dict[str, TorsoEntry] = {
         "networks.control.transformer_torso", "TransformerTorso", 2017,
         "Vaswani et al., arXiv 1706.03762: attention among patches of images, or features of "
         "vectors",
+        sized=False,
     ),
     "small": TorsoEntry(
         "networks.control.small", "SmallCNN", None, "for images under 36 pixels: two convolutions"
@@ -165,25 +171,49 @@ def automatic_torso(spec: ObservationSpec) -> str:
     return "nature" if min(spec.shape[:2]) >= 36 else "small"
 
 
-def build_torso(name: str, spec: ObservationSpec) -> Torso:
-    """Build a torso for an observation: one of `TORSOS`, or any image network.
+def hidden_sizes(text: str) -> tuple[int, ...]:
+    """'256,128' to (256, 128); '' to ().
 
     Raises:
-        UserError: unknown name, or a network that cannot take such an observation.
+        UserError: anything else.
+    """
+    words = text.replace(",", " ").split()
+    if not all(word.isdecimal() and 0 < int(word) <= LARGEST_LAYER for word in words):
+        raise UserError(
+            f"--hidden must be the units of each hidden layer, such as 256,256; got {text!r}"
+        )
+    return tuple(int(word) for word in words)
+
+
+def build_torso(name: str, spec: ObservationSpec, hidden: Sequence[int] = ()) -> Torso:
+    """Build a torso for an observation: one of `TORSOS`, or any image network.
+
+    Args:
+        name: of the torso, or 'auto'.
+        spec: the observation.
+        hidden: units of its hidden layers, after the convolutions where it has some; empty for
+            the torso's own.
+
+    Raises:
+        UserError: unknown name, or a network that cannot take such an observation or hidden layers.
     """
     name = automatic_torso(spec) if name == "auto" else name
+    if hidden and not (name in TORSOS and TORSOS[name].sized):
+        sized = ", ".join(torso for torso, entry in TORSOS.items() if entry.sized)
+        raise UserError(f"--hidden is not for network {name}; it is for {sized}")
     if spec.categories:
         from networks.torso import OneHotTorso
 
         one_hot = dataclasses.replace(spec, shape=(spec.categories,), dtype="float32", categories=0)
-        return OneHotTorso(build_torso(name, one_hot), spec.categories)
+        return OneHotTorso(build_torso(name, one_hot, hidden), spec.categories)
     if name not in TORSOS:
         require_image_network(name, TORSOS)
         from networks.adapters import ImageTorso
 
         return ImageTorso(name, spec)
     entry = TORSOS[name]
-    torso: Torso = getattr(importlib.import_module(entry.module), entry.cls)(spec)
+    build = getattr(importlib.import_module(entry.module), entry.cls)
+    torso: Torso = build(spec, hidden) if hidden else build(spec)
     return torso
 
 

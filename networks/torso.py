@@ -5,6 +5,7 @@ Legend: B batch, K frames stacked, H W plane, C channels, D features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,8 +30,9 @@ class Torso(nn.Module):
         """
         hidden: Any = getattr(self, "hidden", None)
         if hidden is not None:
-            self.num_features = int(hidden[0].in_features)
-            self.hidden = nn.Sequential()
+            *kept, last, _ = hidden
+            self.num_features = int(last.in_features)
+            self.hidden = nn.Sequential(*kept)
         return self.num_features
 
 
@@ -47,11 +49,24 @@ class OneHotTorso(Torso):
         self.num_features = torso.num_features
         self.categories = categories
 
+    def drop_hidden(self) -> int:
+        """See `Torso.drop_hidden`."""
+        self.num_features = self.torso.drop_hidden()
+        return self.num_features
+
     def forward(self, observation: Tensor) -> Tensor:
         """States, int64 [B, 1], to features [B, D]."""
         one_hot = functional.one_hot(observation.squeeze(1), self.categories)  # [B, categories]
         features: Tensor = self.torso(one_hot.to(torch.get_default_dtype()))
         return features
+
+
+def hidden_layers(inputs: int, sizes: Sequence[int]) -> nn.Sequential:
+    """A linear layer and ReLU for each size, one after another: [B, inputs] to [B, sizes[-1]]."""
+    layers: list[nn.Module] = []
+    for before, size in zip([inputs, *sizes], sizes, strict=False):
+        layers += [nn.Linear(before, size), nn.ReLU()]
+    return nn.Sequential(*layers)
 
 
 def image_channels(spec: ObservationSpec) -> int:

@@ -66,7 +66,7 @@ class _Lane:
 
     def reset(self, seed: int) -> np.ndarray:
         self._score, self._length = 0.0, 0
-        return self._push(self.lanes.reset(seed))
+        return self.skip(self._push(self.lanes.reset(seed)), ended=False)[0]
 
     def send(self, action: int) -> None:
         self.lanes.send(np.array([action]))
@@ -76,17 +76,25 @@ class _Lane:
         step = self.lanes.receive()
         observation = self._push(step)
         self._score += float(step.reward[0])
-        self._length += 1
+        self._length += int(step.valid[0])
         if not step.done[0]:
             return observation, step, None
         episode = Episode(self._score, self._length)
         self._score, self._length = 0.0, 0
         return observation, step, episode
 
-    def restart(self) -> np.ndarray:
-        """Take the tick that resets; its action is ignored. First observation."""
-        self.send(0)
-        return self._push(self.lanes.receive())
+    def skip(self, observation: np.ndarray, ended: bool) -> tuple[np.ndarray, Episode | None]:
+        """Take the ticks that ignore their action, if any: the one that resets, and those that
+        start a life. The observation to act on, and the episode if one ended meanwhile."""
+        episode: Episode | None = None
+        while ended or self._ignores_action():
+            self.send(0)
+            observation, step, finished = self.receive()
+            episode, ended = finished or episode, bool(step.done[0])
+        return observation, episode
+
+    def _ignores_action(self) -> bool:
+        return bool(getattr(self.lanes, "ignores_action", [False])[0])
 
     def _push(self, step: Step) -> np.ndarray:
         observations = network_view(self._frames.push(step), self.lanes.observation_spec)
@@ -172,13 +180,14 @@ class LanesVecEnv(VecEnv):
             }
             if dones[index]:
                 info["terminal_observation"] = observation
+            observation, later = lane.skip(observation, episode is not None)
+            episode = episode or later
             if episode is not None:
                 info["episode"] = {
                     "r": episode.score,
                     "l": episode.length_steps,
                     "t": round(time.monotonic() - self._started, 6),
                 }
-                observation = lane.restart()
             observations.append(observation)
             infos.append(info)
         return np.stack(observations), rewards, dones, infos

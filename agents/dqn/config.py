@@ -10,6 +10,7 @@ from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig, is_atari_id
 from envs.gymnasium_config import GymnasiumConfig
+from networks.registry import hidden_sizes
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class DQNConfig:
     network: str = locked("auto")
     """nature, dqn2013, small, mlp, impala, transformer, an image network of `tengen networks`, or
     auto to fit the observation."""
+    hidden: str = locked("")
+    """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
+    normalise_observations: bool = locked(False)
+    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
     dueling: bool = locked(False)
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)
@@ -56,7 +61,9 @@ class DQNConfig:
     epsilon_end: float = warn(0.01)
     """Chance of a random action at last."""
     epsilon_decay_steps: int = warn(250_000)
-    """Agent steps, after the warm-up, from first to last."""
+    """Agent steps from first to last."""
+    epsilon_after_warmup: bool = warn(True)
+    """Let epsilon fall from the end of the warm-up on, not from step 0."""
     evaluation_epsilon: float = free(-1.0)
     """Chance of a random action in evaluation; -1 for the protocol's."""
     replay: Literal["ram", "mmap", "packed"] = free("ram")
@@ -72,6 +79,7 @@ class DQNConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        hidden_sizes(self.hidden)
         for name in ("lanes", "n_step", "batch_size", "update_every", "replay_capacity"):
             if getattr(self, name) < 1:
                 raise _bad(name, getattr(self, name), "at least 1")
@@ -164,7 +172,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "sb3": (
-        "the Atari settings of rl-baselines3-zoo, 10M steps",
+        "the Atari settings of rl-baselines3-zoo, 10M steps, but 8 lanes",
         {
             "loss": "huber",
             "learning_rate": 1e-4,
@@ -172,7 +180,8 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "max_gradient_norm": 10.0,
             "target_every": 1_000,
             "warmup_steps": 100_000,
-            "epsilon_decay_steps": 900_000,
+            "epsilon_decay_steps": 1_000_000,
+            "epsilon_after_warmup": False,
             "replay_capacity": 100_000,
             "network": "nature",
             "atari": {"protocol": "sb3"},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
+from networks.normaliser import ObservationNormaliser
 from networks.registry import build_torso
 
 STREAM_GRADIENT = 2**-0.5
@@ -16,7 +19,14 @@ class QNetwork(nn.Module):
     """Observations [B, ...] -> action values [B, A]."""
 
     def __init__(
-        self, torso: str, spec: ObservationSpec, num_actions: int, *, dueling: bool
+        self,
+        torso: str,
+        spec: ObservationSpec,
+        num_actions: int,
+        *,
+        dueling: bool,
+        hidden: Sequence[int] = (),
+        normalise: bool = False,
     ) -> None:
         """Args:
         torso: name in the network registry, or 'auto'.
@@ -25,22 +35,27 @@ class QNetwork(nn.Module):
         dueling: value and advantage streams, Q = V + A - mean(A) (Wang et al. 2016,
             arXiv 1511.06581, equation 9). Each has a hidden layer of its own instead of the
             torso's last one.
+        hidden: units of the torso's hidden layers; empty for its own.
+        normalise: bring vectors to mean 0 and deviation 1 first.
         """
         super().__init__()
-        self.torso = build_torso(torso, spec)
+        self.normaliser = ObservationNormaliser(spec) if normalise else None
+        self.torso = build_torso(torso, spec, hidden)
         self.advantage: nn.Module
         self.value: nn.Module | None
         if dueling:
-            hidden = self.torso.num_features
+            units = self.torso.num_features
             inputs = self.torso.drop_hidden()
-            self.advantage = _stream(inputs, hidden, num_actions)
-            self.value = _stream(inputs, hidden, 1)
+            self.advantage = _stream(inputs, units, num_actions)
+            self.value = _stream(inputs, units, 1)
         else:
             self.advantage = nn.Linear(self.torso.num_features, num_actions)
             self.value = None
 
     def forward(self, observation: Tensor) -> Tensor:
         """Action values [B, A]."""
+        if self.normaliser is not None:
+            observation = self.normaliser(observation)
         features = self.torso(observation)
         if self.value is None:
             q: Tensor = self.advantage(features)
@@ -51,5 +66,5 @@ class QNetwork(nn.Module):
         return value + advantage - advantage.mean(dim=1, keepdim=True)
 
 
-def _stream(inputs: int, hidden: int, outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+def _stream(inputs: int, units: int, outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, units), nn.ReLU(), nn.Linear(units, outputs))

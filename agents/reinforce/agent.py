@@ -30,6 +30,7 @@ from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import linear
+from networks.registry import hidden_sizes
 
 ADAM_EPSILON = 1e-8
 
@@ -51,10 +52,11 @@ class SoftmaxPolicy:
         self.rng = rng
 
     def act(self, step: Step) -> np.ndarray:
-        """Actions, int64 [L], for the newest step. One forward for all lanes."""
+        """Actions, int64 [L], for the newest step. One forward for all lanes, in fp32: bf16 rounds
+        away the differences between actions."""
         observation = self.frames.push(step)
-        with torch.no_grad(), self.arithmetic.autocast():
-            logits = self.network.policy(self.arithmetic.tensor(observation)).float()  # [L, A]
+        with torch.no_grad():
+            logits = self.network.policy(self.arithmetic.tensor(observation))  # [L, A]
         if self.rng is None:
             return logits.argmax(dim=1).cpu().numpy()
         return sample_action(logits, self.rng.gumbel(size=tuple(logits.shape)))
@@ -93,6 +95,8 @@ class Reinforce:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Add one step to the episode of every lane."""
+        if self.network.normaliser is not None:
+            self.network.normaliser.update(step.observation)
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn
@@ -215,4 +219,6 @@ def build_network(config: ReinforceConfig, lanes: Lanes) -> PolicyAndBaseline:
         lanes.observation_spec,
         lanes.num_actions,
         separate_baseline=config.separate_baseline,
+        hidden=hidden_sizes(config.hidden),
+        normalise=config.normalise_observations,
     )

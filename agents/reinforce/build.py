@@ -114,7 +114,7 @@ def _trial(config: ReinforceConfig, lanes: Lanes) -> Callable[[Arithmetic], Call
 
         def update() -> None:
             for _ in range(TRIAL_STEPS // config.lanes):
-                with torch.no_grad(), arithmetic.autocast():
+                with torch.no_grad():
                     network.policy(arithmetic.tensor(stacked[: config.lanes]))
             learner.update(loss_function)
 

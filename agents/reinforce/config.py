@@ -10,6 +10,7 @@ from core.config import RunConfig, locked, warn
 from core.errors import UserError
 from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
+from networks.registry import hidden_sizes
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class ReinforceConfig:
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
     """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
+    hidden: str = locked("")
+    """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
+    normalise_observations: bool = locked(False)
+    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
     separate_baseline: bool = locked(True)
     """Give the baseline a torso of its own instead of sharing the policy's."""
     episodes_per_update: int = warn(8)
@@ -46,6 +51,7 @@ class ReinforceConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        hidden_sizes(self.hidden)
         for name in ("lanes", "episodes_per_update"):
             if getattr(self, name) < 1:
                 raise _bad(name, getattr(self, name), "at least 1")

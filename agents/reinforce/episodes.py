@@ -46,8 +46,7 @@ class EpisodeCollector:
         self.finished: list[FinishedEpisode] = []
 
     def append(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Add one tick. Rows that only reset their lane hold no action and are left out."""
-        self._length[step.first] = 0
+        """Add one tick. Rows that ignored their action are left out."""
         lanes = np.flatnonzero(outcome.valid)
         if self._length.max() >= self._action.shape[1]:
             self._grow()
@@ -56,7 +55,7 @@ class EpisodeCollector:
         self._action[lanes, at] = actions[lanes]
         self._reward[lanes, at] = outcome.reward[lanes]
         self._length[lanes] += 1
-        for lane in np.flatnonzero(outcome.done):
+        for lane in np.flatnonzero(outcome.done & (self._length > 0)):
             self._finish(int(lane), outcome)
 
     def _finish(self, lane: int, outcome: Step) -> None:

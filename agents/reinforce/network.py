@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
+from networks.normaliser import ObservationNormaliser
 from networks.registry import build_torso
 
 
@@ -13,17 +16,27 @@ class PolicyAndBaseline(nn.Module):
     """Observations [B, ...] -> logits of the policy [B, A] and expected returns [B]."""
 
     def __init__(
-        self, torso: str, spec: ObservationSpec, num_actions: int, *, separate_baseline: bool
+        self,
+        torso: str,
+        spec: ObservationSpec,
+        num_actions: int,
+        *,
+        separate_baseline: bool,
+        hidden: Sequence[int] = (),
+        normalise: bool = False,
     ) -> None:
         """Args:
         torso: name in the network registry, or 'auto'.
         spec: the observations.
         num_actions: A.
         separate_baseline: the baseline has a torso of its own.
+        hidden: units of the torsos' hidden layers; empty for their own.
+        normalise: bring vectors to mean 0 and deviation 1 first.
         """
         super().__init__()
-        self.policy_torso = build_torso(torso, spec)
-        self.value_torso = build_torso(torso, spec) if separate_baseline else None
+        self.normaliser = ObservationNormaliser(spec) if normalise else None
+        self.policy_torso = build_torso(torso, spec, hidden)
+        self.value_torso = build_torso(torso, spec, hidden) if separate_baseline else None
         self.policy_logits = nn.Linear(self.policy_torso.num_features, num_actions)
         self.value_head = nn.Linear(self.policy_torso.num_features, 1)
         with torch.no_grad():  # a policy that starts out uniform loses no exploration
@@ -32,6 +45,7 @@ class PolicyAndBaseline(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, A] and values [B]."""
+        observation = self._seen(observation)
         features = self.policy_torso(observation)
         logits: Tensor = self.policy_logits(features)
         if self.value_torso is not None:
@@ -40,11 +54,17 @@ class PolicyAndBaseline(nn.Module):
 
     def policy(self, observation: Tensor) -> Tensor:
         """Logits [B, A] alone, for acting."""
-        logits: Tensor = self.policy_logits(self.policy_torso(observation))
+        logits: Tensor = self.policy_logits(self.policy_torso(self._seen(observation)))
         return logits
 
     def value(self, observation: Tensor) -> Tensor:
         """Values [B] alone."""
         torso = self.policy_torso if self.value_torso is None else self.value_torso
-        value: Tensor = self.value_head(torso(observation)).squeeze(1)
+        value: Tensor = self.value_head(torso(self._seen(observation))).squeeze(1)
         return value
+
+    def _seen(self, observation: Tensor) -> Tensor:
+        if self.normaliser is None:
+            return observation
+        normalised: Tensor = self.normaliser(observation)
+        return normalised

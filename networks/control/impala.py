@@ -9,11 +9,20 @@ Deviation: pooling pads all sides alike, where TensorFlow pads even sizes at the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from core.lanes import ObservationSpec
-from networks.torso import Torso, flattened_features, image_channels, require_image, scale_image
+from networks.torso import (
+    Torso,
+    flattened_features,
+    hidden_layers,
+    image_channels,
+    require_image,
+    scale_image,
+)
 
 SECTIONS = (16, 32, 32)
 """Channels of each."""
@@ -42,8 +51,9 @@ class ImpalaCNN(Torso):
 
     num_features = 256
 
-    def __init__(self, spec: ObservationSpec) -> None:
-        """Raises UserError unless frames are images of 5x5 or more."""
+    def __init__(self, spec: ObservationSpec, hidden: Sequence[int] = ()) -> None:
+        """Raises UserError unless frames are images of 5x5 or more. ``hidden`` are the units
+        after the convolutions."""
         super().__init__()
         require_image(spec, "impala", 5)
         channels = image_channels(spec)
@@ -56,7 +66,8 @@ class ImpalaCNN(Torso):
             ]
         self.convolutions = nn.Sequential(*sections, nn.ReLU(), nn.Flatten())
         flat = flattened_features(self.convolutions, channels, spec)
-        self.hidden = nn.Sequential(nn.Linear(flat, self.num_features), nn.ReLU())
+        self.hidden = hidden_layers(flat, hidden or [self.num_features])
+        self.num_features = hidden[-1] if hidden else self.num_features
 
     def forward(self, observation: Tensor) -> Tensor:
         """Frames, uint8 [B, K, H, W], to features [B, 256]."""

@@ -6,10 +6,19 @@ Against the 2013 network: one more convolution, more filters, twice the hidden u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
-from networks.torso import Torso, flattened_features, image_channels, require_image, scale_image
+from networks.torso import (
+    Torso,
+    flattened_features,
+    hidden_layers,
+    image_channels,
+    require_image,
+    scale_image,
+)
 
 
 class NatureCNN(Torso):
@@ -17,8 +26,9 @@ class NatureCNN(Torso):
 
     num_features = 512
 
-    def __init__(self, spec: ObservationSpec) -> None:
-        """Raises UserError unless frames are images of 36x36 or more."""
+    def __init__(self, spec: ObservationSpec, hidden: Sequence[int] = ()) -> None:
+        """Raises UserError unless frames are images of 36x36 or more. ``hidden`` are the units
+        after the convolutions."""
         super().__init__()
         require_image(spec, "nature", 36)
         channels = image_channels(spec)
@@ -32,7 +42,8 @@ class NatureCNN(Torso):
             nn.Flatten(),
         )
         flat = flattened_features(self.convolutions, channels, spec)
-        self.hidden = nn.Sequential(nn.Linear(flat, self.num_features), nn.ReLU())
+        self.hidden = hidden_layers(flat, hidden or [self.num_features])
+        self.num_features = hidden[-1] if hidden else self.num_features
 
     def forward(self, observation: Tensor) -> Tensor:
         """Frames, uint8 [B, K, H, W], to features [B, 512]."""

@@ -11,11 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ale_py
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3 import PPO
+from stable_baselines3.common.atari_wrappers import (
+    ClipRewardEnv,
+    EpisodicLifeEnv,
+    FireResetEnv,
+    MaxAndSkipEnv,
+)
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 
 from agents.baselines.config import SB3DQNConfig, SB3PPOConfig
 from agents.baselines.policy import SB3Policy, load_sb3_policy
@@ -28,8 +38,10 @@ from core.errors import UserError
 from core.evaluation import play_episodes
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from core.run_folder import RunFolder
-from envs.atari_protocol import AtariConfig
+from envs.atari import AtariLanes
+from envs.atari_protocol import PROTOCOLS, AtariConfig
 from envs.make import make_lanes
+from tests.envs.slow_atari import area_resize
 
 
 class Game:
@@ -115,6 +127,51 @@ def test_an_episode_and_the_next_ones_first_frame_arrive_in_one_step(lives_end: 
             assert ("episode" in info) == (row["score"] is not None)
             if "episode" in info:
                 assert (info["episode"]["r"], info["episode"]["l"]) == (row["score"], row["length"])
+
+
+class Shrunk(gymnasium.ObservationWrapper[Any, Any, Any]):
+    """Grey screens to 84x84: `WarpFrame` without OpenCV."""
+
+    observation_space = spaces.Box(0, 255, (84, 84, 1), np.uint8)
+
+    def observation(self, observation: np.ndarray) -> np.ndarray:
+        return area_resize(observation).astype(np.uint8)[:, :, None]
+
+
+def wrapped_by_stable_baselines3() -> Any:
+    gymnasium.register_envs(ale_py)
+    env = gymnasium.make("BreakoutNoFrameskip-v4", obs_type="grayscale")
+    env = FireResetEnv(EpisodicLifeEnv(MaxAndSkipEnv(Monitor(env))))
+    return ClipRewardEnv(Shrunk(env))
+
+
+def test_atari_under_sb3_is_the_librarys_own_wrappers() -> None:
+    """FIRE after every lost life, and stacks that start anew there; over a whole game."""
+    protocol = replace(PROTOCOLS["sb3"], noop_max=0)
+    ours = LanesVecEnv(
+        lambda: AtariLanes("ALE/Breakout-v5", 1, protocol, threads=1),
+        1,
+        clip_rewards=True,
+        life_loss_terminal=True,
+    )
+    theirs = VecFrameStack(DummyVecEnv([wrapped_by_stable_baselines3]), 4)
+    observation, wanted = ours.reset(), theirs.reset()
+    assert isinstance(wanted, np.ndarray)
+    rng = np.random.default_rng(0)
+    scores, lives = [], 0
+    while not scores:
+        difference = observation.astype(int) - np.moveaxis(wanted, -1, 1)
+        assert np.abs(difference).max() <= 1
+        action = rng.integers(0, 4, 1)
+        observation, reward, done, (info,) = ours.step(action)
+        wanted, wanted_reward, wanted_done, (wanted_info,) = theirs.step(action)
+        assert (reward[0], done[0]) == (wanted_reward[0], wanted_done[0])
+        lives += int(done[0])
+        assert ("episode" in info) == ("episode" in wanted_info)
+        if "episode" in info:
+            scores.append((info["episode"]["r"], wanted_info["episode"]["r"]))
+    assert lives == 5 and scores[0][0] == scores[0][1]
+    ours.close()
 
 
 def test_cartpole_is_gymnasiums_own_with_its_time_limit() -> None:

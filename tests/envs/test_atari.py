@@ -158,29 +158,34 @@ class Recorded(ale_py.vector_env.AtariVectorEnv):
 
 
 @pytest.mark.parametrize(
-    ("env_id", "noop_max", "fire", "least", "most"),
-    [
-        (BREAKOUT, 0, False, 0, 0),
-        (BREAKOUT, 30, False, 0, 30),
-        (BREAKOUT, 3, False, 0, 3),
-        (BREAKOUT, 3, True, 1, 3),  # FIRE takes a frame, a no-op less follows
-        ("ALE/Freeway-v5", 0, True, 0, 0),  # has no FIRE
-    ],
+    ("noop_max", "fire"),
+    [(0, False), (30, False), (3, False), (3, True)],
 )
-def test_noop_starts_and_fire(
-    env_id: str,
-    noop_max: int,
-    fire: bool,
-    least: int,
-    most: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_noop_starts(noop_max: int, fire: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ale_py.vector_env, "AtariVectorEnv", Recorded)
-    with opened(env_id, 2, replace(PLAIN, noop_max=noop_max, fire_reset=fire)):
+    with opened(BREAKOUT, 2, replace(PLAIN, noop_max=noop_max, fire_reset=fire)):
         frames = Recorded.made[-1].noops(45 if noop_max == 30 else 12)
-    assert frames.max() <= most
-    assert frames.min() == least
-    assert len(np.unique(frames)) >= 0.8 * (most - least + 1)
+    assert frames.max() <= noop_max
+    assert frames.min() == 0
+    assert len(np.unique(frames)) >= 0.8 * (noop_max + 1)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "at_reset"),
+    [(BREAKOUT, 2), ("ALE/Freeway-v5", 0)],  # Freeway has no FIRE
+)
+def test_a_life_starts_with_steps_that_ignore_the_agent(env_id: str, at_reset: int) -> None:
+    with opened(env_id, 2, replace(PLAIN, fire_reset=True, training_frame_cap=80)) as lanes:
+        steps = play(lanes, random_actions(lanes, 60))
+    valid, done = stacked(steps, "valid"), stacked(steps, "done")
+    ignored = [1 + at_reset] * 2  # the step that resets, and those that start the life
+    for lane in range(2):
+        tick = 0
+        for end in np.flatnonzero(done[:, lane])[:2]:
+            start = tick + ignored[lane]
+            assert not valid[tick:start, lane].any() and valid[start, lane]
+            tick = end + 1
+        assert tick > 0
 
 
 def test_fire_reset_starts_the_ball() -> None:

@@ -67,7 +67,7 @@ def test_atari_options_reach_the_emulator(
     assert given["max_num_frames_per_episode"] == (18_000 if short else 108_000)  # 5, 30 minutes
     assert given["repeat_action_probability"] == (0.0 if classic else 0.25)
     assert given["noop_max"] == (31 if classic else 1)
-    assert given["use_fire_reset"] == (name == "sb3")
+    assert given["use_fire_reset"] is False  # the lanes start lives themselves
     assert given["reward_clipping"] is False
     assert not given.get("episodic_life", False)
     assert not given.get("life_loss_info", False)

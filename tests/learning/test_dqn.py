@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from agents.dqn import build
+from agents.dqn.agent import EpsilonGreedy
 from agents.dqn.config import PRESETS, DQNConfig
 from core import checkpoint
 from core.config import RunConfig, resolve
+from core.lanes import FrameStack, ObservationSpec, first_step
 from core.learner import Arithmetic
 from core.progress import Progress
 from core.run_folder import RunFolder
@@ -133,6 +135,40 @@ def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
         return trainer.agent.online.advantage.weight.detach().numpy().copy()
 
     np.testing.assert_array_equal(weights(0, "never"), weights(300, "often"))
+
+
+def test_acting_does_not_round_the_difference_between_actions_away() -> None:
+    """In bf16 both values are 1.0, and the first of equals would be taken."""
+    network = torch.nn.Linear(1, 2)
+    with torch.no_grad():
+        network.weight.fill_(0.0)
+        network.bias.copy_(torch.tensor([1.0, 1.001]))
+    spec = ObservationSpec((1,), "float32")
+    arithmetic = Arithmetic("cpu", bf16=True)
+    rng = np.random.default_rng(0)
+    policy = EpsilonGreedy(network, FrameStack(spec, 3), 2, arithmetic, rng)
+    step = first_step(np.zeros((3, 1), dtype=np.float32))
+    assert policy.act(step).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("after_warmup", [True, False])
+def test_exploration_falls_from_the_warm_up_or_from_the_start(
+    tmp_path: Path, after_warmup: bool
+) -> None:
+    config = dataclasses.replace(
+        catch_config(),
+        warmup_steps=1_000,
+        epsilon_decay_steps=2_000,
+        epsilon_end=0.0,
+        epsilon_after_warmup=after_warmup,
+    )
+    agent = trainer_in(tmp_path / "run", config).agent
+    step = agent.lanes.reset(0)
+    seen = []
+    for agent_steps in (0, 999, 1_000, 2_000, 3_000):
+        agent.act(step, agent_steps)
+        seen.append(agent.actor.epsilon)
+    assert seen == ([1, 1, 1, 0.5, 0] if after_warmup else [1, 1, 0.5, 0, 0])
 
 
 def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from agents.dqn.network import QNetwork
 from core.errors import UserError
 from core.lanes import FrameStack, ObservationSpec, first_step
-from networks.registry import TORSOS, automatic_torso, build_torso
+from networks.registry import TORSOS, automatic_torso, build_torso, hidden_sizes
 from networks.torso import scale_image
 
 ATARI = ObservationSpec((84, 84), "uint8", 4)
@@ -130,6 +130,26 @@ def test_every_torso_can_carry_two_streams(torso: str) -> None:
     assert network(torch.zeros(2, 7)).shape == (2, 3)
     hidden = [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == 128]
     assert len(hidden) == (3 if torso == "mlp" else 0)  # one shared, one in each stream
+
+
+@pytest.mark.parametrize("name", [name for name, entry in TORSOS.items() if entry.sized])
+@pytest.mark.parametrize("dueling", [False, True])
+def test_hidden_layers_have_the_size_that_was_asked_for(name: str, dueling: bool) -> None:
+    network = QNetwork(name, ATARI, 4, dueling=dueling, hidden=(96, 40))
+    linear = [m.out_features for m in network.modules() if isinstance(m, nn.Linear)]
+    assert linear == ([96, 40, 4, 40, 1] if dueling else [96, 40, 4])
+    assert network(torch.zeros(2, 4, 84, 84, dtype=torch.uint8)).shape == (2, 4)
+
+
+def test_hidden_sizes_are_read_or_refused_in_one_line() -> None:
+    assert hidden_sizes("") == () and hidden_sizes("64") == (64,)
+    assert hidden_sizes("256,128") == hidden_sizes("256 128") == (256, 128)
+    for text in ("0", "-3", "64x64", "1.5", "99999999"):
+        with pytest.raises(UserError, match="--hidden must be"):
+            hidden_sizes(text)
+    for name in ("transformer", "resnet18"):
+        with pytest.raises(UserError, match=f"--hidden is not for network {name}"):
+            build_torso(name, ATARI, (64,))
 
 
 @pytest.mark.parametrize(

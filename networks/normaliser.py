@@ -1,0 +1,53 @@
+"""Observations brought to mean 0 and standard deviation 1, by what was seen so far.
+
+Legend: B batch, D features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.errors import UserError
+from core.lanes import ObservationSpec
+
+LARGEST = 10.0
+"""Normalised features are cut to this many standard deviations."""
+SMALLEST_VARIANCE = 1e-8
+
+
+class ObservationNormaliser(nn.Module):
+    """Vectors [B, ..., D] -> the same shape. Its statistics are saved with the weights and change
+    in `update` only, so whoever is scored sees them as they are."""
+
+    def __init__(self, spec: ObservationSpec) -> None:
+        """Raises UserError for images, which have a scale already."""
+        super().__init__()
+        if spec.is_image:
+            raise UserError(
+                f"--normalise-observations is for vectors, this environment shows images of shape "
+                f"{spec.shape}; leave it out"
+            )
+        self.count: Tensor
+        self.mean: Tensor
+        self.squares: Tensor
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(spec.shape, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(spec.shape, dtype=torch.float64))
+
+    def update(self, observation: np.ndarray) -> None:
+        """Count in new observations [B, D]: Chan et al. 1979, on combining variances."""
+        seen = torch.as_tensor(observation, dtype=torch.float64, device=self.mean.device)
+        new, mean = len(seen), seen.mean(dim=0)
+        total = self.count + new
+        shift = mean - self.mean
+        self.squares += ((seen - mean) ** 2).sum(dim=0) + shift**2 * self.count * new / total
+        self.mean += shift * new / total
+        self.count += new
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """As float32; unchanged before the first `update`."""
+        variance = torch.where(self.count > 1, self.squares / self.count.clamp(min=1.0), 1.0)
+        scaled = (observation - self.mean) / (variance + SMALLEST_VARIANCE).sqrt()
+        return scaled.clamp(-LARGEST, LARGEST).to(torch.get_default_dtype())

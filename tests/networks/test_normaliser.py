@@ -1,0 +1,41 @@
+"""Running statistics against those of everything seen at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import UserError
+from core.lanes import ObservationSpec
+from networks.normaliser import ObservationNormaliser
+
+
+def test_equals_the_mean_and_deviation_of_all_that_was_seen() -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.normal([1e4, -3.0, 7.0], [2.0, 1e-3, 0.0], (500, 3)).astype(np.float32)
+    normaliser = ObservationNormaliser(ObservationSpec((3,), "float32"))
+    untouched = torch.tensor([[0.5, -0.5, 0.0]])
+    torch.testing.assert_close(normaliser(untouched), untouched)
+    for part in np.split(seen, [1, 8, 16, 300]):
+        normaliser.update(part)
+    exact = seen.astype(np.float64)
+    expected = (exact - exact.mean(0)) / np.sqrt(exact.var(0) + 1e-8)
+    normalised = normaliser(torch.as_tensor(seen))
+    assert normalised.dtype == torch.float32
+    np.testing.assert_allclose(normalised.numpy(), expected.clip(-10, 10), atol=1e-4)
+    assert normaliser(torch.tensor([[1e9, 0.0, 7.0]])).tolist() == [[10.0, 10.0, 0.0]]
+
+
+def test_statistics_travel_with_the_weights() -> None:
+    spec = ObservationSpec((2,), "float32")
+    first, second = ObservationNormaliser(spec), ObservationNormaliser(spec)
+    first.update(np.array([[1.0, 2.0], [3.0, 8.0]], dtype=np.float32))
+    second.load_state_dict(first.state_dict())
+    x = torch.tensor([[2.0, 3.0]])
+    torch.testing.assert_close(first(x), second(x), rtol=0, atol=0)
+
+
+def test_images_are_refused() -> None:
+    with pytest.raises(UserError, match="--normalise-observations is for vectors"):
+        ObservationNormaliser(ObservationSpec((84, 84), "uint8", 4))
