@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -177,7 +178,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     if entry.start is not None:
         raise UserError(
             f"{path} is a stable-baselines3 run; score its archive: tengen evaluate "
-            f"{path}/model.zip --env {config.env} --trust"
+            f"{shlex.quote(path + '/model.zip')} --env {config.env} --trust"
         )
     if entry.scored_by == "matches":
         raise UserError(f"{path} plays board games; score it by a match: {entry.advice(path)}")

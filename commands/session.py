@@ -113,7 +113,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
         folder.set_status("failed")
         raise
     folder.write_config(to_toml(config))
-    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     try:
         state = trainer.run()
     finally:
@@ -121,7 +121,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "
-            f"go on with: tengen resume {folder.path}"
+            f"go on with: tengen resume {folder.quoted}"
         )
     else:
         progress.note(
@@ -145,7 +145,7 @@ def _start_own_loop(
         )
     assert entry.start is not None
     start = load_object(entry.start)
-    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     code: int = start(
         config,
         folder,

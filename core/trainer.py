@@ -193,6 +193,7 @@ class Trainer:
         metrics = self.agent.metrics()
         passed = max(time.monotonic() - self._log_clock, 1e-9)
         rate = (self.agent_steps - self._log_steps) / passed
+        pace = self.progress.pace.add(self.agent_steps - self._log_steps, passed)
         scalars = dict(metrics.scalars)
         total = sum(self._times.values()) or 1.0
         scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
@@ -217,12 +218,12 @@ class Trainer:
                 self.logger.image(tag, image, self.agent_steps)
         self.logger.flush()
         self.folder.set_status("running", agent_steps=self.agent_steps)
-        self._show(scalars, rate)
+        self._show(scalars, rate, pace)
         self._logs += 1
         self._times = dict.fromkeys(self._times, 0.0)
         self._log_clock, self._log_steps = time.monotonic(), self.agent_steps
 
-    def _show(self, scalars: Mapping[str, float], rate: float) -> None:
+    def _show(self, scalars: Mapping[str, float], rate: float, pace: float) -> None:
         shown = {
             "return": self.episodes.recent_mean,
             "evaluation": self.last_evaluation,
@@ -235,6 +236,7 @@ class Trainer:
                 self.config.total_steps,
                 rate,
                 {k: v for k, v in shown.items() if v is not None},
+                pace,
             )
         )
 

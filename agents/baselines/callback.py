@@ -150,6 +150,7 @@ class RunRecorder(BaseCallback):
         }
         passed = max(time.monotonic() - self._log_clock, 1e-9)
         rate = (self.num_timesteps - self._log_steps) / passed
+        pace = self.progress.pace.add(self.num_timesteps - self._log_steps, passed)
         scalars["speed/agent_steps_per_second"] = rate
         if self.task.frames_per_step > 1:
             scalars["speed/frames_per_second"] = rate * self.task.frames_per_step
@@ -163,7 +164,7 @@ class RunRecorder(BaseCallback):
             {"agent_steps": self.num_timesteps, "seconds": round(self._elapsed(), 3), **scalars},
         )
         self.folder.set_status("running", agent_steps=self.num_timesteps)
-        self._show(scalars, rate)
+        self._show(scalars, rate, pace)
         self._log_clock, self._log_steps = time.monotonic(), self.num_timesteps
 
     def _require_finite(self) -> None:
@@ -174,7 +175,7 @@ class RunRecorder(BaseCallback):
                 f"stays in {self.folder.path / MODEL_NAME}"
             )
 
-    def _show(self, scalars: Mapping[str, float], rate: float) -> None:
+    def _show(self, scalars: Mapping[str, float], rate: float, pace: float) -> None:
         shown = {
             "return": scalars.get("return/mean_100"),
             "evaluation": self.last_evaluation,
@@ -187,6 +188,7 @@ class RunRecorder(BaseCallback):
                 self.config.total_steps,
                 rate,
                 {k: v for k, v in shown.items() if v is not None},
+                pace,
             )
         )
 

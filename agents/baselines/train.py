@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -73,11 +74,11 @@ def start(
         rules = f" --protocol {config.atari.protocol}" if is_atari(config.env) else ""
         progress.note(
             f"finished {where}; score it with: "
-            f"tengen evaluate {archive} --env {config.env}{rules} --trust"
+            f"tengen evaluate {shlex.quote(str(archive))} --env {config.env}{rules} --trust"
         )
     else:
         progress.note(
-            f"stopped and saved at {where}; go on with: tengen resume {folder.path} --trust"
+            f"stopped and saved at {where}; go on with: tengen resume {folder.quoted} --trust"
         )
     return 0
 

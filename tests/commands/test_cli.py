@@ -220,3 +220,14 @@ def test_dry_run_prints_options_that_can_be_read_back(
     (tmp_path / "printed.toml").write_text(out)
     config, _ = parse_training(AGENTS["dqn"], ["--config", "printed.toml"])
     assert config == parse_training(AGENTS["dqn"], argv)[0]
+
+
+def test_commands_to_copy_quote_paths_with_spaces(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "my run"
+    argv = ["--env", "tengen/Grid", "--total-steps", "64", "--evaluate-every", "0"]
+    train = ["train", "q-learning", *argv, "--no-progress", "--run-dir", str(run)]
+    code, _, err = run_main(capsys, *train)
+    assert code == 0 and f"tengen watch '{run}'\n" in err and f"evaluate '{run}' --video\n" in err
+    assert f"tengen resume '{run}'" in run_main(capsys, *train)[2]
