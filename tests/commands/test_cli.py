@@ -103,7 +103,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqn --preset natur2015", "no preset 'natur2015' for dqn; did you mean 'nature"),
         ("train dqn --config absent.toml", "cannot read the config file absent.toml"),
         ("train dqn --runs bad\nname", "cannot be read"),
-        ("resume --total-steps 4", "name the run folder first"),
+        ("resume --total-steps 4", "there is no run here; name its folder"),
         ("resume absent", "absent is not the folder of a run"),
         ("train --resume absent", "absent is not the folder of a run"),
         ("export", "needs RUN OUT"),
