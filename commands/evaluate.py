@@ -59,7 +59,6 @@ class EvaluateOptions:
 def main(argv: Sequence[str]) -> int:
     """Score every run named; return the exit code: 130 if a signal ended it early."""
     from commands.held_out import is_held_out_run, score_held_out
-    from core.window import show
 
     options = parse(argv)
     results: list[Result] = []
@@ -70,8 +69,7 @@ def main(argv: Sequence[str]) -> int:
             continue
         subject = _subject(path, options)
         if options.render:
-            with _pictures(subject, options) as (frames, speed):
-                show(frames, speed, f"{subject.name}: {subject.environment}")
+            _show(subject, options)
         results.append(score(subject, options))
         sys.stdout.write(report(results[-1]) + "\n")
         sys.stdout.flush()
@@ -286,6 +284,13 @@ def _pictures(subject: Subject, options: EvaluateOptions) -> Iterator[tuple[Any,
         policy = subject.make_policy(lanes, options.seed)
         frames = film_episode(subject.environment, subject.atari, lanes, policy, options.seed)
         yield frames, frames_per_second(subject.environment, lanes)
+
+
+def _show(subject: Subject, options: EvaluateOptions) -> None:
+    from core.window import show
+
+    with _pictures(subject, options) as (frames, speed):
+        show(frames, speed, f"{subject.name}: {subject.environment}")
 
 
 def _film(subject: Subject, options: EvaluateOptions) -> bool:
