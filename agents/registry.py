@@ -17,7 +17,9 @@ class AgentEntry:
     name: str
     summary: str
     config: str
-    """'module:Class' of its options; the module also holds PRESETS and DEFAULT_PRESET."""
+    """'module:Class' of its options; the module also holds PRESETS and DEFAULT_PRESET, and may
+    hold preset_for(env), the preset where none is named, and environment_settings(env), which hold
+    under every preset that says nothing else."""
     build_module: str
     """Module with build and describe, and what scoring needs, see `scored_by`."""
     start: str | None = None
@@ -71,14 +73,14 @@ AGENTS: dict[str, AgentEntry] = {
         AgentEntry(
             "sb3-dqn",
             "yardstick: stable-baselines3's DQN on our lanes",
-            "agents.baselines.config:SB3DQNConfig",
+            "agents.baselines.dqn_presets:SB3DQNConfig",
             "agents.baselines.build",
             "agents.baselines.train:start",
         ),
         AgentEntry(
             "sb3-ppo",
             "yardstick: stable-baselines3's PPO on our lanes",
-            "agents.baselines.config:SB3PPOConfig",
+            "agents.baselines.ppo_presets:SB3PPOConfig",
             "agents.baselines.build",
             "agents.baselines.train:start",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -72,6 +72,7 @@ def _processor() -> Iterator[Finding]:
     import torch
 
     from core.environment_facts import usable_cores
+    from core.probe import bf16_in_hardware
 
     cores = usable_cores()
     yield Finding(
@@ -79,14 +80,11 @@ def _processor() -> Iterator[Finding]:
         f"{cores} processor cores, torch uses {torch.get_num_threads()} threads "
         f"until the start-up probe chooses",
     )
-    # Not in every version of torch that we run with.
-    features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    if any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")):
-        bf16 = "in hardware"
-    elif features:
-        bf16 = "emulated and slow on this processor; the probe will choose fp32"
-    else:
-        bf16 = "not told by this version of torch; the probe will find out"
+    bf16 = {
+        True: "in hardware",
+        False: "emulated and slow on this processor, so runs take fp32",
+        None: "not told by this version of torch; the probe will find out",
+    }[bf16_in_hardware("cpu")]
     yield Finding("ok", f"bf16 arithmetic: {bf16}")
 
 
@@ -98,7 +96,7 @@ def _memory() -> Iterator[Finding]:
     yield Finding("warn" if hint else "ok", f"{free / 1e9:.1f} GB of memory free{hint}")
     folder = Path("runs") if Path("runs").is_dir() else Path()
     disk = shutil.disk_usage(folder).free
-    hint = "; a full replay of 1,000,000 transitions takes 7.3 GB" if disk < LOW_DISK else ""
+    hint = "; a full replay of 1,000,000 transitions takes 8 GB" if disk < LOW_DISK else ""
     yield Finding("warn" if hint else "ok", f"{disk / 1e9:.1f} GB of disk free{hint}")
     if not os.access(folder, os.W_OK):
         yield Finding("warn", f"{folder.resolve()} cannot be written; use --runs FOLDER")

@@ -51,7 +51,7 @@ class EvaluateOptions:
     env: str = ""
     """For a .zip: the environment it was trained on."""
     protocol: str = ""
-    """For a .zip: the protocol; default machado2018. Runs are scored under their own."""
+    """For a .zip: the protocol; default dopamine. Runs are scored under their own."""
     trust: bool = False
     """Load a .zip, which runs code that it contains; only for files you made or trust."""
 
@@ -61,6 +61,9 @@ def main(argv: Sequence[str]) -> int:
     from commands.held_out import is_held_out_run, score_held_out
 
     options = parse(argv)
+    from core.probe import resolve_device
+
+    options = dataclasses.replace(options, device=resolve_device(options.device))
     results: list[Result] = []
     filmed = True
     for path in options.runs:
@@ -242,9 +245,11 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from core.errors import did_you_mean
     from envs.atari_protocol import PROTOCOLS, AtariConfig
     from envs.make import is_atari
+    from envs.names import canonical_id
 
     if not options.env:
         raise UserError(f"say what {path} was trained on: --env ALE/Pong-v5")
+    options = dataclasses.replace(options, env=canonical_id(options.env))
     protocol = options.protocol or AtariConfig().protocol
     if protocol not in PROTOCOLS:
         raise UserError(

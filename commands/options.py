@@ -10,7 +10,7 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -34,7 +34,7 @@ class CommandOptions:
     """What a command line may say besides the agent's own options."""
 
     preset: str = ""
-    """Published settings by name."""
+    """Settings by name; else those that were made for the environment."""
     config: str = ""
     """TOML file of options; overrides the preset, and is overridden by the command line."""
     dry_run: bool = False
@@ -55,23 +55,30 @@ class ResumeOptions:
 
 
 def parse_training(entry: AgentEntry, argv: Sequence[str]) -> tuple[Any, CommandOptions]:
-    """An agent's options from the command line: default < preset < file < command line.
+    """An agent's options from the command line: default < environment < preset < file < command
+    line. Where no preset is named, the agent has one for the environment.
 
     Raises:
         UserError: one line; `--help` prints and exits instead.
     """
     config_type = load_object(entry.config)
     module = load_object(entry.config.partition(":")[0])
-    name = _value_of("--preset", argv) or module.DEFAULT_PRESET
-    if name not in module.PRESETS:
+    named = _value_of("--preset", argv)
+    if named and named not in module.PRESETS:
         raise UserError(
-            f"there is no preset {name!r} for {entry.name}"
-            f"{did_you_mean(name, module.PRESETS)} (known: {', '.join(module.PRESETS)})"
+            f"there is no preset {named!r} for {entry.name}"
+            f"{did_you_mean(named, module.PRESETS)} (known: {', '.join(module.PRESETS)})"
         )
-    file = _value_of("--config", argv)
-    base = resolve(config_type, module.PRESETS[name][1], Path(file) if file else None)
-    presets = "\n".join(f"  {key}: {summary}" for key, (summary, _) in module.PRESETS.items())
-    description = f"{entry.summary}\n\npresets:\n{presets}"
+    path = _value_of("--config", argv)
+    file = Path(path) if path else None
+    presets = {name: settings for name, (_, settings) in module.PRESETS.items()}
+    env = _value_of("--env", argv) or resolve(config_type, presets.get(named), file).env
+    name = named or getattr(module, "preset_for", lambda env: module.DEFAULT_PRESET)(env)
+    settings: Callable[[str], Mapping[str, Any]] | None
+    settings = getattr(module, "environment_settings", None)
+    base = resolve(config_type, presets[name], file, settings(env) if settings else None)
+    listed = "\n".join(f"  {key}: {summary}" for key, (summary, _) in module.PRESETS.items())
+    description = f"{entry.summary}\n\npresets:\n{listed}"
     prog = f"tengen train {entry.name}"
     return _parse_pair(base, CommandOptions(preset=name), argv, prog, description)
 
@@ -225,7 +232,7 @@ def _one_line(box: str) -> str:
 def _value_of(flag: str, argv: Sequence[str]) -> str:
     """The value given to one option, read ahead of the others; '' when it is not there."""
     found = ""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
         name, equals, value = argument.partition("=")
         if name == flag:
             found = value if equals else following

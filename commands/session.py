@@ -31,6 +31,10 @@ def start_training(
     Raises:
         UserError: what the user asked for cannot be done.
     """
+    if hasattr(config, "atari"):
+        from envs.names import canonical_id
+
+        config = dataclasses.replace(config, env=canonical_id(config.env, Progress().note))
     build_module = load_object(entry.build_module)
     if options.dry_run:
         sys.stdout.write(to_toml(config) + "\n")
@@ -53,7 +57,11 @@ def start_training(
                 "argv": list(argv),
             }
         )
-        return _train(entry, config, folder, None)
+        try:
+            return _train(entry, config, folder, None)
+        except (Exception, KeyboardInterrupt):
+            folder.discard_unsaved()
+            raise
 
 
 def resume_training(path: Path, parse: Parse) -> int:
@@ -112,7 +120,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
     except UserError:
         folder.set_status("failed")
         raise
-    folder.write_config(to_toml(config))
+    folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     try:
         state = trainer.run()
@@ -143,6 +151,8 @@ def _start_own_loop(
             f"a run of {entry.name} keeps one model.zip and no replay memory; leave "
             f"--checkpoint and --fresh-replay out"
         )
+    if config.run.initial:
+        raise UserError(f"{entry.name} cannot begin with the weights of another run")
     assert entry.start is not None
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
@@ -164,7 +174,6 @@ def _build_trainer(
     progress: Progress,
     resume: ResumeOptions | None,
 ) -> Any:
-    from core.learner import Arithmetic
     from core.memory import keep_freed_memory
     from core.trainer import Trainer
 
@@ -176,7 +185,7 @@ def _build_trainer(
         if "trainer" not in loaded.state:
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
         if resume.keep_arithmetic:
-            arithmetic = Arithmetic(**loaded.state["arithmetic"])
+            arithmetic = _arithmetic_of(loaded, progress)
     built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(
@@ -194,7 +203,37 @@ def _build_trainer(
         progress.note(f"resuming at {trainer.agent_steps:,} steps from {loaded.path.name}")
     elif resume is not None:
         progress.note("nothing was saved in this run yet: it starts at step 0")
+    if loaded is None and config.run.initial:
+        _start_from(config.run.initial, trainer.agent, progress)
     return trainer
+
+
+def _start_from(path: str, agent: Any, progress: Progress) -> None:
+    """Give a new run the weights of another."""
+    from commands.evaluate import located
+    from core.checkpoint import load
+
+    found = load(located(path), keys=["network"])
+    if "network" not in found.state:
+        raise UserError(f"{found.path} holds no network to begin with")
+    try:
+        agent.start_from(found.state["network"])
+    except UserError as error:
+        raise UserError(f"cannot begin with {found.path}: {error}") from error
+    progress.note(f"beginning with the weights of {found.path}")
+
+
+def _arithmetic_of(loaded: Any, progress: Progress) -> Any:
+    """That of the run so far; None where this machine cannot compute so."""
+    from core.learner import Arithmetic
+    from core.probe import what_is_missing
+
+    arithmetic = Arithmetic.from_state(loaded.state["arithmetic"])
+    missing = what_is_missing(arithmetic)
+    if not missing:
+        return arithmetic
+    progress.note(f"the run was computed with {arithmetic.options}, but {missing}: choosing anew")
+    return None
 
 
 def _load(folder: RunFolder, name: str) -> Any:

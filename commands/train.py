@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from agents.registry import AGENTS
 from commands.options import HELP, parse_training, print_tables
@@ -25,8 +26,17 @@ def main(argv: Sequence[str]) -> int:
         )
     config, options = parse_training(AGENTS[name], rest)
     from commands.session import start_training
+    from core.progress import Progress
 
+    Progress().note(settings_note(rest, config, options.preset))
     return start_training(AGENTS[name], config, options, ["tengen", "train", *argv])
+
+
+def settings_note(argv: Sequence[str], config: Any, preset: str) -> str:
+    """One line that says which settings were taken, and why."""
+    named = any(argument.partition("=")[0] == "--preset" for argument in argv)
+    why = "as named" if named else f"the default for {config.env}; others: --preset NAME"
+    return f"settings: preset {preset} ({why})"
 
 
 def print_agents() -> None:

@@ -71,6 +71,11 @@ class Agent(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
 
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights: the part ``network`` of another run's state.
+
+        Raises UserError when they belong to another network."""
+
     def lanes_restarted(self, last: Step) -> None:
         """The lanes could not be restored: ``last`` was the newest step of the cut episodes."""
 

@@ -1,7 +1,7 @@
 """Options are frozen dataclasses, and nothing else is a source of options.
 
-Precedence: default < preset < TOML file < command line. The docstring under a field is its help
-text. Every field says whether a resumed run may change it. Imports no torch.
+Precedence: default < environment < preset < TOML file < command line. The docstring under a field
+is its help text. Every field says whether a resumed run may change it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from core.errors import UserError, did_you_mean
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the files written now. A dataclass may have `upgrade(tree, version)`, which turns the options
+of an older file into today's."""
 MAX_FILE_BYTES = 1_000_000
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors begin a file with it."""
@@ -80,6 +82,10 @@ class RunConfig:
     """Agent steps between evaluations in separate environments; 0 for never."""
     evaluate_episodes: int = free(10)
     """Episodes of each evaluation."""
+    stop_at_score: float = free(1e9)
+    """Finish as soon as an evaluation reaches this."""
+    initial: str = free("")
+    """Begin a new run with the weights of this run or checkpoint folder."""
     evaluate_max_steps: int = free(EVALUATION_STEPS)
     """Agent steps after which an episode of an evaluation is cut; cut ones are counted."""
     video: bool = free(True)
@@ -104,14 +110,19 @@ class RunConfig:
 
 
 def resolve(
-    config_type: type[T], preset: Mapping[str, Any] | None = None, file: Path | None = None
+    config_type: type[T],
+    preset: Mapping[str, Any] | None = None,
+    file: Path | None = None,
+    environment: Mapping[str, Any] | None = None,
 ) -> T:
-    """Defaults, overridden by a preset, overridden by a TOML file.
+    """Defaults, overridden by what an environment asks for under any preset, overridden by a
+    preset, overridden by a TOML file.
 
     Raises:
         ConfigError: the file cannot be read, or names an option or value that does not exist.
     """
-    config = _apply(config_type(), preset or {}, "preset", "")
+    config = _apply(config_type(), environment or {}, "environment", "")
+    config = _apply(config, preset or {}, "preset", "")
     if file is not None:
         try:
             if file.stat().st_size > MAX_FILE_BYTES:
@@ -140,12 +151,12 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{source} is not valid TOML: {error}") from error
     version = tree.pop("schema_version", SCHEMA_VERSION)
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
         raise ConfigError(
             f"{source} has schema_version {version!r}; this version of tengen reads "
-            f"{SCHEMA_VERSION}"
+            f"1 to {SCHEMA_VERSION}"
         )
-    config = _apply(config_type() if base is None else base, tree, source, "")
+    config = _apply(config_type() if base is None else base, tree, source, "", version)
     try:
         check(config)
     except UserError as error:
@@ -153,10 +164,17 @@ def from_toml(config_type: type[T], text: str, source: str, base: T | None = Non
     return config
 
 
-def _apply(config: T, tree: Mapping[str, Any], source: str, prefix: str) -> T:
+def _apply(
+    config: T,
+    tree: Mapping[str, Any],
+    source: str,
+    prefix: str,
+    version: int = SCHEMA_VERSION,
+) -> T:
     types = field_types(type(config))
+    upgrade = getattr(config, "upgrade", None)
     changes: dict[str, Any] = {}
-    for name, value in tree.items():
+    for name, value in (upgrade(tree, version) if upgrade else tree).items():
         if name not in types:
             hint = _did_you_mean_key(name, type(config))
             raise ConfigError(f"{source}: there is no option {prefix + name!r}{hint}")
@@ -165,7 +183,8 @@ def _apply(config: T, tree: Mapping[str, Any], source: str, prefix: str) -> T:
                 raise ConfigError(
                     f"{source}: {prefix + name!r} is a table of options, got {value!r}"
                 )
-            changes[name] = _apply(getattr(config, name), value, source, f"{prefix}{name}.")
+            inner = getattr(config, name)
+            changes[name] = _apply(inner, value, source, f"{prefix}{name}.", version)
         else:
             changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
     changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]

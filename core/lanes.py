@@ -32,6 +32,9 @@ class ObservationSpec:
     """'uint8', 'float32' or 'int64'."""
     stack: int = 1
     """Frames the network sees at once, oldest first."""
+    categories: int = 0
+    """Where a frame is the number of a state, [1] int64: how many states there are, counted from 0.
+    Stored as the number; networks see it one-hot."""
 
     @property
     def is_image(self) -> bool:

@@ -23,8 +23,14 @@ Loss = Callable[[], tuple[Tensor, dict[str, Tensor]]]
 """Computes (scalar loss, scalar metrics)."""
 
 
+DIVERGED = (
+    "training diverged; nothing was saved after the last checkpoint. Resume from it with a lower "
+    "--learning-rate, or with --precision fp32"
+)
+
+
 class DivergedError(UserError):
-    """The loss is no longer a finite number."""
+    """The loss or a weight is no longer a finite number."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,24 @@ class Arithmetic:
     channels_last: bool = True
     compile: bool = False
 
-    def __str__(self) -> str:
-        precision = "bf16 autocast" if self.bf16 else "fp32"
-        layout = "channels_last" if self.channels_last else "contiguous"
-        compiled = ", compiled" if self.compile else ""
-        return f"{self.device}, {self.threads} threads, {precision}, {layout}{compiled}"
+    @property
+    def options(self) -> str:
+        """The options that ask for it: with them and the same seed, a run is the same run."""
+        precision = "bf16" if self.bf16 else "fp32"
+        compiled = " --compile" if self.compile else ""
+        return f"--device {self.device} --threads {self.threads} --precision {precision}{compiled}"
 
     def state_dict(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""
         return asdict(self)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Arithmetic:
+        """From ``state_dict``. Raises UserError for anything else."""
+        kinds = {name: type(value) for name, value in asdict(cls()).items()}
+        if {name: type(value) for name, value in state.items()} != kinds:
+            raise UserError(f"the checkpoint's arithmetic cannot be read: {state!r:.200}")
+        return cls(**state)
 
     def autocast(self) -> torch.autocast:
         """The context in which forward passes run."""
@@ -89,7 +104,7 @@ class Learner:
 
         Raises:
             DivergedError: the loss is NaN or infinite. On a GPU this shows when metrics are
-                drained, which happens before every checkpoint.
+                drained, or in `require_finite` before a checkpoint.
         """
         with self.arithmetic.autocast():
             loss, metrics = loss_function()
@@ -138,11 +153,7 @@ class Learner:
 
     def _require_finite(self, loss: float) -> None:
         if loss - loss != 0:  # NaN and infinities
-            raise DivergedError(
-                f"the loss became {loss} at update {self.updates + 1}: training diverged; nothing "
-                f"was saved after the last checkpoint. Resume from it with a lower "
-                f"--learning-rate, or with --precision fp32"
-            )
+            raise DivergedError(f"the loss became {loss} at update {self.updates + 1}: {DIVERGED}")
 
     @property
     def learning_rate(self) -> float:
@@ -202,3 +213,25 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
                 f"{tuple(weights[name].shape)}, expected {tuple(wanted[name].shape)}"
             )
     network.load_state_dict(dict(weights))
+
+
+def require_finite(state: Any, name: str = "") -> None:
+    """Check all tensors of an agent's state: its weights and what its optimiser remembers.
+
+    A finite loss can make infinite weights, and a GPU tells of its loss late.
+
+    Args:
+        state: nested dicts, lists and tuples; other leaves than torch tensors are passed over.
+        name: where in the state this is.
+
+    Raises:
+        DivergedError: names the first tensor that holds NaN or an infinity.
+    """
+    if isinstance(state, Mapping):
+        for key, value in state.items():
+            require_finite(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(state, (list, tuple)):
+        for index, value in enumerate(state):
+            require_finite(value, f"{name}.{index}")
+    elif isinstance(state, Tensor) and not bool(torch.isfinite(state).all()):
+        raise DivergedError(f"{name} holds NaN or infinities: {DIVERGED}")

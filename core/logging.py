@@ -41,7 +41,8 @@ class RunLogger:
             self._give_up(error)
         if purge_step is not None:
             session = SessionLog(status=SessionLog.START)
-            self._add(Event(session_log=session), purge_step)
+            # TensorBoard drops this step itself, too, and the resumed run does not write it again.
+            self._add(Event(session_log=session), purge_step + 1)
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Numbers by tag. The description of a known tag goes with it."""

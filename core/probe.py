@@ -1,14 +1,16 @@
 """A few seconds at the start of a run that find the fastest arithmetic of this machine.
 
-The best choice cannot be guessed: bf16 halves the time of an update on a processor with bf16
-instructions and is thirty times slower on one without.
+The best choice cannot be guessed: bf16 halves the time of an update of some networks on a processor
+with bf16 instructions, and is thirty times slower on one without. Two machines, or one machine at
+two times, may choose differently, and then the same seed gives another run: `Arithmetic.options`
+says the choice in words that leave nothing open.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +20,8 @@ from core.errors import UserError
 from core.learner import Arithmetic
 
 TRIALS = 7
+BF16_MARGIN = 1.25
+"""Rounding in bf16 must buy at least this much speed."""
 HOPELESS = 2.0
 """A candidate whose first runs take this many times the best so far is dropped at once."""
 
@@ -34,11 +38,11 @@ class ProbeResult:
 
     def __str__(self) -> str:
         if len(self.milliseconds) < 2:
-            return f"arithmetic: {self.choice}"
+            return f"arithmetic: {self.choice.options}"
         best = self.milliseconds[self.choice]
         rest = sorted(ms for a, ms in self.milliseconds.items() if a != self.choice)
         return (
-            f"arithmetic: {self.choice} ({best:.1f} ms per update; "
+            f"arithmetic: {self.choice.options} ({best:.1f} ms per update; "
             f"{len(rest)} others took {rest[0]:.1f} to {rest[-1]:.1f})"
         )
 
@@ -79,7 +83,8 @@ def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
         best = min(measured.values(), default=float("inf"))
         seconds = _measure(arithmetic, trial, best / 1000)
         measured[arithmetic] = 1000 * seconds
-    choice = min(measured, key=lambda a: measured[a])
+    margin = {True: BF16_MARGIN, False: 1.0}
+    choice = min(measured, key=lambda a: measured[a] * margin[a.bf16])
     _apply(choice)
     return ProbeResult(choice, measured)
 
@@ -89,13 +94,34 @@ def _candidates(config: RunConfig, device: str) -> Iterator[Arithmetic]:
     threads = [config.threads] if config.threads else sorted({1, cores}, reverse=True)
     if torch.device(device).type != "cpu":
         threads = [config.threads or 1]
-    precisions = {"auto": [False, True], "fp32": [False], "bf16": [True]}[config.precision]
-    for bf16 in precisions:
+    auto = [False, True] if bf16_in_hardware(device) is not False else [False]
+    for bf16 in {"auto": auto, "fp32": [False], "bf16": [True]}[config.precision]:
         for count in threads:
             yield Arithmetic(device, count, bf16, channels_last=True, compile=config.compile)
-    if config.precision == "auto":
-        plain = Arithmetic(device, threads[0], bf16=False, channels_last=False)
-        yield replace(plain, compile=config.compile)
+
+
+def bf16_in_hardware(device: str) -> bool | None:
+    """Whether the device has instructions for bf16; None where torch does not tell."""
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Not in every version of torch that we run with.
+    features: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    if not features:
+        return None
+    return any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def what_is_missing(arithmetic: Arithmetic) -> str:
+    """What this machine lacks for an arithmetic that another one chose; '' where all is here."""
+    try:
+        resolve_device(arithmetic.device)
+    except UserError:
+        return f"there is no {arithmetic.device} here"
+    if arithmetic.bf16 and bf16_in_hardware(arithmetic.device) is False:
+        return f"{arithmetic.device} has no bf16 instructions here"
+    if arithmetic.threads > usable_cores():
+        return f"there are {usable_cores()} processor cores here"
+    return ""
 
 
 def _apply(arithmetic: Arithmetic) -> None:

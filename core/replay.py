@@ -263,7 +263,7 @@ class FrameReplay:
         spec = self.spec
         return {
             "layout": self._store.layout,
-            "rows": self.plan.rows,
+            "rows": self.plan.file_rows,
             "lanes": spec.lanes,
             "frame_shape": list(spec.frame_shape),
             "frame_dtype": spec.frame_dtype,

@@ -45,7 +45,10 @@ class ReplaySpec:
     storage: str
     """'ram', 'mmap' or 'packed'."""
     headroom: int = 0
-    """Extra transitions kept, so that rows a checkpoint refers to survive until the next one."""
+    """Extra transitions kept on disk, so that rows a checkpoint refers to survive until the next
+    one."""
+    durable: bool = True
+    """Whether checkpoints will hold the memory; else only 'mmap' needs a disk."""
 
     @property
     def frame_items(self) -> int:
@@ -84,7 +87,9 @@ class ReplayPlan:
 
     spec: ReplaySpec
     rows: int
-    """Physical rows, one transition per lane each."""
+    """Rows of the ring in memory, one transition per lane each."""
+    file_rows: int
+    """Rows of the ring on disk; 'mmap' has one ring for both."""
     memory_bytes: int
     disk_bytes: int
     text: str
@@ -105,20 +110,25 @@ def plan_replay(spec: ReplaySpec) -> ReplayPlan:
             f"--replay-capacity {spec.capacity} is too small for {spec.lanes} lanes and"
             f" {spec.n_step}-step returns; use at least {(spec.n_step + 1) * spec.lanes}"
         )
-    rows = spec.retained_rows + spec.headroom_rows + _SPARE_ROWS
-    columns = rows * (spec.lanes * _COLUMN_BYTES + _CHECKSUM_BYTES)
-    frames = rows * spec.lanes * spec.frame_bytes
+    file_rows = spec.retained_rows + spec.headroom_rows + _SPARE_ROWS
+    rows = file_rows
+    if spec.storage != "mmap":  # in memory until the next checkpoint, then only what is needed
+        rows = max(spec.retained_rows, spec.headroom_rows) + _SPARE_ROWS
+    frame = spec.frame_bytes
     if spec.storage == "packed":
         ratio = _PACKED_RATIO if spec.frame_dtype == "uint8" and len(spec.frame_shape) > 1 else 1
-        frames = rows * spec.lanes * (spec.frame_bytes // ratio + _PACKED_OVERHEAD)
-    memory = columns + (0 if spec.storage == "mmap" else frames)
-    disk = frames + rows * _CHECKSUM_BYTES
+        frame = spec.frame_bytes // ratio + _PACKED_OVERHEAD
+    memory = rows * spec.lanes * _COLUMN_BYTES + file_rows * _CHECKSUM_BYTES
+    memory += 0 if spec.storage == "mmap" else rows * spec.lanes * frame
+    disk = file_rows * (spec.lanes * frame + _CHECKSUM_BYTES)
+    if not spec.durable and spec.storage != "mmap":
+        disk = 0
     about = "about " if spec.storage == "packed" else ""
     text = (
         f"replay: {spec.storage}, {spec.capacity:,} transitions,"
         f" {about}{_size(memory)} of memory, {about}{_size(disk)} of disk"
     )
-    return ReplayPlan(spec, rows, memory, disk, text)
+    return ReplayPlan(spec, rows, file_rows, memory, disk, text)
 
 
 def check_fits(

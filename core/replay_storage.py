@@ -1,11 +1,14 @@
 """Where the replay memory keeps its frames: a ring in memory or a mapped file, on one file layout.
 
-    frames.bin:  row t of all lanes at byte (t % R) * row_bytes, the lanes one after the other;
-                 from the next multiple of 4096 on a checksum of each, <u4 [R]
+    frames.bin:  row t of all lanes at byte (t % D) * row_bytes, the lanes one after the other;
+                 from the next multiple of 4096 on a checksum of each, <u4 [D]
+
+The ring on disk is the longer one: it still holds the rows of the last checkpoint when newer ones
+are written.
 
 A checksum is the CRC-32 of a row, seeded with its number: where the file's differs from the
 checkpoint's, the row was overwritten by a later one, even if both show the same picture.
-Legend: R physical rows, L lanes, N observations, K frames stacked, F numbers in a frame.
+Legend: R rows in memory, D on disk, L lanes, N observations, K frames stacked, F numbers in one.
 """
 
 from __future__ import annotations
@@ -112,8 +115,9 @@ class RingFrames:
         self._shape = (plan.rows, spec.lanes, spec.frame_items)
         self._dtype = np.dtype(spec.frame_dtype)
         self._row_bytes = spec.lanes * spec.frame_bytes
-        self._checksum = np.zeros(plan.rows, "<u4")
-        self._checksum_offset = -(-plan.rows * self._row_bytes // _PAGE_BYTES) * _PAGE_BYTES
+        self._file_rows = plan.file_rows
+        self._checksum = np.zeros(plan.file_rows, "<u4")
+        self._checksum_offset = -(-plan.file_rows * self._row_bytes // _PAGE_BYTES) * _PAGE_BYTES
         self._file_bytes = self._checksum_offset + self._checksum.nbytes
         self._durable_end = 0
         self._open_frames()
@@ -123,9 +127,8 @@ class RingFrames:
 
     def put(self, row: int, frames: np.ndarray) -> None:
         """Store one row, [L, F]."""
-        slot = row % self._shape[0]
-        self._frames[slot] = frames
-        self._checksum[slot] = self._compute_checksum(row)
+        self._frames[row % self._shape[0]] = frames
+        self._checksum[row % self._file_rows] = self._compute_checksum(row)
 
     def _compute_checksum(self, row: int) -> int:
         return zlib.crc32(self._frames[row % self._shape[0]], row & 0xFFFFFFFF)
@@ -140,7 +143,7 @@ class RingFrames:
             # Older rows than `oldest`, too: so an old checkpoint's rows vanish oldest first.
             self._write(max(self._durable_end, end - self._shape[0]), end)
         self._durable_end = end
-        return {"checksum": self._checksum[np.arange(oldest, end) % self._shape[0]]}
+        return {"checksum": self._checksum[np.arange(oldest, end) % self._file_rows]}
 
     def _write(self, begin: int, end: int) -> None:
         is_new = not self._path.exists()
@@ -158,20 +161,19 @@ class RingFrames:
 
     def _blocks(self, begin: int, end: int) -> Iterator[tuple[int, memoryview]]:
         """Yield rows [begin, end) as (offset in the file, their bytes), in runs of some MB."""
-        rows = self._shape[0]
         most = max(1, _BLOCK_BYTES // self._row_bytes)
         while begin < end:
-            slot = begin % rows
-            count = min(end - begin, rows - slot, most)
-            yield slot * self._row_bytes, self._frames[slot : slot + count].data.cast("B")
+            slot, place = begin % self._shape[0], begin % self._file_rows
+            count = min(end - begin, self._shape[0] - slot, self._file_rows - place, most)
+            yield place * self._row_bytes, self._frames[slot : slot + count].data.cast("B")
             begin += count
 
     def load(self, oldest: int, end: int, state: Mapping[str, Any]) -> int:
         """Read rows [oldest, end); return the oldest that was not overwritten since."""
         expected = checked_array(state, "checksum", "uint32", (end - oldest,))
         rows = np.arange(oldest, end)
-        slots = rows % self._shape[0]
-        needed = int(slots.max(initial=-1) + 1) * self._row_bytes
+        places = rows % self._file_rows
+        needed = int(places.max(initial=-1) + 1) * self._row_bytes
         if not self._path.is_file():
             raise UserError(f"the replay file {self._path} is missing; {FRESH}")
         size = self._path.stat().st_size
@@ -180,13 +182,13 @@ class RingFrames:
         self._read(oldest, end)
         intact = expected == np.fromiter(map(self._compute_checksum, rows.tolist()), np.uint32)
         if size >= self._file_bytes:  # else the pictures alone must tell
-            intact &= self._checksum[slots] == expected
+            intact &= self._checksum[places] == expected
         # Rows appended after the checkpoint overwrite the oldest ones first, and nothing else.
         lost = int(np.argmax(intact)) if intact.any() else len(intact)
         wrong = rows[lost:][~intact[lost:]]
         if len(wrong):
             raise damage(self._path, f"{len(wrong)} rows from {wrong[0]} to {wrong[-1]} are wrong")
-        self._checksum[slots[lost:]] = expected[lost:]
+        self._checksum[places[lost:]] = expected[lost:]
         self._durable_end = end
         return oldest + lost
 

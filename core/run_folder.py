@@ -59,6 +59,7 @@ class RunFolder:
         self.path = path
         self._lock: int | None = None
         self._status: dict[str, Any] = {}
+        self._made: list[Path] = []
 
     @classmethod
     def create(
@@ -79,8 +80,10 @@ class RunFolder:
                 if _is_run(path) and cls(path).ended_unsaved():
                     return cls.open(path)
                 raise UserError(f"{path} is not empty; {_way_out(path)}")
+            missing = [folder for folder in (path, *path.parents) if not folder.exists()]
             atomic.make_folder(path)
             run = cls(path)
+            run._made = missing
             run._status = {"state": "created", "heartbeat": time.time()}
             atomic.replace_file(path / "status.json", [json_text(run._status)])
         return run
@@ -102,6 +105,18 @@ class RunFolder:
         names = {child.name for child in self.path.iterdir()}
         names = {name for name in names if not name.startswith((".tmp-", _EVENTS))}
         return names <= _MADE_AT_THE_START and not any(self.checkpoints.glob("[!.]*"))
+
+    def discard_unsaved(self) -> None:
+        """Remove what `create` made of a run that could not begin; one that was saved stays."""
+        with suppress(OSError):
+            if not self.ended_unsaved():
+                return
+            for child in self.path.iterdir():
+                if child.name != ".lock":
+                    atomic.remove(child)
+            (self.path / ".lock").unlink(missing_ok=True)  # last: nobody else comes in before
+            for folder in self._made:
+                folder.rmdir()
 
     @property
     def checkpoints(self) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ import torch
 from core import checkpoint
 from core.agent import Agent, Assessment, Task
 from core.config import RunConfig
-from core.episodes import EpisodeTracker
-from core.errors import UserError
+from core.episodes import EpisodeTracker, is_recorded
 from core.evaluation import Episode, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.lanes import Step
-from core.learner import Arithmetic, DivergedError
+from core.learner import Arithmetic, DivergedError, require_finite
 from core.logging import RunLogger
 from core.progress import Progress, describe, duration
 from core.run_folder import RunFolder
@@ -81,6 +80,8 @@ class Trainer:
         self.best_evaluation: float | None = None
         self.step: Step | None = None
         self._restored = False
+        self._sound = False
+        self._lanes_sound = True
         self._times = dict.fromkeys(("acting", "learning", "environment", "waiting", "other"), 0.0)
         self._logs = 0
 
@@ -90,20 +91,21 @@ class Trainer:
         """Train until the end or until asked to stop; return 'finished' or 'stopped'.
 
         Raises:
-            DivergedError: the loss is NaN; the last good checkpoint stays.
-            UserError: a checkpoint cannot be written.
+            DivergedError: the loss or a weight is not finite; the last good checkpoint stays.
+            UserError: a checkpoint cannot be written, or an environment failed: what was learned
+                until then is saved.
         """
         config = self.config
         with Interrupt() as interrupt:
             try:
                 self._start()
-                while self.agent_steps < config.total_steps and not interrupt.requested:
+                while not self._finished() and not interrupt.requested:
                     self._tick()
                     self._log_if_due()
                     if self._evaluation_due():
                         self._evaluate(interrupt)
                     self._checkpoint_if_due()
-                finished = self.agent_steps >= config.total_steps
+                finished = self._finished()
                 if finished and config.evaluate_every and self.evaluated_at < self.agent_steps:
                     self._evaluate(interrupt)
                 self._log()
@@ -111,7 +113,9 @@ class Trainer:
             except DivergedError:
                 self.folder.set_status("diverged", agent_steps=self.agent_steps)
                 raise
-            except UserError:
+            except Exception as error:
+                if self._sound:
+                    self._save_after(error)
                 self.folder.set_status("failed", agent_steps=self.agent_steps)
                 raise
             finally:
@@ -119,6 +123,12 @@ class Trainer:
         state = "finished" if finished else "stopped"
         self.folder.set_status(state, agent_steps=self.agent_steps)
         return state
+
+    def _finished(self) -> bool:
+        """All steps are made, or the newest evaluation is as good as was wanted."""
+        score = self.last_evaluation
+        good = score is not None and score >= self.config.stop_at_score
+        return good or self.agent_steps >= self.config.total_steps
 
     def _start(self) -> None:
         self.logger = RunLogger(self.folder.events, self.agent_steps if self._restored else None)
@@ -130,6 +140,7 @@ class Trainer:
         self.folder.set_status("running", agent_steps=self.agent_steps)
         if not self._restored:
             self.save()
+        self._sound = True
 
     def _tick(self) -> None:
         agent, step = self.agent, self.step
@@ -138,16 +149,34 @@ class Trainer:
             actions = agent.act(step, self.agent_steps)
         with self._timed("environment"):
             agent.lanes.send(actions)
+        self._sound = False
         with self._timed("learning"):
             agent.learn(self.agent_steps)
+        self._sound = True
         with self._timed("waiting" if agent.lanes.overlaps else "environment"):
             outcome = agent.lanes.receive()
+        self._sound = False
         with self._timed("other"):
             agent.observe(step, actions, outcome)
             self.step = outcome
             self.agent_steps += agent.lanes.num_lanes
-            for episode in self.episodes.update(outcome):
-                self._record_episode(episode)
+            finished = self.episodes.update(outcome)
+            self._sound = True
+            for number, episode in enumerate(finished, self.episodes.finished - len(finished) + 1):
+                if is_recorded(number):
+                    self._record_episode(number, episode)
+
+    def _save_after(self, error: Exception) -> None:
+        """Keep what was learned before something failed; the tick that failed is played anew.
+
+        The lanes are then in the middle of it, so they start new episodes.
+        """
+        self._lanes_sound = False
+        with suppress(Exception):  # the first error is the one to tell
+            self.save()
+            self.progress.note(
+                f"saved at {self.agent_steps:,} steps; go on with: tengen resume {self.folder.path}"
+            )
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -169,10 +198,11 @@ class Trainer:
         self._clock = now
         return self.seconds
 
-    def _record_episode(self, episode: Episode) -> None:
+    def _record_episode(self, number: int, episode: Episode) -> None:
         self.folder.append_jsonl(
             "episodes.jsonl",
             {
+                "episode": number,
                 "agent_steps": self.agent_steps,
                 "return": episode.score,
                 "length": episode.length_steps,
@@ -325,13 +355,15 @@ class Trainer:
         """Write a checkpoint of everything.
 
         Raises:
-            DivergedError: the loss is not finite; such weights are not saved.
+            DivergedError: a weight is not finite; such weights are not saved.
             UserError: the disk is full or the folder is gone; earlier checkpoints stay.
         """
+        state = self.state_dict()
+        require_finite(state)
         path = checkpoint.save(
             self.folder.checkpoints,
             self.agent_steps,
-            self.state_dict(),
+            state,
             identity=self.identity,
             keep=self.config.keep_checkpoints,
             best_score=best_score,
@@ -357,7 +389,7 @@ class Trainer:
             **self.agent.state_dict(),
             "trainer": trainer,
             "arithmetic": self.arithmetic.state_dict(),
-            "lanes": lanes.state_dict() if lanes.restorable else {},
+            "lanes": lanes.state_dict() if lanes.restorable and self._lanes_sound else {},
         }
 
     def restore(self, state: Mapping[str, Any], *, fresh_replay: bool = False) -> None:
@@ -381,7 +413,7 @@ class Trainer:
         self.last_evaluation = trainer["last_evaluation"]
         self.best_evaluation = trainer["best_evaluation"]
         last = Step(**{name: np.asarray(value) for name, value in trainer["step"].items()})
-        if self.agent.lanes.restorable and not fresh_replay:
+        if self.agent.lanes.restorable and state["lanes"] and not fresh_replay:
             self.agent.lanes.reset(self._seed("lanes"))
             self.agent.lanes.load_state_dict(state["lanes"])
             self.step = last

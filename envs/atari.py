@@ -20,11 +20,11 @@ from core.environment_facts import usable_cores
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from envs.atari_protocol import AtariProtocol
+from envs.names import atari_games
 
 FRAME_SHAPE = (84, 84)
 SCREEN_SHAPE = (210, 160)
 STACK = 4
-PREFIX = "ALE/"
 
 
 def rom_name(env_id: str) -> str:
@@ -32,15 +32,7 @@ def rom_name(env_id: str) -> str:
 
     Raises UserError for an id that is no Atari game, with the nearest one.
     """
-    import ale_py
-    import gymnasium
-
-    gymnasium.register_envs(ale_py)
-    known = {
-        name: str(spec.kwargs["game"])
-        for name, spec in gymnasium.registry.items()
-        if name.startswith(PREFIX) and name.endswith("-v5")
-    }
+    known = atari_games()
     if env_id not in known:
         raise UserError(
             f"there is no Atari game {env_id!r}{did_you_mean(env_id, known)} "
@@ -83,7 +75,7 @@ class AtariLanes:
             num_lanes: games side by side.
             protocol: how episodes start and end.
             evaluation: use the protocol's evaluation frame cap.
-            full_action_space: all 18 actions.
+            full_action_space: all 18 actions, whatever the protocol has.
             threads: native threads; 0 for one per core, at most one per lane. Always given to
                 the emulator, whose own default ignores the limits of a container.
             colour: 210x160 RGB screens instead of 84x84 grey, for videos.
@@ -104,7 +96,7 @@ class AtariLanes:
                 num_threads=min(threads or cores, num_lanes),
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
-                full_action_space=full_action_space,
+                full_action_space=full_action_space or protocol.full_action_space,
                 img_height=height,
                 img_width=width,
                 grayscale=not colour,

@@ -4,21 +4,33 @@ A score means nothing without its protocol: sticky actions, no-op starts, life l
 cap, the action set, and the epsilon and number of episodes of evaluation all move it. The
 protocol is stored with every result, and results under different protocols are not mixed.
 
+    dopamine     the default: the rules of Dopamine's published curves, which follow Machado et al.
+                 apart from the game's own actions, 30 minutes instead of 5, and evaluation apart
+                 from training with epsilon 0.001
+    machado2018  all 18 actions, 5 minutes. The paper's score is the mean of the last 100 episodes
+                 of training (`return/mean_100`), so an evaluation here acts as training does in the
+                 end, for 100 episodes. The paper acts every 5 frames, all protocols here every 4.
+    nature2015   no sticky actions; up to 30 no-ops, a lost life is terminal in training
+    sb3          what stable-baselines3's `AtariWrapper` does
+
+Before version 2 of config files 'machado2018' meant the rules of 'dopamine', and is read so there.
+
 Papers: Mnih et al. 2015 (doi 10.1038/nature14236), Machado et al. 2018 (arXiv 1709.06009),
 Castro et al. 2018 (Dopamine, arXiv 1812.06110), Raffin et al. 2021 (stable-baselines3).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from core.config import free, locked
 from core.errors import UserError
 
 FRAMES_PER_STEP = 4
 
-ProtocolName = Literal["machado2018", "nature2015", "dopamine", "sb3"]
+ProtocolName = Literal["dopamine", "machado2018", "nature2015", "sb3"]
 
 
 @dataclass(frozen=True)
@@ -41,26 +53,41 @@ class AtariProtocol:
     """Emulator frames after which an episode is truncated."""
     evaluation_epsilon: float
     evaluation_episodes: int
+    full_action_space: bool = False
+    """All 18 actions of the joystick instead of the game's own."""
 
 
 PROTOCOLS: dict[str, AtariProtocol] = {
-    "machado2018": AtariProtocol("machado2018", 0.25, 0, False, False, 108_000, 108_000, 0.001, 30),
-    "nature2015": AtariProtocol("nature2015", 0.0, 30, False, True, 108_000, 18_000, 0.05, 30),
     "dopamine": AtariProtocol("dopamine", 0.25, 0, False, False, 108_000, 108_000, 0.001, 30),
+    "machado2018": AtariProtocol(
+        "machado2018", 0.25, 0, False, False, 18_000, 18_000, 0.01, 100, full_action_space=True
+    ),
+    "nature2015": AtariProtocol("nature2015", 0.0, 30, False, True, 108_000, 18_000, 0.05, 30),
     "sb3": AtariProtocol("sb3", 0.0, 30, True, True, 108_000, 108_000, 0.01, 30),
 }
+
+
+def is_atari_id(env_id: str) -> bool:
+    """True for an id of ale-py's namespace, also with its module: 'ale_py:ALE/Pong-v5'."""
+    return env_id.rpartition(":")[2].startswith("ALE/")
 
 
 @dataclass(frozen=True)
 class AtariConfig:
     """Options that only Atari games (environment ids ALE/...) use."""
 
-    protocol: ProtocolName = locked("machado2018")
+    protocol: ProtocolName = locked("dopamine")
     """Sticky actions, no-op starts, life loss, frame cap and evaluation settings, by paper."""
     full_action_space: bool = locked(False)
-    """Use all 18 joystick actions instead of the game's own."""
+    """Use all 18 joystick actions where the protocol has the game's own."""
     env_threads: int = free(0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
+
+    @staticmethod
+    def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """The options of an older file: its 'machado2018' was 'dopamine' under another name."""
+        renamed = version < 2 and tree.get("protocol") == "machado2018"
+        return {**tree, "protocol": "dopamine"} if renamed else tree
 
     def validate(self) -> None:
         """Raise UserError for a value that cannot work."""

@@ -13,8 +13,11 @@ import numpy as np
 
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
+from envs.names import ATARI_CLASS, atari_games
 
 IMAGE_STACK = 4
+NOT_FOR_AGENTS = (ATARI_CLASS, "gymnasium.envs.phys2d", "gymnasium.envs.tabular")
+"""Where ids lead that are not suggested: raw frames of Atari games, and Gymnasium's on JAX."""
 
 
 class GymnasiumLanes:
@@ -35,6 +38,8 @@ class GymnasiumLanes:
         self.num_lanes = num_lanes
         self.num_actions, self._first_action = _discrete_actions(env_id, self._envs[0])
         self.observation_spec = _observation_spec(env_id, self._envs[0])
+        # Numbered states count from 0, whatever the environment's own start.
+        self._first_state = int(getattr(self._envs[0].observation_space, "start", 0))
         self._done = np.zeros(num_lanes, dtype=bool)
         self._actions = np.zeros(num_lanes, dtype=np.int64)
 
@@ -69,7 +74,8 @@ class GymnasiumLanes:
 
     def _frames(self, frames: list[Any]) -> np.ndarray:
         spec = self.observation_spec
-        return np.stack([np.asarray(f, dtype=spec.dtype).reshape(spec.shape) for f in frames])
+        stacked = np.stack([np.asarray(f, dtype=spec.dtype).reshape(spec.shape) for f in frames])
+        return stacked - self._first_state if spec.categories else stacked
 
     @property
     def frames_per_second(self) -> float:
@@ -105,9 +111,15 @@ def _make(env_id: str, render_mode: str | None) -> Any:
     import gymnasium
     from gymnasium import error
 
-    known = [name for name in gymnasium.registry if not name.startswith(("phys2d", "tabular"))]
+    games = atari_games()
+    known = [
+        name
+        for name, spec in gymnasium.registry.items()
+        if name in games or not str(spec.entry_point).startswith(NOT_FOR_AGENTS)
+    ]
     try:
-        return gymnasium.make(env_id, render_mode=render_mode)
+        options: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}
+        return gymnasium.make(env_id, **options)
     except (
         error.NameNotFound,
         error.NamespaceNotFound,
@@ -139,7 +151,7 @@ def _observation_spec(env_id: str, env: Any) -> ObservationSpec:
 
     space = env.observation_space
     if isinstance(space, Discrete):
-        return ObservationSpec((1,), "int64")
+        return ObservationSpec((1,), "int64", categories=int(space.n))
     if isinstance(space, Box) and space.dtype == np.uint8 and _is_frame(space.shape):
         return ObservationSpec(tuple(space.shape), "uint8", IMAGE_STACK)
     if isinstance(space, Box) and len(space.shape) == 1:

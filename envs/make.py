@@ -5,11 +5,9 @@ from __future__ import annotations
 from core.errors import UserError
 from core.lanes import Lanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
+from envs.names import canonical_id, is_atari
 
-
-def is_atari(env_id: str) -> bool:
-    """True for an Atari game's id."""
-    return env_id.startswith("ALE/")
+__all__ = ["is_atari", "make_lanes"]
 
 
 def make_lanes(
@@ -18,7 +16,8 @@ def make_lanes(
     """Open ``num_lanes`` lanes of an environment.
 
     Args:
-        env_id: an Atari id (ALE/...), a small world (tengen/...) or any Gymnasium id.
+        env_id: an Atari game (ALE/Pong-v5, however spelled), a small world (tengen/...) or any
+            Gymnasium id.
         num_lanes: how many.
         atari: protocol, action set and threads of Atari games.
         evaluation: episodes are for scoring: the protocol's evaluation limits hold.
@@ -28,6 +27,7 @@ def make_lanes(
     """
     if num_lanes < 1:
         raise UserError(f"--lanes must be at least 1, got {num_lanes}")
+    env_id = canonical_id(env_id)
     if is_atari(env_id):
         from envs.atari import AtariLanes
 

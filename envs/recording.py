@@ -17,6 +17,7 @@ from core.evaluation import Policy
 from core.lanes import Lanes, Step
 from envs.atari_protocol import FRAMES_PER_STEP, PROTOCOLS, AtariConfig
 from envs.make import is_atari, make_lanes
+from envs.names import canonical_id
 
 ATARI_FRAMES_PER_SECOND = 60 // FRAMES_PER_STEP
 MAX_FRAMES = 9_000
@@ -87,7 +88,7 @@ class _AtariScreen(_Screen):
         from envs.atari import AtariLanes
 
         self._copy = AtariLanes(
-            env_id,
+            canonical_id(env_id),
             1,
             PROTOCOLS[atari.protocol],
             evaluation=True,

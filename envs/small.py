@@ -145,7 +145,7 @@ class GridLanes(_SmallLanes):
     STEP_COST = 0.02
     num_actions = 4
     num_states = 20
-    observation_spec = ObservationSpec((1,), "int64")
+    observation_spec = ObservationSpec((1,), "int64", categories=num_states)
     _state_names = ("_cell",)
 
     def __init__(self, num_lanes: int) -> None:

@@ -8,6 +8,7 @@ from core.statistics import human_normalised
 from envs.atari_protocol import FRAMES_PER_STEP, AtariConfig
 from envs.atari_scores import random_and_human
 from envs.make import is_atari, make_lanes
+from envs.names import canonical_id
 
 
 def make_task(env_id: str, atari: AtariConfig) -> Task:
@@ -21,7 +22,7 @@ def make_task(env_id: str, atari: AtariConfig) -> Task:
         return None if known is None else human_normalised(score, *known)
 
     return Task(
-        environment=env_id,
+        environment=canonical_id(env_id),
         protocol=atari.protocol if is_atari(env_id) else "",
         frames_per_step=FRAMES_PER_STEP if is_atari(env_id) else 1,
         evaluation_lanes=evaluation_lanes,
@@ -31,4 +32,4 @@ def make_task(env_id: str, atari: AtariConfig) -> Task:
 
 def game_name(env_id: str) -> str:
     """'ALE/SpaceInvaders-v5' to 'SpaceInvaders', the key of score tables."""
-    return env_id.removeprefix("ALE/").rsplit("-", 1)[0]
+    return canonical_id(env_id).removeprefix("ALE/").rsplit("-", 1)[0]

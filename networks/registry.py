@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import UserError, did_you_mean
+from core.lanes import ObservationSpec
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from core.lanes import ObservationSpec
     from networks.torso import Torso
 
 Kind = Literal["torso", "image", "language", "masked", "translation"]
@@ -172,6 +172,12 @@ def build_torso(name: str, spec: ObservationSpec) -> Torso:
         UserError: unknown name, or a network that cannot take such an observation.
     """
     name = automatic_torso(spec) if name == "auto" else name
+    if spec.categories:
+        from networks.torso import OneHotTorso
+
+        return OneHotTorso(
+            build_torso(name, ObservationSpec((spec.categories,), "float32")), spec.categories
+        )
     if name not in TORSOS:
         require_image_network(name, TORSOS)
         from networks.adapters import ImageTorso

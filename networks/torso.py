@@ -5,8 +5,11 @@ Legend: B batch, K frames stacked, H W plane, C channels, D features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from core.errors import UserError
 from core.lanes import ObservationSpec
@@ -17,6 +20,38 @@ class Torso(nn.Module):
 
     num_features: int
     """D, the width of the output."""
+
+    def drop_hidden(self) -> int:
+        """Leave off the last hidden layer, for heads that bring hidden layers of their own.
+
+        Returns:
+            D from now on; as before where a torso does not end in a fully connected layer.
+        """
+        hidden: Any = getattr(self, "hidden", None)
+        if hidden is not None:
+            self.num_features = int(hidden[0].in_features)
+            self.hidden = nn.Sequential()
+        return self.num_features
+
+
+class OneHotTorso(Torso):
+    """Numbered states, int64 [B, 1], to the features [B, D] that a torso gives of them one-hot.
+
+    As a single float, neighbours in number would look alike that have nothing in common.
+    """
+
+    def __init__(self, torso: Torso, categories: int) -> None:
+        """``torso`` takes vectors of so many ``categories``."""
+        super().__init__()
+        self.torso = torso
+        self.num_features = torso.num_features
+        self.categories = categories
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """States, int64 [B, 1], to features [B, D]."""
+        one_hot = functional.one_hot(observation.squeeze(1), self.categories)  # [B, categories]
+        features: Tensor = self.torso(one_hot.to(torch.get_default_dtype()))
+        return features
 
 
 def image_channels(spec: ObservationSpec) -> int:

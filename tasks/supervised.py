@@ -21,7 +21,7 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import Lanes, Step
-from core.learner import Arithmetic, Learner
+from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import learning_rate_factor
 from tasks.example_lanes import ExampleLanes
@@ -115,6 +115,10 @@ class Supervised:
         """Continue exactly from ``state_dict``. Raises UserError when the data are others."""
         require_same_data(self.problem, state["problem"])
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
+
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights."""
+        load_weights(self.network, network)
 
     def lanes_restarted(self, last: Step) -> None:
         """Nothing is stored that could be cut."""

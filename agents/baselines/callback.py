@@ -16,6 +16,7 @@ from agents.baselines.policy import SB3Policy
 from core.agent import Task
 from core.atomic import replace_file
 from core.config import RunConfig
+from core.episodes import is_recorded
 from core.evaluation import Episode, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.json_files import disk_errors
@@ -79,6 +80,13 @@ class RunRecorder(BaseCallback):
         self.seconds = 0.0
         self.evaluated_at = 0
         self.last_evaluation: float | None = None
+        self.episodes = 0
+
+    @property
+    def is_good_enough(self) -> bool:
+        """True when an evaluation reached the score that was wanted."""
+        score = self.last_evaluation
+        return score is not None and score >= self.config.stop_at_score
 
     def continue_from(self, agent_steps: int) -> None:
         """Drop what was recorded after the model was saved, and go on with the rest."""
@@ -86,6 +94,8 @@ class RunRecorder(BaseCallback):
             self.folder.truncate_jsonl(name, agent_steps)
         for record in self.folder.read_jsonl("metrics.jsonl")[-1:]:
             self.seconds = float(record["seconds"])
+        for record in self.folder.read_jsonl("episodes.jsonl")[-1:]:
+            self.episodes = int(record["episode"])
         for record in self.folder.read_jsonl("evaluations.jsonl")[-1:]:
             self.evaluated_at = int(record["agent_steps"])
             self.last_evaluation = float(record["mean"])
@@ -110,7 +120,7 @@ class RunRecorder(BaseCallback):
             self.evaluate()
         if now - self._save_clock >= self.config.checkpoint_seconds:
             self.save()
-        return not self.interrupt.requested
+        return not (self.interrupt.requested or self.is_good_enough)
 
     # ---------------------------------------------------------------- what the user sees
 
@@ -122,9 +132,13 @@ class RunRecorder(BaseCallback):
 
     def _record_episode(self, episode: Mapping[str, float]) -> None:
         score, length = float(episode["r"]), int(episode["l"])
+        self.episodes += 1
+        if not is_recorded(self.episodes):
+            return
         self.folder.append_jsonl(
             "episodes.jsonl",
             {
+                "episode": self.episodes,
                 "agent_steps": self.num_timesteps,
                 "return": score,
                 "length": length,

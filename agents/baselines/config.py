@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from core.config import RunConfig, locked
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig
+from envs.atari_protocol import AtariConfig, is_atari_id
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SB3DQNConfig:
     max_grad_norm: float = locked(10.0)
     """Clip the gradient to this norm."""
     clip_rewards: bool = locked(True)
-    """Learn from the sign of rewards; scores are raw always."""
+    """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
@@ -113,7 +113,7 @@ class SB3PPOConfig:
     max_grad_norm: float = locked(0.5)
     """Clip the gradient to this norm."""
     clip_rewards: bool = locked(True)
-    """Learn from the sign of rewards; scores are raw always."""
+    """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
@@ -135,12 +135,22 @@ SB3Config = SB3DQNConfig | SB3PPOConfig
 
 DEFAULT_PRESET = "zoo"
 
-PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "zoo": (
-        "the Atari settings of rl-baselines3-zoo, without sticky actions (default)",
-        {"atari": {"protocol": "sb3"}},
-    ),
-}
+ZOO: tuple[str, Mapping[str, Any]] = (
+    "the Atari settings of rl-baselines3-zoo, without sticky actions (default on Atari)",
+    {"atari": {"protocol": "sb3"}},
+)
+
+
+def preset_for(env: str) -> str:
+    """The preset of an environment where the user names none."""
+    if is_atari_id(env):
+        return DEFAULT_PRESET
+    return "cartpole" if env == "CartPole-v1" else "gymnasium"
+
+
+def environment_settings(env: str) -> Mapping[str, Any]:
+    """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
+    return {"clip_rewards": is_atari_id(env)}
 
 
 def _require(name: str, value: object, holds: bool, wanted: str) -> None:

@@ -90,7 +90,7 @@ def _failure_recorded(folder: RunFolder) -> Iterator[None]:
     except DivergedError:
         folder.set_status("diverged")
         raise
-    except UserError:
+    except Exception:
         folder.set_status("failed")
         raise
 
@@ -130,9 +130,9 @@ def _train(
             callbacks = [recorder, *_after_resume(config, model, progress, resume)]
             events.hparams(_flat(config), ["return/mean_100", "evaluation/mean"])
             left = config.run.total_steps - model.num_timesteps
-            if left > 0:
+            if left > 0 and not recorder.is_good_enough:
                 model.learn(left, callbacks, log_interval=NEVER, reset_num_timesteps=not resume)
-                finished = model.num_timesteps >= config.run.total_steps
+                finished = recorder.is_good_enough or model.num_timesteps >= config.run.total_steps
                 _finish(recorder, finished, config.run.evaluate_every)
             else:
                 finished = True

@@ -138,6 +138,9 @@ class DQN:
     def learn(self, agent_steps: int) -> None:
         """Make the updates that are due: one per ``update_every`` steps since the warm-up."""
         config = self.config
+        # A resumed run may have lost its memory: it warms up again, as a new one does.
+        missing = min(config.warmup_steps, config.replay_capacity) - self.replay.size
+        self._learned_until = max(self._learned_until, agent_steps + missing)
         due = (agent_steps - self._learned_until) // config.update_every
         if due < 1:
             return
@@ -226,16 +229,19 @@ class DQN:
 
     def needs_checkpoint(self) -> bool:
         """True when the replay file would soon overwrite what the last checkpoint refers to."""
+        if not self.config.save_replay:
+            return False
         return self.replay.rows_since_checkpoint >= self.replay.headroom_rows
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, replay, random streams and stacked frames."""
         learner = self.learner.state_dict()
+        replay = {"replay": self.replay.checkpoint()} if self.config.save_replay else {}
         return {
             "network": learner.pop("network"),
             "learner": learner,
             "target": dict(self.target.state_dict()),
-            "replay": self.replay.checkpoint(),
+            **replay,
             "agent": {
                 "learned_until": self._learned_until,
                 "frames": self.actor.frames.state_dict(),
@@ -248,7 +254,7 @@ class DQN:
         """Continue exactly from ``state_dict``."""
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
         load_weights(self.target, state["target"])
-        if "replay" in state:  # absent where the user asked for a fresh one
+        if "replay" in state:  # absent where it was not saved, or a fresh one was asked for
             self.replay.restore(state["replay"])
         self._learned_until = int(state["agent"]["learned_until"])
         self.actor.frames.load_state_dict(state["agent"]["frames"])
@@ -256,6 +262,11 @@ class DQN:
         self.sampling_rng.bit_generator.state = state["agent"]["sampling_rng"]
         # A resume may change it; the optimiser's state holds the old one.
         self.learner.set_learning_rate(self.config.learning_rate)
+
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights, in both networks."""
+        load_weights(self.online, network)
+        load_weights(self.target, network)
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""

@@ -24,9 +24,9 @@ from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
 
-HEADROOM = 32_000
-"""Transitions that may pass between two checkpoints without overwriting what the first refers
-to; when they have passed, the next checkpoint is written early."""
+HEADROOM = 128_000
+"""Transitions, at most as many as the capacity, that may pass between two checkpoints without
+overwriting on disk what the first refers to; when they have passed, the next is written early."""
 
 
 def build(
@@ -121,7 +121,8 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         stack=observation.stack,
         n_step=config.n_step,
         storage=config.replay,
-        headroom=HEADROOM,
+        headroom=min(HEADROOM, config.replay_capacity),
+        durable=config.save_replay,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig
+from envs.atari_protocol import AtariConfig, is_atari_id
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class DQNConfig:
     discount: float = warn(0.99)
     """Discount per agent step."""
     clip_rewards: bool = warn(True)
-    """Learn from the sign of rewards; scores are raw always."""
+    """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adam")
     """adam, or rmsprop, the centred one of the papers; rmsprop_torch is another algorithm."""
     learning_rate: float = warn(6.25e-5)
@@ -62,6 +62,9 @@ class DQNConfig:
     """Where frames are kept: memory, a memory-mapped file, or compressed in memory."""
     replay_capacity: int = locked(1_000_000)
     """Transitions kept."""
+    save_replay: bool = free(True)
+    """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
+    spared: every Atari frame takes 7 kB."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
@@ -88,9 +91,42 @@ def _bad(name: str, value: object, wanted: str) -> UserError:
 
 DEFAULT_PRESET = "adam"
 
+ENVIRONMENT_PRESETS = {
+    "CartPole-v1": "cartpole",
+    "tengen/Catch": "catch",
+}
+
+
+def preset_for(env: str) -> str:
+    """The preset of an environment where the user names none."""
+    return "adam" if is_atari_id(env) else ENVIRONMENT_PRESETS.get(env, "gymnasium")
+
+
+def environment_settings(env: str) -> Mapping[str, Any]:
+    """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
+    return {"clip_rewards": is_atari_id(env)}
+
+
+GYMNASIUM: Mapping[str, Any] = {
+    "double": True,
+    "n_step": 3,
+    "loss": "huber",
+    "learning_rate": 5e-4,
+    "optimiser_epsilon": 1e-8,
+    "max_gradient_norm": 10.0,
+    "batch_size": 64,
+    "target_every": 500,
+    "warmup_steps": 1_000,
+    "epsilon_end": 0.04,
+    "epsilon_decay_steps": 10_000,
+    "replay_capacity": 100_000,
+    "run": {"total_steps": 500_000, "evaluate_every": 25_000},
+}
+"""For environments of vectors and small pictures, whose rewards come within tens of steps."""
+
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "adam": (
-        "Dopamine's DQN with Adam and squared error; sticky actions (default)",
+        "Dopamine's DQN with Adam and squared error; sticky actions (default on Atari)",
         {},
     ),
     "nature2015": (
@@ -153,6 +189,15 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "epsilon_decay_steps": 60_000,
             "replay_capacity": 300_000,
             "run": {"total_steps": 2_000_000, "evaluate_every": 100_000},
+        },
+    ),
+    "gymnasium": ("any Gymnasium environment (default elsewhere)", GYMNASIUM),
+    "cartpole": (
+        "CartPole-v1 to the full score of 500 in two minutes",
+        {
+            **GYMNASIUM,
+            "env": "CartPole-v1",
+            "run": {"total_steps": 100_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
         },
     ),
     "catch": (

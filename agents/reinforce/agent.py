@@ -27,7 +27,7 @@ from agents.reinforce.losses import (
 from agents.reinforce.network import PolicyAndBaseline
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
-from core.learner import Arithmetic, Learner
+from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import linear
 
@@ -198,6 +198,10 @@ class Reinforce:
         self.episodes.load_state_dict(state["episodes"])
         self.actor.frames.load_state_dict(state["agent"]["frames"])
         self.rng.bit_generator.state = state["agent"]["acting_rng"]
+
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights."""
+        load_weights(self.network, network)
 
     def lanes_restarted(self, last: Step) -> None:
         """Forget the cut episodes: their returns will never be known."""

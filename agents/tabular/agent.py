@@ -14,6 +14,7 @@ import torch
 from agents.tabular.config import TabularConfig
 from agents.tabular.table import QTable
 from core.agent import Metrics
+from core.errors import UserError
 from core.lanes import Lanes, Step
 from core.schedule import linear
 
@@ -134,6 +135,13 @@ class TabularQLearning:
         )
         self._pending = {name: np.asarray(array) for name, array in agent["pending"].items()}
         self.actor.rng.bit_generator.state = agent["acting_rng"]
+
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with a learned table; no state counts as visited."""
+        if "q" not in network:
+            raise UserError("these weights are not a table of values: the file lacks 'q'")
+        q = np.asarray(network["q"])
+        self.table.load_state_dict({"q": q, "visits": np.zeros(q.shape, np.int64)})
 
     def lanes_restarted(self, last: Step) -> None:
         """Nothing to do: every transition stands on its own."""

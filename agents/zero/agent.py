@@ -274,6 +274,12 @@ class Zero:
         self.search.load_state_dict(agent["search"])
         self.results = [dict(result) for result in agent["results"]]
 
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights: learn from them, and play with them."""
+        load_weights(self.network, network)
+        load_weights(self.averaged, network)
+        self.evaluator.refresh(self.averaged)
+
     def lanes_restarted(self, last: Step) -> None:
         """The games in progress are gone."""
         self._games = []

@@ -29,6 +29,14 @@ class MLP(Torso):
             nn.ReLU(),
         )
 
+    def drop_hidden(self) -> int:
+        """Leave off the second hidden layer; see `Torso.drop_hidden`."""
+        *kept, last, _ = self.layers
+        assert isinstance(last, nn.Linear)
+        self.num_features = last.in_features
+        self.layers = nn.Sequential(*kept)
+        return self.num_features
+
     def forward(self, observation: Tensor) -> Tensor:
         """Observations [B, ...] to features [B, 128]."""
         features: Tensor = self.layers(observation.to(torch.get_default_dtype()) * self.scale)

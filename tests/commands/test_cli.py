@@ -176,6 +176,52 @@ def test_default_preset_file_command_line(tmp_path: Path) -> None:
     assert again.target_every == 0  # the last of two counts
 
 
+@pytest.mark.parametrize(
+    ("line", "preset", "clipped", "total_steps"),
+    [
+        ("dqn", "adam", True, 10_000_000),
+        ("dqn --env ALE/Breakout-v5", "adam", True, 10_000_000),
+        ("dqn --env CartPole-v1", "cartpole", False, 100_000),
+        ("dqn --env FrozenLake-v1", "gymnasium", False, 500_000),
+        ("dqn --env FrozenLake-v1 --clip-rewards", "gymnasium", True, 500_000),
+        ("dqn --env CartPole-v1 --preset nature2015", "nature2015", False, 50_000_000),
+        ("dqn --env tengen/Catch", "catch", False, 20_000),
+        ("dqn --config cartpole.toml", "cartpole", False, 7),
+        ("dqn --config cartpole.toml --env ALE/Pong-v5", "adam", True, 7),
+        ("sb3-dqn --env CartPole-v1", "cartpole", False, 50_000),
+        ("sb3-dqn --env ALE/Pong-v5", "zoo", True, 10_000_000),
+        ("sb3-ppo --env FrozenLake-v1", "gymnasium", False, 500_000),
+        ("sb3-ppo --env FrozenLake-v1 --preset zoo", "zoo", False, 10_000_000),
+    ],
+)
+def test_settings_fit_the_environment(
+    line: str,
+    preset: str,
+    clipped: bool,
+    total_steps: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is not asked for is made for the environment; only Atari's rewards are clipped."""
+    monkeypatch.chdir(tmp_path)
+    Path("cartpole.toml").write_text('env = "CartPole-v1"\n[run]\ntotal_steps = 7\n')
+    name, *argv = line.split()
+    config, options = parse_training(AGENTS[name], argv)
+    assert options.preset == preset
+    assert (config.clip_rewards, config.run.total_steps) == (clipped, total_steps)
+    if "--env" in argv:
+        assert config.env == argv[argv.index("--env") + 1]
+
+
+def test_a_line_says_which_settings_were_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, err = run_main(capsys, "train", "dqn", "--env", "CartPole-v1", "--dry-run")
+    assert "settings: preset cartpole (the default for CartPole-v1; others: --preset NAME)" in err
+    _, _, err = run_main(capsys, "train", "dqn", "--preset=catch", "--dry-run")
+    assert "settings: preset catch (as named)" in err
+    _, out, _ = run_main(capsys, "train", "dqn", "--env", "CartPole-v1", "--help")
+    assert "(default: 100000)" in out
+
+
 @pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1E6", "1.0e6"])
 def test_whole_numbers_may_be_written_in_any_usual_way(text: str) -> None:
     for argv in (["--total-steps", text], [f"--total_steps={text}"]):

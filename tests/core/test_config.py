@@ -70,7 +70,7 @@ def test_toml_round_trip(size: int, name: str, strict: bool, colour: Any, rate: 
     assert read == config and repr(read) == repr(config)
     # An independent reader sees the same values.
     tree = tomllib.loads(text)
-    assert tree.pop("schema_version") == 1
+    assert tree.pop("schema_version") == 2
     assert tree == dataclasses.asdict(config)
 
 
@@ -105,7 +105,8 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         ("size = 9" + 5000 * "9", ["not valid TOML"]),
         ("size = 0", ["--size must be at least 1, got 0"]),
         ("size 3", ["not valid TOML", "line 1"]),
-        ("schema_version = 2", ["schema_version 2"]),
+        ("schema_version = 3", ["schema_version 3"]),
+        ("schema_version = true", ["schema_version True"]),
     ],
 )
 def test_errors_name_file_key_and_way_out(text: str, parts: list[str]) -> None:

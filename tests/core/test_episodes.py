@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.episodes import EpisodeTracker
+from core.episodes import RECORDED_WHOLE, EpisodeTracker, is_recorded
 from core.evaluation import Episode
 from tests.core.scripted_lanes import ScriptedLanes
 
@@ -56,3 +56,11 @@ def test_dropped_episodes_leave_no_trace() -> None:
     lanes.reset(0)
     finished = [tracker.update(lanes.receive()) for _ in range(4)]
     assert finished[-1] == [Episode(4.0, 4)]
+
+
+def test_records_thin_out() -> None:
+    recorded = [number for number in range(1, 1_000_001) if is_recorded(number)]
+    assert recorded[:RECORDED_WHOLE] == list(range(1, RECORDED_WHOLE + 1))
+    gaps = np.diff(recorded)
+    assert (np.diff(gaps) >= 0).all() and gaps.max() == 128
+    assert len(recorded) < 5 * RECORDED_WHOLE

@@ -6,32 +6,62 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from core import probe
 from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic
-from core.probe import choose_arithmetic
+from core.probe import Trial, choose_arithmetic, what_is_missing
 
 
-def test_the_fastest_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def trial_of(milliseconds: dict[tuple[int, bool], float], monkeypatch: pytest.MonkeyPatch) -> Trial:
+    """Updates that take so long by the probe's clock, by (threads, bf16)."""
     clock = 0.0
     monkeypatch.setattr(probe, "time", SimpleNamespace(perf_counter=lambda: clock))
 
     def trial(arithmetic: Arithmetic) -> Callable[[], None]:
-        fast = arithmetic.threads == 1 and not arithmetic.bf16 and arithmetic.channels_last
-
         def update() -> None:
             nonlocal clock
-            clock += 0.001 if fast else 0.01
+            clock += milliseconds[arithmetic.threads, arithmetic.bf16] / 1000
 
         return update
 
-    result = choose_arithmetic(RunConfig(device="cpu"), trial)
-    assert result.choice.threads == 1
-    assert not result.choice.bf16
-    assert result.choice.channels_last
-    assert result.milliseconds[result.choice] == min(result.milliseconds.values())
+    return trial
+
+
+@pytest.mark.parametrize("hardware", [True, False, None])
+def test_the_fastest_is_chosen_and_bf16_where_it_pays(
+    monkeypatch: pytest.MonkeyPatch, hardware: bool | None
+) -> None:
+    monkeypatch.setattr(probe, "usable_cores", lambda: 2)
+    monkeypatch.setattr(probe, "bf16_in_hardware", lambda device: hardware)
+    for bf16_milliseconds, pays in ((5.0, hardware is not False), (9.0, False)):
+        milliseconds = {
+            (1, False): 10.0, (2, False): 12.0, (1, True): bf16_milliseconds, (2, True): 30.0,
+        }  # fmt: skip
+        result = choose_arithmetic(RunConfig(device="cpu"), trial_of(milliseconds, monkeypatch))
+        assert (result.choice.threads, result.choice.bf16) == (1, pays)
+        assert hardware is not False or not any(tried.bf16 for tried in result.milliseconds)
+        precision = "bf16" if pays else "fp32"
+        assert f"--device cpu --threads 1 --precision {precision} (" in str(result)
+
+
+def test_what_another_machine_chose_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "usable_cores", lambda: 2)
+    monkeypatch.setattr(probe, "bf16_in_hardware", lambda device: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    for chosen, missing in (
+        (Arithmetic("cpu", 2), ""),
+        (Arithmetic("cpu", 8), "2 processor cores"),
+        (Arithmetic("cpu", 2, bf16=True), "bf16"),
+        (Arithmetic("cuda", 1), "no cuda"),
+    ):
+        found = what_is_missing(Arithmetic.from_state(chosen.state_dict()))
+        assert missing in found and bool(missing) == bool(found)
+    for damaged in ({}, {**Arithmetic().state_dict(), "threads": "2"}):
+        with pytest.raises(UserError, match="arithmetic cannot be read"):
+            Arithmetic.from_state(damaged)
 
 
 def test_a_failing_compiler_is_one_line() -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import ale_py.vector_env
 import pytest
 
+from agents.dqn.config import DQNConfig
+from core.config import from_toml
 from core.errors import UserError
 from envs.atari import AtariLanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
@@ -56,12 +58,12 @@ def test_atari_options_reach_the_emulator(
     config = AtariConfig(protocol=name, full_action_space=evaluation, env_threads=3)  # type: ignore[arg-type]
     with pytest.raises(StopError):
         make_lanes("ALE/SpaceInvaders-v5", 5, config, evaluation=evaluation)
-    short = evaluation and name == "nature2015"
+    short = name == "machado2018" or (evaluation and name == "nature2015")
     classic = name in ("nature2015", "sb3")
     assert given["rom"] == "space_invaders"
     assert given["num_envs"] == 5
     assert given["num_threads"] == 3
-    assert given["full_action_space"] == evaluation
+    assert given["full_action_space"] == (evaluation or name == "machado2018")
     assert given["max_num_frames_per_episode"] == (18_000 if short else 108_000)  # 5, 30 minutes
     assert given["repeat_action_probability"] == (0.0 if classic else 0.25)
     assert given["noop_max"] == (31 if classic else 1)
@@ -83,6 +85,26 @@ def test_atari_options_reach_the_emulator(
 def test_errors(env_id: str, lanes: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_lanes(env_id, lanes, ATARI)
+
+
+def test_each_protocol_has_rules_of_its_own() -> None:
+    rules = [replace(protocol, name="") for protocol in PROTOCOLS.values()]
+    assert len(set(rules)) == len(PROTOCOLS)
+    assert AtariConfig().protocol == "dopamine"  # the one of the published curves beside ours
+    machado = PROTOCOLS["machado2018"]
+    assert (machado.sticky_probability, machado.training_frame_cap) == (0.25, 18_000)
+    assert machado.evaluation_episodes == 100 and machado.full_action_space
+
+
+@pytest.mark.parametrize(
+    ("version", "written", "read"),
+    [(1, "machado2018", "dopamine"), (1, "sb3", "sb3"), (2, "machado2018", "machado2018")],
+)
+def test_older_runs_keep_the_rules_they_were_made_under(
+    version: int, written: str, read: str
+) -> None:
+    text = f'schema_version = {version}\n[atari]\nprotocol = "{written}"\n'
+    assert from_toml(DQNConfig, text, "config.toml").atari.protocol == read
 
 
 def test_environment_threads_are_checked() -> None:

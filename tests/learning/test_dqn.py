@@ -143,13 +143,43 @@ def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
     assert trainer.agent.learner.updates == due
 
 
-def test_a_replay_that_restarts_empty_still_resumes(tmp_path: Path) -> None:
-    config = catch_config(total_steps=2_000, evaluate_every=0)
-    trainer_in(tmp_path / "run", config).run()
-    longer = dataclasses.replace(
-        config, run=RunConfig(**{**vars(config.run), "total_steps": 2_400})
+def lengthened(config: DQNConfig, total_steps: int) -> DQNConfig:
+    return dataclasses.replace(
+        config, run=RunConfig(**{**vars(config.run), "total_steps": total_steps})
     )
-    trainer = trainer_in(tmp_path / "run", longer)
+
+
+def test_a_run_that_lost_its_replay_warms_up_again(tmp_path: Path) -> None:
+    config = catch_config(total_steps=2_000, evaluate_every=0)
+    first = trainer_in(tmp_path / "run", config)
+    first.run()
+    made = first.agent.learner.updates
+    trainer = trainer_in(tmp_path / "run", lengthened(config, 3_400))
     trainer.restore(checkpoint.load(trainer.folder.checkpoints).state, fresh_replay=True)
     assert trainer.agent.replay.size == 0
     assert trainer.run() == "finished"
+    due = (1_400 - config.lanes - config.warmup_steps) // config.update_every
+    assert trainer.agent.learner.updates - made == due
+
+
+def test_a_replay_that_is_not_saved_costs_no_disk_and_a_warm_up(tmp_path: Path) -> None:
+    config = dataclasses.replace(
+        catch_config(total_steps=2_000, evaluate_every=0), save_replay=False
+    )
+    first = trainer_in(tmp_path / "run", config)
+    first.run()
+    assert not list(first.folder.replay.iterdir())
+    trainer = trainer_in(tmp_path / "run", lengthened(config, 2_400))
+    trainer.restore(checkpoint.load(trainer.folder.checkpoints).state)
+    assert trainer.run() == "finished"
+    assert trainer.agent.learner.updates == first.agent.learner.updates
+    assert trainer.agent.replay.size == 400
+
+
+def test_a_run_stops_at_the_score_that_was_wanted(tmp_path: Path) -> None:
+    config = catch_config(
+        total_steps=20_000, evaluate_every=200, evaluate_episodes=4, stop_at_score=-1.0
+    )
+    trainer = trainer_in(tmp_path / "run", config)
+    assert trainer.run() == "finished"
+    assert trainer.agent_steps == 200

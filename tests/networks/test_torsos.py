@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from agents.dqn.network import QNetwork
 from core.errors import UserError
@@ -81,18 +83,53 @@ def test_colour_frames_become_channels_oldest_first() -> None:
             torch.testing.assert_close(scaled[:, 3 * k + colour], expected)
 
 
-def test_dueling_heads_add_up() -> None:
-    """Q = V + A - mean A: the mean over actions is V (Wang et al. 2016, equation 9)."""
+def slow_dueling(network: Any, frames: torch.Tensor, action: int) -> Any:
+    """Q of one action, neuron by neuron as in Wang et al. 2016, section 4.2 and equation 9."""
+    features = network.torso.convolutions(frames / 255)
+    streams = []
+    for stream in (network.value, network.advantage):
+        units = features
+        for layer in (stream[0], stream[2]):
+            rows = zip(layer.weight, layer.bias, strict=True)
+            units = torch.stack([units @ row + bias for row, bias in rows], dim=1)
+            units = torch.relu(units) if layer is stream[0] else units
+        streams.append(units.unbind(dim=1))
+    (value,), advantages = streams
+    return value + advantages[action] - sum(advantages) / len(advantages)
+
+
+def test_dueling_is_the_papers_network() -> None:
     torch.manual_seed(0)
-    network = QNetwork("small", ObservationSpec((8, 8), "uint8", 2), 5, dueling=True)
+    network: Any = QNetwork("small", ObservationSpec((8, 8), "uint8", 2), 5, dueling=True)
     frames = torch.randint(0, 256, (3, 2, 8, 8), dtype=torch.uint8)
     q = network(frames)
-    assert q.shape == (3, 5)
-    features = network.torso(frames)
-    assert network.value is not None
-    torch.testing.assert_close(q.mean(dim=1, keepdim=True), network.value(features))
-    advantage = F.linear(features, network.advantage.weight, network.advantage.bias)
-    torch.testing.assert_close(q - q[:, :1], advantage - advantage[:, :1])
+    for action in range(5):
+        torch.testing.assert_close(q[:, action], slow_dueling(network, frames, action))
+    # The value reaches Q through units of its own: two linear heads would compose to one.
+    q.sum().backward()
+    assert network.value[0].weight.grad.abs().sum() > 0
+    fast = network.torso.convolutions[0].weight.grad.clone()
+    network.zero_grad()
+    torch.stack([slow_dueling(network, frames, a) for a in range(5)], 1).sum().backward()
+    slow = network.torso.convolutions[0].weight.grad
+    torch.testing.assert_close(fast, slow / 2**0.5)
+
+
+@pytest.mark.parametrize("actions", [4, 18])
+def test_dueling_has_the_papers_parameters(actions: int) -> None:
+    """512 hidden units in each stream, on the convolutions."""
+    network = QNetwork("nature", ATARI, actions, dueling=True)
+    streams = 2 * (7 * 7 * 64 + 1) * 512 + 513 + 513 * actions
+    convolutions = weights_and_biases("nature", 0) - (7 * 7 * 64 + 1) * 512
+    assert sum(p.numel() for p in network.parameters()) == convolutions + streams
+
+
+@pytest.mark.parametrize("torso", ["mlp", "transformer"])
+def test_every_torso_can_carry_two_streams(torso: str) -> None:
+    network = QNetwork(torso, ObservationSpec((7,), "float32"), 3, dueling=True)
+    assert network(torch.zeros(2, 7)).shape == (2, 3)
+    hidden = [m for m in network.modules() if isinstance(m, nn.Linear) and m.out_features == 128]
+    assert len(hidden) == (3 if torso == "mlp" else 0)  # one shared, one in each stream
 
 
 @pytest.mark.parametrize(
