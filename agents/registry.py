@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ class AgentEntry:
 
     def advice(self, path: object) -> str:
         """How to score a run of this agent."""
+        path = shlex.quote(str(path))
         if self.scored_by == "matches":
             return f"tengen match GAME --first {path} --second uct"
         video = " --video" if self.scored_by == "episodes" else ""

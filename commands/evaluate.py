@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,8 @@ class EvaluateOptions:
     """Episodes side by side."""
     device: str = "cpu"
     """Where the network runs."""
+    render: bool = False
+    """First show an episode in a window; Esc or closing it goes on to the scores."""
     video: bool = False
     """Film one more episode in colour into the run's videos folder."""
     video_format: str = "mp4"
@@ -70,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
             sys.stdout.write(score_held_out(path, options) + "\n")
             continue
         subject = _subject(path, options)
+        if options.render:
+            _show(subject, options)
         results.append(score(subject, options))
         sys.stdout.write(report(results[-1]) + "\n")
         sys.stdout.flush()
@@ -185,7 +190,7 @@ def _subject(path: str, options: EvaluateOptions) -> Subject:
     if entry.start is not None:
         raise UserError(
             f"{path} is a stable-baselines3 run; score its archive: tengen evaluate "
-            f"{path}/model.zip --env {config.env} --trust"
+            f"{shlex.quote(path + '/model.zip')} --env {config.env} --trust"
         )
     if entry.scored_by == "matches":
         raise UserError(f"{path} plays board games; score it by a match: {entry.advice(path)}")
@@ -286,21 +291,36 @@ def _protocol_episodes(subject: Subject) -> int:
     return PROTOCOLS[subject.atari.protocol].evaluation_episodes
 
 
+@contextlib.contextmanager
+def _pictures(subject: Subject, options: EvaluateOptions) -> Iterator[tuple[Any, float]]:
+    """The frames of an episode in colour, and how many of them make a second."""
+    from envs.recording import film_episode, filmable_lanes, frames_per_second
+
+    lanes = filmable_lanes(subject.environment, subject.atari, subject.gymnasium)
+    with contextlib.closing(lanes):
+        policy = subject.make_policy(lanes, options.seed)
+        frames = film_episode(subject.environment, subject.atari, lanes, policy, options.seed)
+        yield frames, frames_per_second(subject.environment, lanes)
+
+
+def _show(subject: Subject, options: EvaluateOptions) -> None:
+    from core.window import show
+
+    with _pictures(subject, options) as (frames, speed):
+        show(frames, speed, f"{subject.name}: {subject.environment}")
+
+
 def _film(subject: Subject, options: EvaluateOptions) -> bool:
     """Film an episode and say where the film is, or why there is none: the scores are safe."""
     from core.video import write_video
-    from envs.recording import film_episode, filmable_lanes, frames_per_second
 
     steps = f"-step{subject.agent_steps}" if subject.agent_steps is not None else ""
     slug = subject.environment.replace("/", "-")
     path = subject.videos / f"{slug}{steps}.{options.video_format}"
     try:
-        lanes = filmable_lanes(subject.environment, subject.atari, subject.gymnasium)
-        with contextlib.closing(lanes):
-            policy = subject.make_policy(lanes, options.seed)
+        with _pictures(subject, options) as (frames, speed):
             subject.videos.mkdir(parents=True, exist_ok=True)
-            frames = film_episode(subject.environment, subject.atari, lanes, policy, options.seed)
-            write_video(frames, path, frames_per_second(subject.environment, lanes))
+            write_video(frames, path, speed)
     except Exception as error:  # whatever an environment's drawing raises
         kind = "" if isinstance(error, UserError | OSError) else f"{type(error).__name__}: "
         sys.stderr.write(f"tengen: error: no video: {kind}{' '.join(str(error).split())}\n")

@@ -1,36 +1,83 @@
-"""`tengen resume RUN`: go on with a run; its folder is all that is needed."""
+"""`tengen resume [RUN]`: go on with a run; its folder is all that is needed."""
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents.registry import AgentEntry
 from commands.options import HELP, ResumeOptions, parse_overrides
+from core.config import RunConfig
 from core.errors import UserError
+from core.run_folder import RunFolder
 
-USAGE = """usage: tengen resume RUN [options]
+USAGE = """usage: tengen resume [RUN] [options]
 
-Goes on exactly where the run was saved. Any option of `tengen train` may follow to change it,
-if a resume may change it, such as --total-steps or --device; and:
+Goes on exactly where the run was saved; without RUN, with the newest unfinished one in this folder
+or in runs/. Any option of `tengen train` may follow to change it, if a resume may change it, such
+as --total-steps or --device; and:
 
   --checkpoint NAME   from this checkpoint of the run instead of the newest
   --fresh-replay      with an empty replay memory
 """
+PLACES = (".", "*", *("/".join([RunConfig().runs, *["*"] * depth]) for depth in range(1, 5)))
+"""Where runs may lie, from here."""
+MOST_FOLDERS = 10_000
 
 
 def main(argv: Sequence[str]) -> int:
     """Resume; return the exit code."""
-    if not argv or argv[0] in HELP:
+    if argv and argv[0] in HELP:
         sys.stdout.write(USAGE)
         return 0
-    if argv[0].startswith("-"):
-        raise UserError("name the run folder first: tengen resume RUN [options]")
+    named = bool(argv) and not argv[0].startswith("-")
+    path, rest = (Path(argv[0]), argv[1:]) if named else (newest_unfinished(), argv)
+    if not named:
+        sys.stderr.write(f"the newest unfinished run here: {path}\n")
     from commands.session import resume_training
 
     def parse(entry: AgentEntry, saved: Any) -> tuple[Any, ResumeOptions]:
-        return parse_overrides(saved, ResumeOptions(), argv[1:], "tengen resume RUN")
+        return parse_overrides(saved, ResumeOptions(), rest, "tengen resume RUN")
 
-    return resume_training(Path(argv[0]), parse)
+    return resume_training(path, parse)
+
+
+def newest_unfinished() -> Path:
+    """The run here that was alive last, apart from those that are finished or run elsewhere.
+
+    Raises:
+        UserError: there is none.
+    """
+    runs = sorted(_runs(), key=_last_alive, reverse=True)
+    for run in runs:
+        if run.read_status().get("state") != "finished" and not _in_use(run):
+            return run.path
+    if runs:
+        raise UserError(
+            f"no run here waits to go on; to lengthen a finished one: tengen resume "
+            f"{runs[0].quoted} --total-steps N"
+        )
+    raise UserError("there is no run here; name its folder: tengen resume RUN")
+
+
+def _runs() -> Iterator[RunFolder]:
+    for place in PLACES:
+        for status in itertools.islice(Path().glob(f"{place}/status.json"), MOST_FOLDERS):
+            yield RunFolder(status.parent)
+
+
+def _last_alive(run: RunFolder) -> float:
+    heartbeat = run.read_status().get("heartbeat")
+    return heartbeat if isinstance(heartbeat, int | float) else 0.0
+
+
+def _in_use(run: RunFolder) -> bool:
+    try:
+        run.lock()
+    except UserError:
+        return True
+    run.unlock()
+    return False

@@ -121,7 +121,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
         folder.set_status("failed")
         raise
     folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
-    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     try:
         state = trainer.run()
     finally:
@@ -129,7 +129,7 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "
-            f"go on with: tengen resume {folder.path}"
+            f"go on with: tengen resume {folder.quoted}"
         )
     else:
         progress.note(
@@ -155,7 +155,7 @@ def _start_own_loop(
         raise UserError(f"{entry.name} cannot begin with the weights of another run")
     assert entry.start is not None
     start = load_object(entry.start)
-    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.path}")
+    progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     code: int = start(
         config,
         folder,

@@ -27,6 +27,16 @@ class WatchOptions:
     """Port on 127.0.0.1."""
 
 
+def _logdir(folder: Path) -> tuple[str, str]:
+    """Where TensorBoard looks. It would call a single run '.', told its name it adds that to it."""
+    from core.run_folder import RunFolder
+
+    name, events = folder.resolve().name, str(RunFolder(folder).events)
+    if (folder / "status.json").exists() and not set(",:") & set(name + events):
+        return "--logdir_spec", f"{name}:{events}"
+    return "--logdir", str(folder)
+
+
 def main(argv: Sequence[str]) -> int:
     """Become TensorBoard until it is stopped."""
     from commands.options import parse_dataclass
@@ -55,8 +65,7 @@ def main(argv: Sequence[str]) -> int:
         sys.executable,
         "-m",
         "tensorboard.main",
-        "--logdir",
-        str(folder),
+        *_logdir(folder),
         "--host",
         LOOPBACK,
         "--port",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TextIO
 
+PACE_SECONDS = 300.0
+"""An interval this long ago counts for a third in the time left."""
 SECOND = 1.0
 PLAIN_SECONDS = 30.0
 """Where lines cannot be overwritten (a log file), one is written this often."""
@@ -78,22 +81,45 @@ class EpisodeProgress(Progress):
         self.line("  ".join(parts))
 
 
+class Pace:
+    """How fast a run has been of late, which says better than one interval how long it will take:
+    a single one may hold a save, or the first steps, which learn nothing."""
+
+    def __init__(self) -> None:
+        self._steps = self._seconds = 0.0
+
+    def add(self, steps: int, seconds: float) -> float:
+        """Count an interval; return steps per second, where older ones count for less and less."""
+        kept = math.exp(-seconds / PACE_SECONDS)
+        self._steps = self._steps * kept + steps
+        self._seconds = self._seconds * kept + seconds
+        return self._steps / self._seconds
+
+
 def describe(
-    agent_steps: int, total_steps: int, steps_per_second: float, scalars: dict[str, float]
+    agent_steps: int,
+    total_steps: int,
+    steps_per_second: float,
+    scalars: dict[str, float],
+    pace: float,
 ) -> str:
     """The progress line.
 
     Args:
         agent_steps: done so far.
         total_steps: wanted.
-        steps_per_second: recent rate.
+        steps_per_second: in the last interval.
         scalars: label to value, in the order to be shown.
+        pace: steps per second over a longer time, for the time left.
     """
-    left = (total_steps - agent_steps) / steps_per_second if steps_per_second > 0 else 0.0
+    left = max(0, total_steps - agent_steps)
     parts = [
-        f"{agent_steps:,}/{total_steps:,} steps ({100 * agent_steps / total_steps:.1f}%)",
+        f"{agent_steps:,}/{total_steps:,} steps ({100 * agent_steps / total_steps:.1f}%)"
+        if left
+        else f"{agent_steps:,} steps (all {total_steps:,} done)",
         f"{steps_per_second:,.0f} steps/s",
-        f"{duration(left)} left",
     ]
+    if pace > 0:
+        parts.append(f"{duration(left / pace)} left")
     parts += [f"{label} {value:.4g}" for label, value in scalars.items()]
     return "  ".join(parts)

@@ -18,7 +18,7 @@ from core.evaluation import Episode, Policy, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.lanes import Lanes, Step
 from core.logging import RunLogger
-from core.progress import Progress, describe, duration
+from core.progress import Pace, Progress, describe, duration
 from core.run_folder import RunFolder
 
 DETAIL_EVERY = 12
@@ -51,6 +51,7 @@ class Recorder:
         self.last_evaluation: float | None = None
         self.best_evaluation: float | None = None
         self._logs = 0
+        self._pace = Pace()
         self._clock = time.monotonic()
 
     def open(self, agent_steps: int, *, resumed: bool, hyperparameters: Mapping[str, Any]) -> None:
@@ -113,6 +114,7 @@ class Recorder:
         """
         passed = max(time.monotonic() - self._log_clock, 1e-9)
         rate = (agent_steps - self._log_steps) / passed
+        pace = self._pace.add(agent_steps - self._log_steps, passed)
         scalars = dict(metrics.scalars)
         scalars["speed/agent_steps_per_second"] = rate
         if self.task.frames_per_step > 1:
@@ -128,11 +130,13 @@ class Recorder:
                 self.logger.image(tag, image, agent_steps)
         self.logger.flush()
         self.folder.set_status("running", agent_steps=agent_steps)
-        self._show(agent_steps, scalars, rate)
+        self._show(agent_steps, scalars, rate, pace)
         self._logs += 1
         self._log_clock, self._log_steps = time.monotonic(), agent_steps
 
-    def _show(self, agent_steps: int, scalars: Mapping[str, float], rate: float) -> None:
+    def _show(
+        self, agent_steps: int, scalars: Mapping[str, float], rate: float, pace: float
+    ) -> None:
         shown = {
             "return": scalars.get("return/mean_100"),
             "evaluation": self.last_evaluation,
@@ -140,7 +144,7 @@ class Recorder:
             "epsilon": scalars.get("exploration/epsilon"),
         }
         known = {label: value for label, value in shown.items() if value is not None}
-        self.progress.line(describe(agent_steps, self.config.total_steps, rate, known))
+        self.progress.line(describe(agent_steps, self.config.total_steps, rate, known, pace))
 
     # ---------------------------------------------------------------- evaluation
 

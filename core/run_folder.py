@@ -3,7 +3,8 @@
     runs/<agent>/<environment>/<time>-s<seed>-<id>/
         config.toml  meta.json  status.json      what was asked, with what, and how it goes
         metrics.jsonl  episodes.jsonl  evaluations.jsonl
-        checkpoints/  videos/  replay/  tensorboard/
+        events.out.tfevents.*                    for TensorBoard, which names a run by its folder
+        checkpoints/  videos/  replay/
 
 A folder may come from a stranger: reading it is bounded in size and parses JSON only.
 """
@@ -15,6 +16,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 import socket
 import time
 from contextlib import suppress
@@ -42,6 +44,7 @@ STATES = ("created", "running", "stopped", "diverged", "failed", "finished")
 _RECORDS_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\.jsonl")
 _MAX_CANDIDATES = 2000
 _MARKS = ("status.json", "config.toml", "meta.json")
+_EVENTS = "events.out.tfevents."
 _MADE_AT_THE_START = {*_MARKS, ".lock", "checkpoints", "replay", "tensorboard"}
 
 
@@ -99,7 +102,8 @@ class RunFolder:
 
     def ended_unsaved(self) -> bool:
         """Tell whether there is what a run makes before its first checkpoint, and nothing else."""
-        names = {child.name for child in self.path.iterdir() if not child.name.startswith(".tmp-")}
+        names = {child.name for child in self.path.iterdir()}
+        names = {name for name in names if not name.startswith((".tmp-", _EVENTS))}
         return names <= _MADE_AT_THE_START and not any(self.checkpoints.glob("[!.]*"))
 
     def discard_unsaved(self) -> None:
@@ -131,8 +135,14 @@ class RunFolder:
 
     @property
     def events(self) -> Path:
-        """Folder of the TensorBoard events."""
-        return self.path / "tensorboard"
+        """Folder of the TensorBoard events: the run's, or in older runs one inside it."""
+        inside = self.path / "tensorboard"
+        return inside if inside.is_dir() else self.path
+
+    @property
+    def quoted(self) -> str:
+        """The path as a shell reads it, for commands that the user is shown."""
+        return shlex.quote(str(self.path))
 
     def lock(self) -> None:
         """Keep other processes from writing to this run until `unlock` or the process's end.
@@ -248,7 +258,7 @@ def _slug(name: str) -> str:
 
 def _way_out(path: Path) -> str:
     if _is_run(path):
-        return f"to continue the run there: tengen resume {path}"
+        return f"to continue the run there: tengen resume {shlex.quote(str(path))}"
     return "choose a folder that is empty or does not exist"
 
 

@@ -141,6 +141,6 @@ def _screen(env_id: str, atari: AtariConfig, lanes: Lanes) -> _Screen:
         return _AtariScreen(env_id, atari)
     if env_id.startswith("tengen/"):
         if not lanes.observation_spec.is_image:
-            raise UserError(f"{env_id} has nothing to see; leave --video out")
+            raise UserError(f"{env_id} has nothing to see; leave --video and --render out")
         return _Screen()
     return _RenderedScreen(lanes)

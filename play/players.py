@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,14 @@ KNOWN = {
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
+ENGINES = {
+    "gnugo": "--mode gtp",
+    "katago": "gtp -model FILE -config FILE",
+    "pachi": "",
+    "fuego": "",
+    "leelaz": "--gtp",
+}
+"""Go programs, and what tells them to speak GTP."""
 SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "zero-go9"
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(s?)")
 
@@ -41,9 +51,20 @@ def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
     run, amount = (shipped, rest) if shipped else _run_of(name)
     if run is not None:
         return _make_zero(run, amount, seed, threads)
-    raise UserError(
-        f"there is no player {name!r}{did_you_mean(name, KNOWN)} (known: {', '.join(KNOWN)})"
-    )
+    hint = _engine_hint(name) or did_you_mean(name, KNOWN)
+    raise UserError(f"there is no player {name!r}{hint} (known: {', '.join(KNOWN)})")
+
+
+def _engine_hint(name: str) -> str:
+    """How an engine is named, where this looks like one: a program here, or one that is known."""
+    command = name.partition(":")[0].strip()
+    program, _, arguments = command.partition(" ")
+    known = ENGINES.get(Path(program).name.lower())
+    if known is None and shutil.which(program) is None:
+        return ""
+    arguments = arguments or known or ""
+    spoken = shlex.quote(f"gtp:{program} {arguments}".strip())
+    return f"; an engine is named by its command: {spoken}"
 
 
 def _make_uct(amount: str, seed: int, threads: int) -> Player:

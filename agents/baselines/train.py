@@ -76,11 +76,11 @@ def start(
             rules += f" --env-kwargs {shlex.quote(config.gymnasium.env_kwargs)}"
         progress.note(
             f"finished {where}; score it with: "
-            f"tengen evaluate {archive} --env {config.env}{rules} --trust"
+            f"tengen evaluate {shlex.quote(str(archive))} --env {config.env}{rules} --trust"
         )
     else:
         progress.note(
-            f"stopped and saved at {where}; go on with: tengen resume {folder.path} --trust"
+            f"stopped and saved at {where}; go on with: tengen resume {folder.quoted} --trust"
         )
     return 0
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, did_you_mean
-from envs.games import options as o
 
 if TYPE_CHECKING:
     from envs.games.game import Game
@@ -20,18 +19,27 @@ class GameEntry:
 
     title: str
     where: str
-    options: type[Any]
+    """'module:NAME' of the game."""
+    options_class: str
+    """'module:Name' of a dataclass. In a module without numba, `--help` is quick."""
+
+    @property
+    def options(self) -> type[Any]:
+        """What may be chosen. Raises UserError where the entry is wrong."""
+        found: type[Any] = _load(self.options_class, self.title)
+        return found
 
 
+_OPTIONS = "envs.games.options"
 GAMES: dict[str, GameEntry] = {
-    "go": GameEntry("Go", "envs.games.go.game:GO", o.GoOptions),
-    "othello": GameEntry("Othello", "envs.games.othello:OTHELLO", o.OthelloOptions),
-    "gomoku": GameEntry("Gomoku", "envs.games.gomoku:GOMOKU", o.GomokuOptions),
+    "go": GameEntry("Go", "envs.games.go.game:GO", f"{_OPTIONS}:GoOptions"),
+    "othello": GameEntry("Othello", "envs.games.othello:OTHELLO", f"{_OPTIONS}:OthelloOptions"),
+    "gomoku": GameEntry("Gomoku", "envs.games.gomoku:GOMOKU", f"{_OPTIONS}:GomokuOptions"),
     "connect-four": GameEntry(
-        "Connect Four", "envs.games.connect_four:CONNECT_FOUR", o.ConnectFourOptions
+        "Connect Four", "envs.games.connect_four:CONNECT_FOUR", f"{_OPTIONS}:ConnectFourOptions"
     ),
     "tic-tac-toe": GameEntry(
-        "Tic-tac-toe", "envs.games.tic_tac_toe:TIC_TAC_TOE", o.TicTacToeOptions
+        "Tic-tac-toe", "envs.games.tic_tac_toe:TIC_TAC_TOE", f"{_OPTIONS}:TicTacToeOptions"
     ),
 }
 _SIZED = re.compile(r"(.+?)[-/]?(\d+)(?:x\2)?")
@@ -59,13 +67,24 @@ def load_game(name: str) -> Game:
     """Import a game's rules; says on stderr when they are about to be compiled.
 
     Raises:
-        UserError: there is no such game.
+        UserError: there is no such game, or its entry is wrong.
     """
     entry, _ = find_game(name)
-    module, _, attribute = entry.where.partition(":")
-    game: Game = getattr(importlib.import_module(module), attribute)
+    game: Game = _load(entry.where, entry.title)
     from core.kernels import announce_compilation
 
     file = game.new.__module__.rpartition(".")[2]
     announce_compilation(f"the rules of {entry.title}", f"{file}.{game.new.__name__}")
     return game
+
+
+def _load(where: str, title: str) -> Any:
+    """The object at 'module:NAME'."""
+    module, _, name = where.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f"the entry of {title} in envs/games/registry.py names {where!r}, which cannot be "
+            f"loaded: {error}"
+        ) from error

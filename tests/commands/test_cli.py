@@ -103,7 +103,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqn --preset natur2015", "no preset 'natur2015' for dqn; did you mean 'nature"),
         ("train dqn --config absent.toml", "cannot read the config file absent.toml"),
         ("train dqn --runs bad\nname", "cannot be read"),
-        ("resume --total-steps 4", "name the run folder first"),
+        ("resume --total-steps 4", "there is no run here; name its folder"),
         ("resume absent", "absent is not the folder of a run"),
         ("train --resume absent", "absent is not the folder of a run"),
         ("export", "needs RUN OUT"),
@@ -276,3 +276,14 @@ def test_windows_is_answered_in_a_line(
     error = capsys.readouterr().err
     assert "WSL" in error
     assert error.count("\n") == 1
+
+
+def test_commands_to_copy_quote_paths_with_spaces(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "my run"
+    argv = ["--env", "tengen/Grid", "--total-steps", "64", "--evaluate-every", "0"]
+    train = ["train", "q-learning", *argv, "--no-progress", "--run-dir", str(run)]
+    code, _, err = run_main(capsys, *train)
+    assert code == 0 and f"tengen watch '{run}'\n" in err and f"evaluate '{run}' --video\n" in err
+    assert f"tengen resume '{run}'" in run_main(capsys, *train)[2]

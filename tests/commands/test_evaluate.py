@@ -181,3 +181,40 @@ def test_a_film_runs_as_fast_as_its_environment_says(monkeypatch: pytest.MonkeyP
     gymnasium.register("TenFramesASecond-v0", TenFramesASecond)
     lanes = filmable_lanes("TenFramesASecond-v0", AtariConfig())
     assert frames_per_second("TenFramesASecond-v0", lanes) == 10
+
+
+def test_a_window_shows_an_episode_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pygame: Any = pytest.importorskip("pygame")
+    run = str(tmp_path / "run")
+    argv = ["--preset", "catch", "--total-steps", "8", "--evaluate-every", "0", "--threads", "1"]
+    fixed = ["--precision", "fp32", "--no-progress", "--run-dir", run]
+    assert main(["train", "dqn", *argv, *fixed]) == 0
+    shown: list[tuple[int, int]] = []
+    flip = pygame.display.flip
+
+    def record() -> None:
+        shown.append(pygame.display.get_surface().get_size())
+        flip()
+
+    monkeypatch.setattr(pygame.display, "flip", record)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert main(["evaluate", run, "--render", "--episodes", "2"]) == 0
+    assert len(shown) == 12 and min(min(shown)) >= 480, "Catch lasts eleven steps"
+    assert "2 episodes: mean" in capsys.readouterr().out
+
+    def close() -> None:
+        record()
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+
+    monkeypatch.setattr(pygame.display, "flip", close)
+    assert main(["evaluate", run, "--render", "--episodes", "2"]) == 0
+    assert len(shown) == 13, "a closed window ends the watching, not the scoring"
+    capsys.readouterr()
+    for driver, chosen in (("no-such-driver", "x11"), ("dummy", "offscreen")):
+        monkeypatch.setenv("SDL_VIDEODRIVER", driver)
+        monkeypatch.setattr(pygame.display, "get_driver", lambda chosen=chosen: chosen)
+        assert main(["evaluate", run, "--render", "--episodes", "2"]) == 2
+        said = capsys.readouterr()
+        assert said.out == "" and "film with --video" in said.err.splitlines()[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from envs.games.session import Session
 from play.engine import Engine, EngineError, EngineRefusal
 from play.engine_player import EnginePlayer
 from play.match import play_match
+from play.players import make_player
 from search.player import RESIGN, RandomPlayer
 
 FAKE = """
@@ -62,6 +64,19 @@ def test_a_hanging_engine_is_ended(fake: list[str]) -> None:
 def test_a_crashing_or_flooding_engine_is_an_error(fake: list[str], command: str) -> None:
     with Engine(fake) as engine, pytest.raises(EngineError, match=f"ended at '{command}'"):
         engine.send(command)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("gnugo:1", "'gtp:gnugo --mode gtp'"),
+        ("/opt/gnugo --level 1", "'gtp:/opt/gnugo --level 1'"),
+        (sys.executable, f"gtp:{sys.executable}"),
+    ],
+)
+def test_an_engine_named_bare_is_told_its_name(name: str, advice: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"named by its command: {advice}")):
+        make_player(name)
 
 
 def test_a_missing_engine_is_one_line() -> None:

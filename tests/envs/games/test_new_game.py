@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ import numpy as np
 import pytest
 from pettingzoo.test import api_test
 
+import envs.games
+from commands.dispatch import main
 from core.random_numbers import random_state
+from envs.games import registry
 from envs.games.aec import BoardGame
 from envs.games.batch import GameBatch
 from envs.games.session import Session
@@ -22,21 +26,57 @@ from search.player import RandomPlayer
 from search.uct import UctOptions, UctPlayer
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "games.md"
+USE, GAME, LINE = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+"""The page's code: PettingZoo, the new game, its line in the registry."""
 
 
 @pytest.fixture(scope="module")
-def hex_module(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    assert len(code.splitlines()) <= 75
-    file = tmp_path_factory.mktemp("games") / "hex_from_page.py"
-    file.write_text(code, "utf-8")
-    spec = importlib.util.spec_from_file_location("hex_from_page", file)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["hex_from_page"] = module
-    spec.loader.exec_module(module)
-    return module
+def hex_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`envs/games/hex.py` as the page has it, and its line in the registry."""
+    assert len(GAME.splitlines()) <= 75
+    folder = tmp_path_factory.mktemp("games")
+    (folder / "hex.py").write_text(GAME, "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(envs.games, "__path__", [*envs.games.__path__, str(folder)])
+        patch.setattr(registry, "GAMES", {**registry.GAMES, **added_to_the_registry(LINE)})
+        yield importlib.import_module("envs.games.hex")
+    del sys.modules["envs.games.hex"]
+
+
+def added_to_the_registry(line: str) -> dict[str, registry.GameEntry]:
+    """What a line among GAMES adds, where it is read as the file's others are."""
+    added: dict[str, registry.GameEntry] = eval(f"{{{line}}}", dict(vars(registry)))
+    return added
+
+
+def test_the_page_makes_a_pettingzoo_environment() -> None:
+    names: dict[str, Any] = {}
+    exec(USE, names)
+    api_test(names["env"], num_cycles=5)
+
+
+def test_hex_is_played_by_its_name(
+    hex_module: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["hex", "--size", "4", "--games", "2", "--first", "uct:200"]
+    assert main(["match", *argv]) == 0
+    assert "game 2/2" in capsys.readouterr().out
+    assert main(["play"]) == 0
+    assert "  hex " in capsys.readouterr().out
+
+
+def test_a_wrong_line_in_the_registry_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = '"hex": GameEntry("Hex", "envs.games.hex:HEX", "envs.games.options:HexOptions"),'
+    games = {**registry.GAMES, **added_to_the_registry(line)}
+    monkeypatch.setattr(registry, "GAMES", games)
+    assert main(["play"]) == 0, "the other games are not harmed"
+    capsys.readouterr()
+    assert main(["match", "hex"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "has no attribute 'HexOptions'" in said
+    assert "the entry of Hex in envs/games/registry.py" in said
 
 
 def test_hex_has_a_winner_always(hex_module: Any) -> None:
