@@ -22,6 +22,7 @@ from agents.registry import AgentEntry, load_object
 from commands.other_names import nearest_option
 from core.config import check, leaf_types, resolve
 from core.errors import UserError, did_you_mean
+from envs.names import canonical_id
 
 MOST_DIGITS = 18
 T = TypeVar("T")
@@ -73,6 +74,8 @@ def parse_training(entry: AgentEntry, argv: Sequence[str]) -> tuple[Any, Command
     file = Path(path) if path else None
     presets = {name: settings for name, (_, settings) in module.PRESETS.items()}
     env = _value_of("--env", argv) or resolve(config_type, presets.get(named), file).env
+    if hasattr(module, "preset_for") and not _asks_for_help(argv):  # a help imports nothing heavy
+        env = canonical_id(env)
     name = named or getattr(module, "preset_for", lambda env: module.DEFAULT_PRESET)(env)
     settings: Callable[[str], Mapping[str, Any]] | None
     settings = getattr(module, "environment_settings", None)

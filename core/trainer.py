@@ -161,9 +161,8 @@ class Trainer:
         self._lanes_sound = False
         with suppress(Exception):  # the first error is the one to tell
             self.save()
-            self.progress.note(
-                f"saved at {self.agent_steps:,} steps; go on with: tengen resume {self.folder.path}"
-            )
+            way = f"tengen resume {self.folder.quoted}"
+            self.progress.note(f"saved at {self.agent_steps:,} steps; go on with: {way}")
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

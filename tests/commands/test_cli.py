@@ -181,6 +181,7 @@ def test_default_preset_file_command_line(tmp_path: Path) -> None:
     [
         ("dqn", "adam", True, 10_000_000),
         ("dqn --env ALE/Breakout-v5", "adam", True, 10_000_000),
+        ("dqn --env PongNoFrameskip-v4", "adam", True, 10_000_000),
         ("dqn --env CartPole-v1", "cartpole", False, 100_000),
         ("dqn --env FrozenLake-v1", "gymnasium", False, 500_000),
         ("dqn --env FrozenLake-v1 --clip-rewards", "gymnasium", True, 500_000),

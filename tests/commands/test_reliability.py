@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 import torch
 
+from agents.dqn.agent import DQN
 from commands.dispatch import main
 from core import atomic, checkpoint
-from core.lanes import Step
 from core.learner import Arithmetic, Learner, require_finite
 from core.run_folder import RunFolder
-from envs.small import CatchLanes
 
 PLAIN = ["--threads", "1", "--precision", "fp32", "--no-video", "--device", "cpu"]
 TRAIN = ["train", "dqn", "--preset", "catch", *PLAIN, "--evaluate-every", "0"]
@@ -187,27 +189,65 @@ def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
     require_finite(checkpoint.load(run).state)
 
 
-def test_a_failure_keeps_what_was_learned_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ticks = 0
-    real = CatchLanes.receive
+class Breaking(gymnasium.Env[np.ndarray, np.int64]):
+    """Raises at one step of one lane, while the fuse lasts."""
 
-    def receive(lanes: CatchLanes) -> Step:
-        nonlocal ticks
-        ticks += 1
-        if ticks == 50:
+    observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+    action_space = gymnasium.spaces.Discrete(2)
+    fuse = 0
+
+    def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(**options)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        Breaking.fuse -= 1
+        if Breaking.fuse == 0:
             raise RuntimeError("the paddle broke")
-        return real(lanes)
+        return np.zeros(2, np.float32), 0.0, False, False, {}
+
+
+gymnasium.register("Breaking-v0", Breaking, max_episode_steps=1000)
+
+
+def test_a_failing_environment_costs_nothing_learned_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    new = ["train", "dqn", "--env", "Breaking-v0", "--lanes", "4", *PLAIN, "--evaluate-every", "0"]
+    Breaking.fuse = 4 * 49 + 3
+    assert main([*new, "--no-progress", "--run-dir", str(run)]) == 2
+    output = capsys.readouterr().err
+    assert "Breaking-v0, lane 2, step 50: " in output and "the paddle broke" in output
+    assert f"tengen resume {run}" in output and "Traceback" not in output
+    assert RunFolder.open(run).read_status()["state"] == "failed"
+    assert checkpoint.load(run).step == 4 * 49
+    assert main(["resume", str(run), "--total-steps", "400"]) == 0
+    assert checkpoint.load(run).step == 400
+
+
+@pytest.mark.parametrize("moment", ["act", "observe"])
+def test_a_fault_of_ours_is_shown_and_saves_only_what_is_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    calls = 0
+    real = getattr(DQN, moment)
+
+    def fail(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 50:
+            raise RuntimeError("a fault of ours")
+        return real(*arguments)
 
     run = tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="the paddle broke"):
-        patch.setattr(CatchLanes, "receive", receive)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a fault of ours"):
+        patch.setattr(DQN, moment, fail)
         run_quietly(run)
-    assert "tengen resume" in capsys.readouterr().err
     assert RunFolder.open(run).read_status()["state"] == "failed"
     loaded = checkpoint.load(run)
-    assert loaded.step == 49 * loaded.state["agent"]["frames"]["frames"].shape[0]
+    lanes = len(loaded.state["trainer"]["step"]["reward"])
+    assert loaded.step == (49 * lanes if moment == "act" else 0)
     assert main(["resume", str(run), "--total-steps", "1000"]) == 0
     assert checkpoint.load(run).step == 1000
 

@@ -49,6 +49,8 @@ def test_a_resumed_run_has_one_timeline(tmp_path: Path) -> None:
     for step in range(0, 50, 10):
         logger.scalars({"return/raw": float(step)}, step)
     logger.close()
+    (first,) = tmp_path.iterdir()  # files are read by their names, which begin with the second
+    first.rename(first.with_name("events.out.tfevents.0000000001.earlier"))
     logger = RunLogger(tmp_path, purge_step=20)
     logger.scalars({"return/raw": -1.0}, 30)
     logger.close()
