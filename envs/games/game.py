@@ -1,7 +1,7 @@
 """A game as a value that kernels take as an argument: `game.play(state, action)` in both worlds.
 
 Numba compiles a kernel that takes a `Game` once for every game, with the game's functions inlined.
-The type's key holds a digest of the game's source, so an edited game is compiled anew.
+The type's key holds a digest of the game's source, so an edited or moved game is compiled anew.
 """
 
 from __future__ import annotations
@@ -79,12 +79,13 @@ class Game:
     symbols: str = ".XO"
     """Of an empty cell, the first and the second player."""
     key: str = field(init=False)
-    """Digest of the source of the game's kernels."""
+    """Digest of the game's kernels: their modules' names and text."""
 
     def __post_init__(self) -> None:
-        files = {inspect.getsourcefile(getattr(self, name).py_func) for name in _required()}
-        digest = hashlib.sha256(self.name.encode())
-        for file in sorted(str(file) for file in files):
+        kernels = [getattr(self, name).py_func for name in _required()]
+        # What numba keeps on the disk imports the kernels' modules by their names.
+        digest = hashlib.sha256(" ".join([self.name, *(k.__module__ for k in kernels)]).encode())
+        for file in sorted({str(inspect.getsourcefile(kernel)) for kernel in kernels}):
             digest.update(Path(file).read_bytes() if Path(file).is_file() else b"")
         object.__setattr__(self, "key", digest.hexdigest()[:16])
         _GAMES[self.name, self.key] = self
