@@ -112,6 +112,16 @@ def replace_file(path: Path, chunks: Iterable[Bytes]) -> None:
     sync_folder(path.parent)
 
 
+def overwrite(path: Path, content: bytes) -> None:
+    """Write over a file in place, which needs no new space on a full disk; a kill can tear it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        write_bytes(descriptor, content)
+        os.ftruncate(descriptor, len(content))
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: Path) -> None:
     """Remove the file or folder `path` if it is there."""
     if path.is_dir() and not path.is_symlink():

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 _log = logging.getLogger(__name__)
 
@@ -33,12 +36,16 @@ class RunLogger:
         folder: where the event file goes; made if needed.
         purge_step: after a resume, the step that it started from.
         """
-        self._writer: EventFileWriter | None = None
+        self._records: RecordWriter | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer = EventFileWriter(str(folder))
+            # TensorBoard reads the files of a folder in the order of their names.
+            name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
+            self._records = RecordWriter((folder / name).open("xb"))
         except OSError as error:
             self._give_up(error)
+        # TensorBoard's own writer has a thread, which ends in a traceback when the disk is full.
+        self._add(Event(file_version="brain.Event:2"), 0)
         if purge_step is not None:
             session = SessionLog(status=SessionLog.START)
             # TensorBoard drops this step itself, too, and the resumed run does not write it again.
@@ -142,12 +149,16 @@ class RunLogger:
 
     def flush(self) -> None:
         """Put everything on disk."""
-        self._guarded("flush")
+        with self._complaints():
+            if self._records is not None:
+                self._records.flush()
 
     def close(self) -> None:
         """Put everything on disk and stop."""
-        self._guarded("close")
-        self._writer = None
+        with self._complaints():
+            if self._records is not None:
+                self._records.close()
+        self._records = None
 
     def _plugin(self, tag: str, content: Any) -> None:
         plugin = SummaryMetadata.PluginData(
@@ -172,19 +183,20 @@ class RunLogger:
     def _add(self, event: Any, step: int) -> None:
         event.step = step
         event.wall_time = time.time()
-        self._guarded("add_event", event)
+        with self._complaints():
+            if self._records is not None:
+                self._records.write(event.SerializeToString())
 
-    def _guarded(self, method: str, *arguments: Any) -> None:
-        """Call the writer; after its first failure say so once and write no more."""
-        if self._writer is None:
-            return
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """After the first failure say so once and write no more."""
         try:
-            getattr(self._writer, method)(*arguments)
-        except Exception as error:  # the writer's thread passes on whatever went wrong in it
+            yield
+        except OSError as error:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        self._writer = None
+        self._records = None
         _log.warning("TensorBoard events cannot be written any more (%s); training goes on", error)
 
 

@@ -188,14 +188,19 @@ class RunFolder:
     def set_status(self, state: str, **facts: Any) -> None:
         """Replace status.json: `state`, the time, this process, and `facts` such as step=5.
 
-        Facts given earlier stay. A full disk is ignored: no run should fail for its status.
+        Facts given earlier stay. A full disk leaves the old file's space to use; if that
+        fails, too, it is ignored: no run should fail for its status.
         """
         if state not in STATES:
             raise ValueError(f"state must be one of {', '.join(STATES)}, not {state!r}")
         own = {"state": state, "heartbeat": time.time(), "pid": os.getpid()}
         self._status = {**self._status, **facts, **own}
+        file, text = self.path / "status.json", json_text(self._status)
         with suppress(OSError):
-            atomic.replace_file(self.path / "status.json", [json_text(self._status)])
+            try:
+                atomic.replace_file(file, [text])
+            except OSError:
+                atomic.overwrite(file, text)
 
     def read_status(self) -> dict[str, Any]:
         """Return the content of status.json, or {} if it is absent or unreadable."""

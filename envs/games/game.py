@@ -82,10 +82,11 @@ class Game:
     """Digest of the game's kernels: their modules' names and text."""
 
     def __post_init__(self) -> None:
-        kernels = [getattr(self, name).py_func for name in _required()]
+        functions = [getattr(self, name).py_func for name in _required()]
         # What numba keeps on the disk imports the kernels' modules by their names.
-        digest = hashlib.sha256(" ".join([self.name, *(k.__module__ for k in kernels)]).encode())
-        for file in sorted({str(inspect.getsourcefile(kernel)) for kernel in kernels}):
+        modules = [function.__module__ for function in functions]
+        digest = hashlib.sha256(" ".join([self.name, *modules]).encode())
+        for file in sorted({str(inspect.getsourcefile(function)) for function in functions}):
             digest.update(Path(file).read_bytes() if Path(file).is_file() else b"")
         object.__setattr__(self, "key", digest.hexdigest()[:16])
         _GAMES[self.name, self.key] = self

@@ -49,8 +49,6 @@ def test_a_resumed_run_has_one_timeline(tmp_path: Path) -> None:
     for step in range(0, 50, 10):
         logger.scalars({"return/raw": float(step)}, step)
     logger.close()
-    (first,) = tmp_path.iterdir()  # files are read by their names, which begin with the second
-    first.rename(first.with_name("events.out.tfevents.0000000001.earlier"))
     logger = RunLogger(tmp_path, purge_step=20)
     logger.scalars({"return/raw": -1.0}, 30)
     logger.close()
@@ -84,3 +82,23 @@ def test_a_broken_disk_is_said_once_and_stops_nothing(
         logger.close()
     assert len(caplog.records) == 1
     assert "training goes on" in caplog.text
+
+
+def test_a_disk_that_fills_is_said_once_without_a_traceback(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no device that is always full")
+    always_full = full.open("wb")
+    monkeypatch.setattr(Path, "open", lambda *arguments: always_full)
+    logger = RunLogger(tmp_path)
+    for step in range(3000):
+        logger.scalars({"loss/td": 1.0}, step)
+        logger.flush()
+    logger.close()
+    assert len(caplog.records) == 1 and "No space left on device" in caplog.text
+    assert capfd.readouterr().err == ""

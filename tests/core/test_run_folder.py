@@ -110,6 +110,10 @@ def test_status_keeps_facts_and_survives_a_full_disk(
             patch.setattr(atomic, name, no_space)
             run.set_status("failed")
         json.loads((run.path / "status.json").read_text())
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "create_file", no_space)  # no new file, but the old one's space
+        run.set_status("failed")
+    assert run.read_status()["state"] == "failed"
     run.set_status("finished")
     assert run.read_status()["state"] == "finished" and "finished" in STATES
     assert not list(run.path.glob(".tmp-*"))
