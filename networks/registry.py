@@ -140,11 +140,11 @@ class TorsoEntry:
 
 TORSOS: dict[str, TorsoEntry] = {
     "nature": TorsoEntry(
-        "networks.control.nature", "NatureCNN", 2015,
+        "networks.control.convolutional", "nature", 2015,
         "Mnih et al., doi 10.1038/nature14236: three convolutions",
     ),
     "dqn2013": TorsoEntry(
-        "networks.control.dqn2013", "DQN2013CNN", 2013,
+        "networks.control.convolutional", "dqn2013", 2013,
         "Mnih et al., arXiv 1312.5602: two convolutions",
     ),
     "impala": TorsoEntry(
@@ -158,7 +158,8 @@ TORSOS: dict[str, TorsoEntry] = {
         sized=False,
     ),
     "small": TorsoEntry(
-        "networks.control.small", "SmallCNN", None, "for images under 36 pixels: two convolutions"
+        "networks.control.convolutional", "small", None,
+        "for images under 36 pixels: two convolutions",
     ),
     "mlp": TorsoEntry("networks.control.mlp", "MLP", None, "for vectors: two hidden layers"),
 }  # fmt: skip

@@ -19,12 +19,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchdiffeq import odeint, odeint_adjoint
 
 from core.errors import UserError, did_you_mean
 from networks.base import ImageNetwork
 from networks.blocks.activations import activation
 from networks.space import choice
+
+# Its tables of numbers are made at its import, which may happen where networks are being built.
+with torch.device("cpu"):
+    from torchdiffeq import odeint, odeint_adjoint
 
 FIXED_SOLVERS = ("euler", "midpoint", "rk4")
 SOLVERS = ("dopri5", "adaptive_heun", *FIXED_SOLVERS)
