@@ -13,15 +13,9 @@ import numpy as np
 
 from core.errors import UserError
 from core.lanes import Step, check_actions, first_step
-from envs.gymnasium_making import discrete_actions, make_environment, observation_spec
-from envs.handed_over import (
-    HandoverError,
-    checked_frame,
-    explain,
-    require_finite,
-    reset_frame,
-    step_parts,
-)
+from envs.gymnasium_making import discrete_actions, make_environment
+from envs.handed_over import HandoverError, explain, require_finite, reset_observation, step_parts
+from envs.observations import reader_for
 from envs.seeds import GlobalRandomness, lane_seeds
 
 
@@ -51,17 +45,16 @@ class GymnasiumLanes:
 
         Raises:
             UserError: unknown id, missing dependency, actions that are not discrete, or
-                observations that are neither vectors nor uint8 images.
+                observations that no network here reads.
         """
         self._env_id = env_id
         self._first_lane = first_lane
         mode = "rgb_array" if render else None
         self._envs = [make_environment(env_id, arguments or {}, mode) for _ in range(num_lanes)]
         self.num_lanes = num_lanes
-        self.num_actions, self._first_action = discrete_actions(env_id, self._envs[0])
-        self.observation_spec = observation_spec(env_id, self._envs[0])
-        # Numbered states count from 0, whatever the environment's own start.
-        self._first_state = int(getattr(self._envs[0].observation_space, "start", 0))
+        self.num_actions, self.first_action = discrete_actions(env_id, self._envs[0])
+        self.reader = reader_for(env_id, self._envs[0].observation_space)
+        self.observation_spec = self.reader.spec
         self._randomness = GlobalRandomness()
         self._done = np.zeros(num_lanes, dtype=bool)
         self._actions = np.zeros(num_lanes, dtype=np.int64)
@@ -83,8 +76,8 @@ class GymnasiumLanes:
         frames = []
         for lane, (env, lane_seed) in enumerate(zip(self._envs, seeds, strict=True)):
             try:
-                result = env.reset(seed=int(lane_seed))
-                frames.append(reset_frame(result, self.observation_spec, self._first_state))
+                observation = reset_observation(env.reset(seed=int(lane_seed)))
+                frames.append(self.reader.first_frame(observation))
             except Exception as error:
                 raise self._failure(lane, error, "reset") from error
         return first_step(np.stack(frames))
@@ -110,9 +103,9 @@ class GymnasiumLanes:
                     observation, _ = env.reset()
                 else:
                     observation, reward[lane], terminated[lane], truncated[lane] = step_parts(
-                        env.step(int(self._actions[lane]) + self._first_action)
+                        env.step(int(self._actions[lane]) + self.first_action)
                     )
-                frames.append(checked_frame(observation, self.observation_spec, self._first_state))
+                frames.append(self.reader.frame(observation))
             except Exception as error:
                 raise self._failure(lane, error, "step" if valid[lane] else "reset") from error
         observations = np.stack(frames)

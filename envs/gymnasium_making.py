@@ -1,4 +1,4 @@
-"""From an id to a Gymnasium environment and to what it promises of itself."""
+"""From an id to a Gymnasium environment and its actions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from core.errors import UserError, did_you_mean
-from core.lanes import ObservationSpec
 from envs.names import ATARI_CLASS, atari_games
 
-IMAGE_STACK = 4
 NOT_FOR_AGENTS = (ATARI_CLASS, "gymnasium.envs.phys2d", "gymnasium.envs.tabular")
 """Where ids lead that are not suggested: raw frames of Atari games, and Gymnasium's on JAX."""
 
@@ -119,25 +115,3 @@ def discrete_actions(env_id: str, env: Any) -> tuple[int, int]:
     if not isinstance(space, Discrete):
         raise UserError(f"{env_id} has actions {space}; this agent needs a discrete choice")
     return int(space.n), int(space.start)
-
-
-def observation_spec(env_id: str, env: Any) -> ObservationSpec:
-    """What the environment shows. Raises UserError for what no network here reads."""
-    from gymnasium.spaces import Box, Discrete
-
-    space = env.observation_space
-    if isinstance(space, Discrete):
-        return ObservationSpec((1,), "int64", categories=int(space.n))
-    if isinstance(space, Box) and space.dtype == np.uint8 and _is_frame(space.shape):
-        return ObservationSpec(tuple(space.shape), "uint8", IMAGE_STACK)
-    if isinstance(space, Box) and len(space.shape) == 1:
-        return ObservationSpec(tuple(space.shape), "float32")
-    raise UserError(
-        f"{env_id} has observations {space}; vectors, uint8 images [height, width] or "
-        f"[height, width, colours] and single integers are supported"
-    )
-
-
-def _is_frame(shape: tuple[int, ...]) -> bool:
-    """Whether it is [H, W] or [H, W, C], and not [C, H, W]."""
-    return len(shape) == 2 or (len(shape) == 3 and shape[2] <= 4)

@@ -19,31 +19,27 @@ class HandoverError(Exception):
     """What was wrong; the lanes add the environment, the lane and the step."""
 
 
-def reset_frame(result: Any, spec: ObservationSpec, first_state: int) -> np.ndarray:
-    """The frame in what ``reset`` returned, checked thoroughly.
-
-    Args:
-        result: should be (observation, info).
-        spec: what the environment's observation space promises.
-        first_state: number of the first of numbered states.
+def reset_observation(result: Any) -> Any:
+    """The observation in what ``reset`` returned.
 
     Raises:
-        HandoverError: anything else, or numbers that float32 cannot tell apart.
+        HandoverError: anything but (observation, info).
     """
     if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
         raise HandoverError(
             f"reset() returned {_short(result)} instead of (observation, info), as Gymnasium wants"
         )
-    given = np.asarray(result[0])
-    frame = checked_frame(result[0], spec, first_state)
+    return result[0]
+
+
+def require_exact(given: np.ndarray, spec: ObservationSpec) -> None:
+    """Raise HandoverError for numbers that float32 cannot tell apart, where it holds them."""
     whole = spec.dtype == "float32" and given.dtype.kind in "iu"
     if whole and np.abs(given.astype(np.float64)).max(initial=0) > LAST_EXACT:
         raise HandoverError(
             f"the observation {_short(given)} would lose its last digits in float32; scale it in a "
             f"wrapper"
         )
-    require_finite(frame, "the observation")
-    return frame
 
 
 def step_parts(result: Any) -> tuple[Any, float, bool, bool]:

@@ -53,18 +53,35 @@ def make_test_world(**kwargs: Any) -> TestWorld:
     return TestWorld(**kwargs)
 
 
+IN_PARTS = {
+    "Matrix": spaces.Box(-1, 1, (4, 4), np.float32),
+    "Point": spaces.Box(-1, 1, (), np.float64),
+    "Choices": spaces.MultiDiscrete([[2, 3], [4, 2]], start=[[0, 5], [1, -1]]),
+    "Switches": spaces.MultiBinary((2, 3)),
+    "Nested": spaces.Dict(
+        {
+            "view": spaces.Box(0, 255, (3, 3, 3), np.uint8),
+            "arm": spaces.Tuple([spaces.Discrete(4, start=2), spaces.Box(-1, 1, (2, 2))]),
+            "bits": spaces.MultiBinary(3),
+        }
+    ),
+}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def worlds() -> Iterator[None]:
     grey = spaces.Box(0, 255, (6, 5), np.uint8)
+    colours_first = spaces.Box(0, 255, (3, 84, 84), np.uint8)
     registered: dict[str, dict[str, Any]] = {
         "Image": {"space": spaces.Box(0, 255, (8, 6, 3), np.uint8)},
         "Grey": {"space": grey},
         "Number": {"space": spaces.Discrete(7)},
         "Double": {"space": spaces.Box(-1, 1, (4,), np.float64)},
         "Shifted": {"space": grey, "actions": spaces.Discrete(3, start=5)},
-        "Dict": {"space": spaces.Dict({"a": grey})},
-        "ColoursFirst": {"space": spaces.Box(0, 255, (3, 84, 84), np.uint8)},
-        "Matrix": {"space": spaces.Box(-1, 1, (4, 4), np.float32)},
+        "Words": {"space": spaces.Text(5)},
+        "ColoursFirst": {"space": colours_first},
+        "Colours": {"space": spaces.Dict({"a": grey, "b": colours_first})},
+        **{name: {"space": space} for name, space in IN_PARTS.items()},
         "Continuous": {"space": grey, "actions": spaces.Box(-1, 1, (2,), np.float32)},
     }
     for name, kwargs in registered.items():
@@ -139,6 +156,20 @@ def test_observations(name: str, shape: tuple[int, ...], dtype: str, stack: int)
         observed = step.observation
 
 
+@pytest.mark.parametrize("name", IN_PARTS)
+def test_parts_are_one_vector_as_gymnasium_flattens_them(name: str) -> None:
+    lanes = GymnasiumLanes(f"tests/{name}-v0", 1)
+    twin = gymnasium.make(f"tests/{name}-v0")
+    shown = [twin.reset(seed=int(lane_seeds(4, 1)[0]))[0], twin.step(0)[0]]
+    first = lanes.reset(4)
+    lanes.send(np.array([0]))
+    for observed, given in zip((first, lanes.receive()), shown, strict=True):
+        expected = spaces.flatten(twin.observation_space, given).astype(np.float32)
+        assert lanes.observation_spec.shape == expected.shape
+        assert observed.observation.dtype == np.float32
+        assert np.array_equal(observed.observation[0], expected)
+
+
 def test_actions_may_start_anywhere() -> None:
     lanes = GymnasiumLanes("tests/Shifted-v0", 2)
     lanes.reset(0)
@@ -157,9 +188,9 @@ def test_actions_may_start_anywhere() -> None:
         ("no such id!", "no such id!"),
         ("Pendulum-v1", "discrete"),
         ("tests/Continuous-v0", "discrete"),
-        ("tests/Dict-v0", "observations Dict"),
+        ("tests/Words-v0", "observations Text"),
+        ("tests/Colours-v0", "observations Dict"),
         ("tests/ColoursFirst-v0", "height, width, colours"),
-        ("tests/Matrix-v0", "observations Box"),
     ],
 )
 def test_what_cannot_be_driven_is_refused(env_id: str, message: str) -> None:

@@ -20,6 +20,9 @@ from envs.seeds import lane_seeds
 
 VECTOR = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 IMAGE = spaces.Box(0, 255, (4, 3), np.uint8)
+PARTS = spaces.Dict({"place": spaces.Tuple([spaces.Discrete(3)]), "view": IMAGE})
+BLANK = np.zeros((4, 3), np.uint8)
+NAN = float("nan")
 Answer = Callable[[int], Any]
 """From the episode's step to what is handed over."""
 
@@ -124,6 +127,15 @@ def after(time: int, good: Any, bad: Any) -> Answer:
         ({"space": spaces.Discrete(4, start=3), "shown": after(1, 3, 2)},
          "step 1: the observation 2 is no state from 3 to 6"),
         ({"space": spaces.Discrete(4), "shown": after(1, 3, 0.5)}, "0.5 is not the number"),
+        ({"space": PARTS, "shown": after(0, 0, {"view": BLANK})},
+         r"step 0: there is no observation\['place'\]\[0\]"),
+        ({"space": PARTS, "shown": after(1, {"place": (2,), "view": BLANK}, {"place": (3,)})},
+         r"step 1: observation\['place'\]\[0\]: \[3\] is no choice"),
+        ({"space": PARTS, "shown": after(0, 0, {"place": (0.5,)})}, "instead of 1 whole numbers"),
+        ({"space": PARTS, "shown": after(0, 0, {"place": (2,), "view": np.ones((4, 3))})},
+         r"step 0: observation\['view'\]: .* float64 from 1 to 1, its space says .* uint8"),
+        ({"space": spaces.Box(-9, 9, (2, 2)), "shown": after(1, np.eye(2), np.eye(2) * NAN)},
+         r"step 1: the observation is \[nan nan nan nan\]"),
         ({"ending": (False, {})}, "step 1: step.. returned 4 values; .* truncated"),
         ({"ending": (False, {}), "limit": 9}, "step 1: step.. returned 4 values; .* truncated"),
         ({"ending": ()}, "step 1: step.. returned 2 values"),

@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
         (f"{MODULE}:Noise-v0", {"shows": "vector"}, 4, 3),
         (f"{MODULE}:Noise-v0", {"shows": "image"}, 3, 2),
         (f"{MODULE}:Noise-v0", {"shows": "number"}, 2, 9),
+        (f"{MODULE}:Noise-v0", {"shows": "parts"}, 3, 2),
     ],
 )
 def test_the_same_steps_as_in_one_process(

@@ -23,6 +23,7 @@ class Noise(gymnasium.Env[Any, Any]):
             "vector": spaces.Box(-9, 9, (3,), np.float32),
             "image": spaces.Box(0, 255, (4, 5, 3), np.uint8),
             "number": spaces.Discrete(6),
+            "parts": spaces.Dict({"place": spaces.Discrete(4), "view": spaces.Box(-9, 9, (2, 2))}),
         }[shows]
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
