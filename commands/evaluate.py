@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         if is_held_out_run(path):
             sys.stdout.write(score_held_out(path, options) + "\n")
             continue
-        subject = _subject(path, options)
+        subject = subject_of(path, options)
         if options.render:
             _show(subject, options)
         results.append(score(subject, options))
@@ -96,6 +96,11 @@ def parse(argv: Sequence[str]) -> EvaluateOptions:
         raise UserError("name at least one run folder: tengen evaluate RUN")
     if options.video_format not in ("mp4", "gif"):
         raise UserError(f"--video-format must be mp4 or gif, got {options.video_format!r}")
+    return checked(options)
+
+
+def checked(options: EvaluateOptions) -> EvaluateOptions:
+    """The options, once they can work. Raises UserError."""
     if options.episodes < 0 or min(options.lanes, options.max_steps) < 1:
         raise UserError("--episodes must be 0 or more, --lanes and --max-steps at least 1")
     return options
@@ -130,6 +135,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     from envs.task import make_task
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     task = make_task(subject.environment, subject.atari, subject.gymnasium)
     episodes = options.episodes or _protocol_episodes(subject)
@@ -151,6 +157,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     finally:
         progress.clear()
         lanes.close()
+        torch.set_num_threads(threads)
     if not played:
         raise KeyboardInterrupt
     scores = [episode.score for episode in played]
@@ -173,7 +180,8 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     return result
 
 
-def _subject(path: str, options: EvaluateOptions) -> Subject:
+def subject_of(path: str, options: EvaluateOptions) -> Subject:
+    """What lies at ``path``, ready to be scored. Raises UserError where nothing can be."""
     if path.endswith(".zip"):
         return _sb3_subject(Path(path), options)
     if options.env or options.protocol or options.env_kwargs:

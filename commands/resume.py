@@ -6,13 +6,16 @@ import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.registry import AgentEntry
 from commands.options import HELP, ResumeOptions, parse_overrides
 from core.config import RunConfig
 from core.errors import UserError
 from core.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from core.progress import Callback
 
 USAGE = """usage: tengen resume [RUN] [options]
 
@@ -37,12 +40,22 @@ def main(argv: Sequence[str]) -> int:
     path, rest = (Path(argv[0]), argv[1:]) if named else (newest_unfinished(), argv)
     if not named:
         sys.stderr.write(f"the newest unfinished run here: {path}\n")
+    resume(path, rest)
+    return 0
+
+
+def resume(path: Path, argv: Sequence[str], callback: Callback | None = None) -> RunFolder:
+    """Go on with a run, with the options of a command line on top; return its folder.
+
+    Raises:
+        UserError: one line; `--help` prints and exits instead.
+    """
     from commands.session import resume_training
 
     def parse(entry: AgentEntry, saved: Any) -> tuple[Any, ResumeOptions]:
-        return parse_overrides(saved, ResumeOptions(), rest, "tengen resume RUN")
+        return parse_overrides(saved, ResumeOptions(), argv, "tengen resume RUN")
 
-    return resume_training(path, parse)
+    return resume_training(path, parse, callback)
 
 
 def newest_unfinished() -> Path:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.registry import AGENTS, AgentEntry, load_object
-from commands.options import CommandOptions, ResumeOptions
+from commands.options import ResumeOptions
 from core.config import from_toml, resume_changes, to_toml
 from core.errors import UserError
-from core.progress import Progress
+from core.progress import Callback, Progress
 from core.run_folder import RunFolder, environment_facts
 
 ARITHMETIC = ("device", "precision", "threads", "compile")
@@ -23,24 +23,34 @@ ARITHMETIC = ("device", "precision", "threads", "compile")
 Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
 
 
+def show_training(entry: AgentEntry, config: Any) -> None:
+    """Print what would be trained: the options, the network's size and the replay's memory."""
+    config = _canonical(config)
+    sys.stdout.write(to_toml(config) + "\n")
+    for line in load_object(entry.build_module).describe(config):
+        sys.stdout.write(f"# {line}\n")
+
+
 def start_training(
-    entry: AgentEntry, config: Any, options: CommandOptions, argv: Sequence[str]
-) -> int:
-    """Train from step 0 in a new run folder; return the exit code.
+    entry: AgentEntry,
+    config: Any,
+    preset: str,
+    argv: Sequence[str],
+    callback: Callback | None = None,
+) -> RunFolder:
+    """Train from step 0 in a new run folder, and return it.
+
+    Args:
+        entry: the agent.
+        config: its options.
+        preset: which of them stood for the others.
+        argv: the command, kept in the folder.
+        callback: told how it goes.
 
     Raises:
         UserError: what the user asked for cannot be done.
     """
-    if hasattr(config, "atari"):
-        from envs.names import canonical_id
-
-        config = dataclasses.replace(config, env=canonical_id(config.env, Progress().note))
-    build_module = load_object(entry.build_module)
-    if options.dry_run:
-        sys.stdout.write(to_toml(config) + "\n")
-        for line in build_module.describe(config):
-            sys.stdout.write(f"# {line}\n")
-        return 0
+    config = _canonical(config)
     run_dir = Path(config.run.run_dir) if config.run.run_dir else None
     folder = RunFolder.create(
         Path(config.run.runs), entry.name, config.env, config.run.seed, run_dir
@@ -52,25 +62,35 @@ def start_training(
                 "agent": entry.name,
                 "environment": config.env,
                 "seed": config.run.seed,
-                "preset": options.preset,
+                "preset": preset,
                 **environment_facts(),
                 "argv": list(argv),
             }
         )
         try:
-            return _train(entry, config, folder, None)
+            _train(entry, config, folder, None, callback)
         except (Exception, KeyboardInterrupt):
             folder.discard_unsaved()
             raise
+    return folder
 
 
-def resume_training(path: Path, parse: Parse) -> int:
-    """Go on with the run in ``path``; return the exit code.
+def _canonical(config: Any) -> Any:
+    if not hasattr(config, "atari"):
+        return config
+    from envs.names import canonical_id
+
+    return dataclasses.replace(config, env=canonical_id(config.env, Progress().note))
+
+
+def resume_training(path: Path, parse: Parse, callback: Callback | None = None) -> RunFolder:
+    """Go on with the run in ``path``, and return its folder.
 
     Args:
         path: a run folder.
         parse: from (agent entry, saved config) to the config with the user's changes, and the
             options of the resume.
+        callback: told how it goes.
 
     Raises:
         UserError: no run there, a locked option changed, or the checkpoint is damaged.
@@ -83,7 +103,8 @@ def resume_training(path: Path, parse: Parse) -> int:
             Progress().note(f"changed on resume: {change}")
         if any(getattr(saved.run, name) != getattr(config.run, name) for name in ARITHMETIC):
             options = dataclasses.replace(options, keep_arithmetic=False)
-        return _train(entry, config, folder, options)
+        _train(entry, config, folder, options, callback)
+    return folder
 
 
 @contextmanager
@@ -110,11 +131,18 @@ def saved_config(folder: RunFolder) -> tuple[AgentEntry, Any]:
     return entry, from_toml(config_type, folder.read_config(), f"{folder.path}/config.toml")
 
 
-def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOptions | None) -> int:
+def _train(
+    entry: AgentEntry,
+    config: Any,
+    folder: RunFolder,
+    resume: ResumeOptions | None,
+    callback: Callback | None,
+) -> None:
     """``resume`` is None where the run starts anew."""
-    progress = Progress(config.run.progress)
+    progress = Progress(config.run.progress, callback=callback)
     if entry.start is not None:
-        return _start_own_loop(entry, config, folder, progress, resume)
+        _start_own_loop(entry, config, folder, progress, resume)
+        return
     try:
         trainer = _build_trainer(entry, config, folder, progress, resume)
     except UserError:
@@ -135,7 +163,6 @@ def _train(entry: AgentEntry, config: Any, folder: RunFolder, resume: ResumeOpti
         progress.note(
             f"finished {trainer.agent_steps:,} steps; score it with: {entry.advice(folder.path)}"
         )
-    return 0
 
 
 def _start_own_loop(
@@ -144,7 +171,7 @@ def _start_own_loop(
     folder: RunFolder,
     progress: Progress,
     resume: ResumeOptions | None,
-) -> int:
+) -> None:
     """Train an agent whose loop is not ours."""
     if resume is not None and (resume.checkpoint or resume.fresh_replay):
         raise UserError(
@@ -156,7 +183,7 @@ def _start_own_loop(
     assert entry.start is not None
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
-    code: int = start(
+    start(
         config,
         folder,
         progress,
@@ -164,7 +191,6 @@ def _start_own_loop(
         trust=resume is not None and resume.trust,
     )
     folder.write_config(to_toml(config))
-    return code
 
 
 def _build_trainer(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS
 from commands.options import HELP, parse_training, print_tables
 from core.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from core.progress import Callback
+    from core.run_folder import RunFolder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,17 +23,32 @@ def main(argv: Sequence[str]) -> int:
         from commands.resume import main as resume
 
         return resume(argv[1:])
-    name, rest = argv[0], list(argv[1:])
+    train(argv[0], argv[1:])
+    return 0
+
+
+def train(name: str, argv: Sequence[str], callback: Callback | None = None) -> RunFolder | None:
+    """Train an agent with the options of a command line; return the run's folder, None after a
+    dry run.
+
+    Raises:
+        UserError: one line; `--help` prints and exits instead.
+    """
     if name not in AGENTS:
         raise UserError(
             f"there is no agent {name!r}{did_you_mean(name, AGENTS)} (known: {', '.join(AGENTS)})"
         )
-    config, options = parse_training(AGENTS[name], rest)
-    from commands.session import start_training
+    entry = AGENTS[name]
+    config, options = parse_training(entry, argv)
+    from commands.session import show_training, start_training
     from core.progress import Progress
 
-    Progress().note(settings_note(rest, config, options.preset))
-    return start_training(AGENTS[name], config, options, ["tengen", "train", *argv])
+    Progress().note(settings_note(argv, config, options.preset))
+    if options.dry_run:
+        show_training(entry, config)
+        return None
+    command = ["tengen", "train", name, *argv]
+    return start_training(entry, config, options.preset, command, callback)
 
 
 def settings_note(argv: Sequence[str], config: Any, preset: str) -> str:

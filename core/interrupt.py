@@ -1,9 +1,13 @@
-"""Stop on SIGINT or SIGTERM: the first asks, a second SIGINT leaves at once."""
+"""Stop on SIGINT or SIGTERM: the first asks, a second SIGINT leaves at once.
+
+Signals reach the main thread only; in another thread nothing is changed, and nothing asks.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -16,6 +20,8 @@ class Interrupt:
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
         return self

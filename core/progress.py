@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TextIO
 
 PACE_SECONDS = 300.0
@@ -12,6 +15,26 @@ PACE_SECONDS = 300.0
 SECOND = 1.0
 PLAIN_SECONDS = 30.0
 """Where lines cannot be overwritten (a log file), one is written this often."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a callback is told: after each point of the curves, and after each evaluation."""
+
+    run_dir: Path
+    """Folder of the run."""
+    agent_steps: int
+    """Made so far."""
+    total_steps: int
+    """Wanted."""
+    scalars: Mapping[str, float]
+    """The point or the evaluation in numbers, by TensorBoard tag."""
+    scores: list[float] = field(default_factory=list)
+    """Of an evaluation's episodes; empty where this is a point of the curves."""
+
+
+Callback = Callable[[Report], object]
+"""Told how training goes; returning False ends it after the tick, with everything saved."""
 
 
 def duration(seconds: float) -> str:
@@ -24,14 +47,27 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Writes to a terminal in place, or a line now and then to anything else."""
+    """Writes to a terminal in place, or a line now and then to anything else; tells a callback."""
 
-    def __init__(self, enabled: bool = True, stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        enabled: bool = True,
+        stream: TextIO | None = None,
+        callback: Callback | None = None,
+    ) -> None:
+        self.stop_requested = False
+        """True once the callback returned False."""
+        self._callback = callback
         self._stream = stream or sys.stderr
         self._enabled = enabled
         self._in_place = self._stream.isatty()
         self._last_plain = -PLAIN_SECONDS
         self._width = 0
+
+    def tell(self, report: Report) -> None:
+        """Call the callback, unless it has asked for the end."""
+        if self._callback is not None and not self.stop_requested:
+            self.stop_requested = self._callback(report) is False
 
     def line(self, text: str, force: bool = False) -> None:
         """Show the present state."""

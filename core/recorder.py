@@ -18,7 +18,7 @@ from core.evaluation import Episode, Policy, cut_note, play_episodes
 from core.interrupt import Interrupt
 from core.lanes import Lanes, Step
 from core.logging import RunLogger
-from core.progress import Pace, Progress, describe, duration
+from core.progress import Pace, Progress, Report, describe, duration
 from core.run_folder import RunFolder
 
 DETAIL_EVERY = 12
@@ -133,6 +133,11 @@ class Recorder:
         self._show(agent_steps, scalars, rate, pace)
         self._logs += 1
         self._log_clock, self._log_steps = time.monotonic(), agent_steps
+        self._tell(agent_steps, scalars, [])
+
+    def _tell(self, agent_steps: int, scalars: Mapping[str, float], scores: list[float]) -> None:
+        report = Report(self.folder.path, agent_steps, self.config.total_steps, scalars, scores)
+        self.progress.tell(report)
 
     def _show(
         self, agent_steps: int, scalars: Mapping[str, float], rate: float, pace: float
@@ -186,6 +191,7 @@ class Recorder:
         }
         self._append("evaluations.jsonl", agent_steps, values)
         self.progress.note(f"{agent_steps:,} steps: {found.text}, {duration(spent)}")
+        self._tell(agent_steps, found.scalars, found.scores)
         if self.best_evaluation is not None and found.best_by <= self.best_evaluation:
             return False
         self.best_evaluation = found.best_by

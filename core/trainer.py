@@ -78,7 +78,8 @@ class Trainer:
     # ---------------------------------------------------------------- the loop
 
     def run(self) -> str:
-        """Train until the end or until asked to stop; return 'finished' or 'stopped'.
+        """Train until the end, or until a signal or the callback of ``progress`` asks to stop;
+        return 'finished' or 'stopped'.
 
         Raises:
             DivergedError: the loss or a weight is not finite; the last good checkpoint stays.
@@ -88,7 +89,7 @@ class Trainer:
         with Interrupt() as interrupt:
             try:
                 self._start()
-                while not self._finished() and not interrupt.requested:
+                while not (self._finished() or interrupt() or self.progress.stop_requested):
                     self._tick()
                     if self.record.log_is_due:
                         self._log()

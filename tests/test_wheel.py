@@ -65,3 +65,16 @@ def test_it_runs_beside_packages_of_the_same_names(wheel: Path, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stderr
     assert "--replay-capacity" in done.stdout
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import tengen\n"
+        "try: tengen.load('nothing')\n"
+        "except tengen.UserError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nothing is not the folder of a run" in done.stdout, done.stderr

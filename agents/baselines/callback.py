@@ -90,7 +90,8 @@ class RecordedRun(BaseCallback):
             self.evaluate()
         if time.monotonic() - self._save_clock >= self.record.config.checkpoint_seconds:
             self.save()
-        return not (self.interrupt.requested or self.record.is_good_enough)
+        stopping = self.interrupt.requested or self.record.progress.stop_requested
+        return not (stopping or self.record.is_good_enough)
 
     # ---------------------------------------------------------------- what the user sees
 

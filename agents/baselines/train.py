@@ -38,8 +38,8 @@ NEVER = 1 << 62
 
 def start(
     config: SB3Config, folder: RunFolder, progress: Progress, *, resume: bool, trust: bool
-) -> int:
-    """Train until the end or until asked to stop; return the exit code.
+) -> None:
+    """Train until the end or until asked to stop.
 
     Args:
         config: options of either algorithm.
@@ -82,7 +82,6 @@ def start(
         progress.note(
             f"stopped and saved at {where}; go on with: tengen resume {folder.quoted} --trust"
         )
-    return 0
 
 
 @contextmanager

@@ -31,13 +31,12 @@ from agents.baselines.config import SB3DQNConfig, SB3PPOConfig
 from agents.baselines.policy import SB3Policy, load_sb3_policy
 from agents.baselines.vec_env import LanesVecEnv
 from agents.registry import AGENTS
-from commands.options import CommandOptions, ResumeOptions
+from commands.options import ResumeOptions
 from commands.session import resume_training, saved_config, start_training
 from core.config import RunConfig
 from core.errors import UserError
 from core.evaluation import play_episodes
 from core.lanes import ObservationSpec, Step, check_actions, first_step
-from core.run_folder import RunFolder
 from envs.atari import AtariLanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
 from envs.make import make_lanes
@@ -255,8 +254,7 @@ def test_a_run_is_recorded_like_ours_and_goes_on_when_trusted(name: str, tmp_pat
             run=run_config(folder, 256),
         ),
     }[name]
-    assert start_training(AGENTS[name], config, CommandOptions(), ["test"]) == 0
-    run = RunFolder.open(folder)
+    run = start_training(AGENTS[name], config, "", ["test"])
     assert run.read_meta()["agent"] == name and saved_config(run) == (AGENTS[name], config)
     assert (run.read_status()["state"], run.read_status()["agent_steps"]) == ("finished", 256)
     episodes = run.read_jsonl("episodes.jsonl")
@@ -277,7 +275,7 @@ def test_a_run_is_recorded_like_ours_and_goes_on_when_trusted(name: str, tmp_pat
     with pytest.raises(UserError, match="--trust"):
         resume_training(folder, lambda entry, saved: longer(entry, saved, False))
     assert run.read_status()["state"] == "finished"
-    assert resume_training(folder, lambda entry, saved: longer(entry, saved, True)) == 0
+    resume_training(folder, lambda entry, saved: longer(entry, saved, True))
     steps = [e["agent_steps"] for e in run.read_jsonl("episodes.jsonl")]
     assert steps[: len(episodes)] == [e["agent_steps"] for e in episodes]
     assert len(steps) > len(episodes) and steps == sorted(steps) and steps[-1] <= 384
