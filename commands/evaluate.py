@@ -129,7 +129,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     """Play the episodes and keep the result. Raises KeyboardInterrupt where none was finished."""
     import torch
 
-    from core.evaluation import play_episodes
+    from core.evaluation import CutShort, play_episodes
     from core.interrupt import Interrupt
     from core.statistics import summarise
     from envs.task import make_task
@@ -142,6 +142,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     lanes = task.evaluation_lanes(min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
     progress = EpisodeProgress(episodes)
+    failure: CutShort | None = None
     try:
         policy = subject.make_policy(lanes, options.seed)
         with Interrupt() as interrupt:
@@ -154,12 +155,14 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
                 max_steps=options.max_steps,
                 report=progress.show,
             )
+    except CutShort as error:
+        played, failure = error.episodes, error
     finally:
         progress.clear()
         lanes.close()
         torch.set_num_threads(threads)
     if not played:
-        raise KeyboardInterrupt
+        raise failure or KeyboardInterrupt
     scores = [episode.score for episode in played]
     summary = summarise(scores)
     result = Result(
@@ -177,6 +180,9 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
         human_normalised=task.normalise(summary.mean),
     )
     keep(dataclasses.asdict(result), subject.results, options.out)
+    if failure is not None:
+        sys.stdout.write(report(result) + "\n")
+        raise failure
     return result
 
 

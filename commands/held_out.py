@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from commands.evaluate import EvaluateOptions
     from core.run_folder import RunFolder
 
-FOR_EPISODES = ("episodes", "lanes", "max_steps", "render", "video", "env", "protocol", "trust")
+FOR_EPISODES = (
+    "episodes", "lanes", "max_steps", "render", "video", "env", "env_kwargs", "protocol", "trust",
+)  # fmt: skip
 """Options of `tengen evaluate` that mean nothing here."""
 
 

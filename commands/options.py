@@ -52,7 +52,6 @@ class ResumeOptions:
     """Leave the stored experience behind."""
     trust: bool = False
     """Load a stable-baselines3 archive, which runs code that it contains."""
-    keep_arithmetic: tyro.conf.Suppress[bool] = True
 
 
 def parse_training(entry: AgentEntry, argv: Sequence[str]) -> tuple[Any, CommandOptions]:

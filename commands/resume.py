@@ -12,7 +12,7 @@ from agents.registry import AgentEntry
 from commands.options import HELP, ResumeOptions, parse_overrides
 from core.config import RunConfig
 from core.errors import UserError
-from core.run_folder import RunFolder
+from core.run_folder import STATES, RunFolder
 
 if TYPE_CHECKING:
     from core.progress import Callback
@@ -79,7 +79,10 @@ def newest_unfinished() -> Path:
 def _runs() -> Iterator[RunFolder]:
     for place in PLACES:
         for status in itertools.islice(Path().glob(f"{place}/status.json"), MOST_FOLDERS):
-            yield RunFolder(status.parent)
+            run = RunFolder(status.parent)
+            files = all((run.path / name).is_file() for name in ("config.toml", "meta.json"))
+            if files and run.read_status().get("state") in STATES:
+                yield run
 
 
 def _last_alive(run: RunFolder) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,8 @@ def keep(facts: Mapping[str, Any], default: Path | None, out: str) -> None:
         return
     record = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
     try:
+        if out:
+            _end_last_line(path)
         append_line(path, json_text(record, indent=None).rstrip())
     except OSError as error:
         advice = "" if out else "; --out FILE keeps it elsewhere"
@@ -65,6 +68,15 @@ def keep(facts: Mapping[str, Any], default: Path | None, out: str) -> None:
             f"tengen: warning: the result could not be written to {path}: "
             f"{error.strerror or error}{advice}\n"
         )
+
+
+def _end_last_line(path: Path) -> None:
+    """Our own files may lose a last line that a kill tore; the user's file may lose nothing."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb+") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
 
 
 def report(result: Result) -> str:

@@ -12,14 +12,11 @@ from typing import Any
 
 from agents.registry import AGENTS, AgentEntry, load_object
 from commands.options import ResumeOptions
-from core.config import from_toml, resume_changes, to_toml
+from core.config import RunConfig, from_toml, resume_changes, to_toml
 from core.errors import UserError
 from core.progress import Callback, Progress
 from core.run_folder import RunFolder, environment_facts
 from core.tracking import require_wandb, tracked
-
-ARITHMETIC = ("device", "precision", "threads", "compile")
-"""Options that decide how tensors are computed; changing one on a resume measures anew."""
 
 Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
 
@@ -102,8 +99,6 @@ def resume_training(path: Path, parse: Parse, callback: Callback | None = None) 
     with _locked(folder):
         for change in resume_changes(saved, config):
             Progress().note(f"changed on resume: {change}")
-        if any(getattr(saved.run, name) != getattr(config.run, name) for name in ARITHMETIC):
-            options = dataclasses.replace(options, keep_arithmetic=False)
         _train(entry, config, folder, options, callback)
     return folder
 
@@ -148,8 +143,10 @@ def _train(
         return
     try:
         trainer = _build_trainer(entry, config, folder, progress, resume)
-    except UserError:
-        folder.set_status("failed")
+    except Exception:
+        # A run that ended well is not worse for a resume that was mistyped.
+        if folder.read_status().get("state") in ("created", "running"):
+            folder.set_status("failed")
         raise
     folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
@@ -216,8 +213,7 @@ def _build_trainer(
         _require_same_run(loaded, entry, config)
         if "trainer" not in loaded.state:
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
-        if resume.keep_arithmetic:
-            arithmetic = _arithmetic_of(loaded, progress)
+        arithmetic = _arithmetic_of(loaded, config.run, progress)
     built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(
@@ -255,13 +251,15 @@ def _start_from(path: str, agent: Any, progress: Progress) -> None:
     progress.note(f"beginning with the weights of {found.path}")
 
 
-def _arithmetic_of(loaded: Any, progress: Progress) -> Any:
-    """That of the run so far; None where this machine cannot compute so."""
+def _arithmetic_of(loaded: Any, run: RunConfig, progress: Progress) -> Any:
+    """That of the run so far; None where the user wants another or this machine has it not."""
     from core.learner import Arithmetic
-    from core.probe import what_is_missing
+    from core.probe import is_asked_for, what_is_missing
 
     arithmetic = Arithmetic.from_state(loaded.state["arithmetic"])
-    missing = what_is_missing(arithmetic)
+    if not is_asked_for(arithmetic, run):
+        return None
+    missing = what_is_missing(arithmetic, run)
     if not missing:
         return arithmetic
     progress.note(f"the run was computed with {arithmetic.options}, but {missing}: choosing anew")

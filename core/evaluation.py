@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from core.config import EVALUATION_STEPS
+from core.errors import UserError
 from core.lanes import Lanes, Step
 
 
@@ -44,6 +45,14 @@ def cut_note(episodes: Sequence[Episode]) -> str:
     return f", {len(cut)} cut after {max(cut):,} steps" if cut else ""
 
 
+class CutShort(UserError):
+    """An environment failed during an evaluation, in which some episodes were finished."""
+
+    def __init__(self, message: str, episodes: list[Episode]) -> None:
+        super().__init__(message)
+        self.episodes = episodes
+
+
 def play_episodes(
     lanes: Lanes,
     policy: Policy,
@@ -70,6 +79,9 @@ def play_episodes(
         max_steps: an episode that has not ended by then is cut and counts as it stands. Its lane
             waits for the others, and what is left of its share is played after a reset of all.
         report: follows the progress.
+
+    Raises:
+        CutShort: an environment failed; it has the episodes finished so far.
     """
     finished: list[list[Episode]] = [[] for _ in range(lanes.num_lanes)]
     share = np.full(lanes.num_lanes, episodes // lanes.num_lanes)
@@ -89,8 +101,12 @@ def play_episodes(
             actions = policy.act(step)
             if watch is not None:
                 watch(step, actions)
-            lanes.send(actions)
-            step = lanes.receive()
+            try:
+                lanes.send(actions)
+                step = lanes.receive()
+            except UserError as error:
+                so_far = [episode for lane in finished for episode in lane]
+                raise CutShort(str(error), so_far) from error
             score += step.reward
             length += step.valid
             played += int((step.valid & playing).sum())

@@ -64,7 +64,7 @@ def resolve_device(name: str) -> str:
         )
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {name} is not supported; use auto, cpu, cuda or cuda:N")
-    return name
+    return "cpu" if device.type == "cpu" else name
 
 
 def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
@@ -111,15 +111,34 @@ def bf16_in_hardware(device: str) -> bool | None:
     return any(features.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def what_is_missing(arithmetic: Arithmetic) -> str:
-    """What this machine lacks for an arithmetic that another one chose; '' where all is here."""
+def is_asked_for(arithmetic: Arithmetic, config: RunConfig) -> bool:
+    """Whether the options leave room for an arithmetic. Raises UserError for an absent device."""
+    device = config.device if config.device == "auto" else resolve_device(config.device)
+    precision = "bf16" if arithmetic.bf16 else "fp32"
+    return (
+        device in ("auto", arithmetic.device)
+        and config.precision in ("auto", precision)
+        and config.threads in (0, arithmetic.threads)
+        and config.compile == arithmetic.compile
+    )
+
+
+def what_is_missing(arithmetic: Arithmetic, config: RunConfig) -> str:
+    """What this machine lacks for an arithmetic that another one chose; '' where all is here.
+
+    What the options ask for themselves was not chosen.
+    """
     try:
         resolve_device(arithmetic.device)
     except UserError:
         return f"there is no {arithmetic.device} here"
-    if arithmetic.bf16 and bf16_in_hardware(arithmetic.device) is False:
+    if (
+        config.precision == "auto"
+        and arithmetic.bf16
+        and bf16_in_hardware(arithmetic.device) is False
+    ):
         return f"{arithmetic.device} has no bf16 instructions here"
-    if arithmetic.threads > usable_cores():
+    if not config.threads and arithmetic.threads > usable_cores():
         return f"there are {usable_cores()} processor cores here"
     return ""
 

@@ -82,17 +82,21 @@ class FrameReplay:
             UserError: the folder cannot be created.
         """
         self.spec = spec
-        self.plan = plan_replay(spec)
+        self._folder = folder
         with explain_write_errors(folder):
             atomic.make_folder(folder)
-        self._store: FrameStore = _STORES[spec.storage](self.plan, folder)
-        shape = (self.plan.rows, spec.lanes)
-        self._columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
+        self._allocate(plan_replay(spec))
         self._end = 0  # rows [_oldest, _end) are held
         self._oldest = 0
         self._checkpoint_end = 0
         self.dropped = 0
         """Transitions of the restored checkpoint that had been overwritten since."""
+
+    def _allocate(self, plan: ReplayPlan) -> None:
+        self.plan = plan
+        self._store: FrameStore = _STORES[plan.spec.storage](plan, self._folder)
+        shape = (plan.rows, plan.spec.lanes)
+        self._columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
 
     # ---------------------------------------------------------------- add
 
@@ -153,6 +157,11 @@ class FrameReplay:
     def size(self) -> int:
         """Transitions held, valid or not; at most the capacity."""
         return (self._end - self._window_start) * self.spec.lanes
+
+    @property
+    def largest_size(self) -> int:
+        """Transitions held when it is full: the capacity, in whole rows."""
+        return self.spec.window_rows * self.spec.lanes
 
     def can_sample(self, batch_size: int) -> bool:
         """Tell whether at least `batch_size` different transitions can be drawn."""
@@ -239,7 +248,7 @@ class FrameReplay:
     @property
     def headroom_rows(self) -> int:
         """Rows that may be appended without losing one that the last checkpoint refers to."""
-        return self.spec.headroom_rows
+        return self.plan.headroom_rows
 
     def checkpoint(self) -> dict[str, Any]:
         """Make the frames durable, writing only new ones; return the state to keep.
@@ -275,7 +284,12 @@ class FrameReplay:
         Raises:
             UserError: another form of memory, or files that are missing or damaged.
         """
-        check_form(state.get("form"), self._form())
+        form = state.get("form")
+        if isinstance(form, Mapping) and self.plan.could_have_rows(form.get("rows")):
+            self._allocate(
+                self.plan.with_file_rows(form["rows"])
+            )  # of a version with less headroom
+        check_form(form, self._form())
         oldest, end = int(state["oldest"]), int(state["end"])
         if not 0 <= oldest <= end <= oldest + self.plan.rows:
             raise UserError(f"the checkpoint's replay has impossible rows {oldest}..{end}; {FRESH}")

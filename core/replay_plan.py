@@ -6,6 +6,7 @@ import math
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
@@ -93,6 +94,21 @@ class ReplayPlan:
     memory_bytes: int
     disk_bytes: int
     text: str
+
+    @property
+    def headroom_rows(self) -> int:
+        """Rows that may be appended without losing one that the last checkpoint refers to."""
+        return self.file_rows - self.spec.retained_rows - _SPARE_ROWS
+
+    def could_have_rows(self, rows: Any) -> bool:
+        """Whether a ring of so many rows on disk holds as much, with less headroom."""
+        smallest = self.spec.retained_rows + _SPARE_ROWS
+        return type(rows) is int and smallest <= rows < self.file_rows
+
+    def with_file_rows(self, rows: int) -> ReplayPlan:
+        """The same with another ring on disk."""
+        in_memory = rows if self.spec.storage == "mmap" else self.rows
+        return replace(self, file_rows=rows, rows=in_memory)
 
 
 def plan_replay(spec: ReplaySpec) -> ReplayPlan:

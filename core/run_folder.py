@@ -60,6 +60,7 @@ class RunFolder:
         self._lock: int | None = None
         self._status: dict[str, Any] = {}
         self._made: list[Path] = []
+        self._was_empty = False
 
     @classmethod
     def create(
@@ -76,14 +77,14 @@ class RunFolder:
             path = Path(root) / _slug(agent) / _slug(environment) / name
         path = Path(path)
         with disk_errors("make the run folder", path):
-            if path.is_dir() and any(path.iterdir()):
-                if _is_run(path) and cls(path).ended_unsaved():
+            if path.is_dir() and any(path.glob("[!.]*")):
+                if cls(path).ended_unsaved():
                     return cls.open(path)
                 raise UserError(f"{path} is not empty; {_way_out(path)}")
             missing = [folder for folder in (path, *path.parents) if not folder.exists()]
             atomic.make_folder(path)
             run = cls(path)
-            run._made = missing
+            run._made, run._was_empty = missing, True
             run._status = {"state": "created", "heartbeat": time.time()}
             atomic.replace_file(path / "status.json", [json_text(run._status)])
         return run
@@ -102,14 +103,19 @@ class RunFolder:
 
     def ended_unsaved(self) -> bool:
         """Tell whether there is what a run makes before its first checkpoint, and nothing else."""
+        if self.read_status().get("state") not in STATES:
+            return False  # somebody else's folder, whatever its files are called
         names = {child.name for child in self.path.iterdir()}
         names = {name for name in names if not name.startswith((".tmp-", _EVENTS))}
         return names <= _MADE_AT_THE_START and not any(self.checkpoints.glob("[!.]*"))
 
     def discard_unsaved(self) -> None:
-        """Remove what `create` made of a run that could not begin; one that was saved stays."""
+        """Remove what `create` made of a run that could not begin.
+
+        One that was saved stays, and so does what was there before.
+        """
         with suppress(OSError):
-            if not self.ended_unsaved():
+            if not self._was_empty or not self.ended_unsaved():
                 return
             for child in self.path.iterdir():
                 if child.name != ".lock":

@@ -279,8 +279,7 @@ class Trainer:
             self.agent.lanes.load_state_dict(state["lanes"])
             self.step = last
         else:
-            if not fresh_replay:
-                self.agent.lanes_restarted(last)
+            self.agent.lanes_restarted(last)
             self.episodes.drop_unfinished()
             self.step = self.agent.lanes.reset(self._seed("lanes", self.agent_steps))
         self._restored = True

@@ -64,8 +64,7 @@ class RecordedRun(BaseCallback):
         folder, record = self.record.folder, self.record
         for row in folder.read_jsonl("metrics.jsonl")[-1:]:
             record.seconds = float(row["seconds"])
-        for row in folder.read_jsonl("episodes.jsonl")[-1:]:
-            self.episodes = int(row["episode"])
+            self.episodes = int(row.get("return/episodes", 0))
         evaluations = folder.read_jsonl("evaluations.jsonl")
         for row in evaluations[-1:]:
             record.evaluated_at = int(row["agent_steps"])
@@ -76,6 +75,8 @@ class RecordedRun(BaseCallback):
 
     def _on_training_start(self) -> None:
         self._save_clock = time.monotonic()
+        if not (self.record.folder.path / MODEL_NAME).exists():
+            self._write()  # a run that is killed early can go on
 
     def _on_step(self) -> bool:
         """After every vector step. False ends training."""
@@ -108,6 +109,7 @@ class RecordedRun(BaseCallback):
         }
         recent = [info["r"] for info in self.model.ep_info_buffer or ()]
         mean = float(np.mean(recent)) if recent else None
+        scalars["return/episodes"] = float(self.episodes)
         self.record.log(self.num_timesteps, Metrics(scalars), mean)
 
     def _require_finite(self) -> None:
@@ -139,7 +141,10 @@ class RecordedRun(BaseCallback):
             DivergedError: the loss is not finite; such weights are not saved.
             UserError: the disk is full.
         """
-        self._require_finite()
+        self.log()  # so that the counters in the records are those of the model
+        self._write()
+
+    def _write(self) -> None:
         buffer = io.BytesIO()
         self.model.save(buffer)
         path = self.record.folder.path / MODEL_NAME

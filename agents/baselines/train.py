@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,12 +53,12 @@ def start(
         DivergedError: the loss is NaN; the last saved model stays.
     """
     archive = folder.path / "model.zip"
+    if resume and folder.ended_unsaved():
+        progress.note("nothing was saved in this run yet: it starts at step 0")
+        resume = False
     if resume:
         if not archive.exists():
-            raise UserError(
-                f"{folder.path} has no model.zip: it was ended before one was saved; "
-                f"start a new run"
-            )
+            raise UserError(f"{folder.path} has no model.zip any more; start a new run")
         require_trust(archive, trust)
     with _failure_recorded(folder):
         env = build_env(config)
@@ -134,7 +134,14 @@ def _train(
             left = config.run.total_steps - model.num_timesteps
             finished = left <= 0 or record.is_good_enough
             if not finished:
-                model.learn(left, callbacks, log_interval=NEVER, reset_num_timesteps=not resume)
+                try:
+                    model.learn(left, callbacks, log_interval=NEVER, reset_num_timesteps=not resume)
+                except DivergedError:
+                    raise
+                except UserError:  # an environment failed, between two updates
+                    with suppress(Exception):
+                        recorded.save()
+                    raise
                 enough = model.num_timesteps >= config.run.total_steps
                 finished = enough or record.is_good_enough
                 _finish(recorded, finished)
@@ -176,7 +183,6 @@ def _finish(recorded: RecordedRun, finished: bool) -> None:
     record, agent_steps = recorded.record, recorded.num_timesteps
     if finished and record.config.evaluate_every and record.evaluated_at < agent_steps:
         recorded.evaluate()
-    recorded.log()
     recorded.save()
 
 

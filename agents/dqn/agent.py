@@ -148,8 +148,9 @@ class DQN:
         """Make the updates that are due: one per ``update_every`` steps since the warm-up."""
         config = self.config
         # A resumed run may have lost its memory: it warms up again, as a new one does.
-        missing = min(config.warmup_steps, config.replay_capacity) - self.replay.size
-        self._learned_until = max(self._learned_until, agent_steps + missing)
+        missing = min(config.warmup_steps, self.replay.largest_size) - self.replay.size
+        if missing > 0:
+            self._learned_until = max(self._learned_until, agent_steps + missing)
         due = (agent_steps - self._learned_until) // config.update_every
         if due < 1:
             return

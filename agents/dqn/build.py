@@ -24,8 +24,8 @@ from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
 
-HEADROOM = 128_000
-"""Transitions, at most as many as the capacity, that may pass between two checkpoints without
+HEADROOM, LEAST_HEADROOM = 128_000, 32_000
+"""Transitions, about as many as the capacity, that may pass between two checkpoints without
 overwriting on disk what the first refers to; when they have passed, the next is written early."""
 
 
@@ -121,7 +121,7 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         stack=observation.stack,
         n_step=config.n_step,
         storage=config.replay,
-        headroom=min(HEADROOM, config.replay_capacity),
+        headroom=min(HEADROOM, max(LEAST_HEADROOM, config.replay_capacity)),
         durable=config.save_replay,
     )
 

@@ -302,6 +302,45 @@ def test_a_checkpoint_of_another_game_is_refused(
     assert "tengen/Catch" in one_line(capsys)
 
 
+def test_a_folder_of_the_users_own_is_never_taken_for_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, mine = tmp_path / "run", tmp_path / "mine"
+    assert run_quietly(run, "--total-steps", "64") == 0
+    (mine / "tensorboard").mkdir(parents=True)
+    (mine / "tensorboard" / "mine.txt").write_text("mine")
+    (mine / "config.toml").write_text("double = true\n")
+    config = ["--config", str(mine / "config.toml")]
+    for command in (
+        [*TRAIN, "--run-dir", str(mine), *config],
+        [*TRAIN, "--run-dir", str(mine), "--device", "cuda:99"],
+        ["export", str(run), str(mine)],
+    ):
+        assert main(command) == 2
+        assert "is not empty" in one_line(capsys)
+    assert (mine / "tensorboard" / "mine.txt").read_text() == "mine"
+    assert (mine / "config.toml").read_text() == "double = true\n"
+
+
+def test_what_a_resume_changed_holds_though_it_was_killed_before_it_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(*arguments: object, **options: object) -> None:
+        raise Killed
+
+    run = tmp_path / "run"
+    assert run_quietly(run, "--total-steps", "64") == 0
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(checkpoint, "save", die)
+        main(["resume", str(run), "--threads", "2", "--total-steps", "128"])
+    capsys.readouterr()
+    assert main(["resume", str(run)]) == 0
+    folder = RunFolder.open(run)
+    assert folder.read_config().startswith("# computed with --device cpu --threads 2")
+    assert main(["resume", str(run), "--checkpoint", "step_typo"]) == 2
+    assert folder.read_status()["state"] == "finished", "a mistyped resume does no harm"
+
+
 def test_a_run_from_a_gpu_goes_on_without_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from core import probe
 from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic
-from core.probe import Trial, choose_arithmetic, what_is_missing
+from core.probe import Trial, choose_arithmetic, is_asked_for, resolve_device, what_is_missing
 
 
 def trial_of(milliseconds: dict[tuple[int, bool], float], monkeypatch: pytest.MonkeyPatch) -> Trial:
@@ -57,11 +58,23 @@ def test_what_another_machine_chose_is_checked(monkeypatch: pytest.MonkeyPatch) 
         (Arithmetic("cpu", 2, bf16=True), "bf16"),
         (Arithmetic("cuda", 1), "no cuda"),
     ):
-        found = what_is_missing(Arithmetic.from_state(chosen.state_dict()))
+        stored = Arithmetic.from_state(chosen.state_dict())
+        found = what_is_missing(stored, RunConfig())
         assert missing in found and bool(missing) == bool(found)
+        if chosen.device == "cpu":
+            precision: Any = "bf16" if chosen.bf16 else "fp32"
+            asked = RunConfig(device="cpu", threads=chosen.threads, precision=precision)
+            assert not what_is_missing(stored, asked), "the user's own choice is no other machine's"
+            assert is_asked_for(stored, asked) and is_asked_for(stored, RunConfig())
+            assert not is_asked_for(stored, RunConfig(threads=chosen.threads + 1))
+            assert not is_asked_for(stored, RunConfig(precision="fp32" if chosen.bf16 else "bf16"))
     for damaged in ({}, {**Arithmetic().state_dict(), "threads": "2"}):
         with pytest.raises(UserError, match="arithmetic cannot be read"):
             Arithmetic.from_state(damaged)
+
+
+def test_a_device_is_called_by_one_name() -> None:
+    assert resolve_device("cpu:0") == "cpu"
 
 
 def test_a_failing_compiler_is_one_line() -> None:

@@ -219,3 +219,31 @@ def test_a_run_stops_at_the_score_that_was_wanted(tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path / "run", config)
     assert trainer.run() == "finished"
     assert trainer.agent_steps == 200
+
+
+def test_a_memory_as_small_as_the_warm_up_learns(tmp_path: Path) -> None:
+    """Capacity and lanes leave a rest: it is never quite as full as its capacity."""
+    config = dataclasses.replace(
+        catch_config(total_steps=2_000, evaluate_every=0), lanes=16, replay_capacity=1_000
+    )
+    trainer = trainer_in(tmp_path / "run", config)
+    trainer.run()
+    assert trainer.agent.learner.updates > 200
+
+
+@pytest.mark.parametrize("storage", ["ram", "mmap", "packed"])
+def test_a_replay_that_an_earlier_version_saved_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage: str
+) -> None:
+    """Its ring on disk was shorter; the resumed run keeps to that."""
+    config = dataclasses.replace(
+        catch_config(total_steps=2_000, evaluate_every=0), replay=storage, replay_capacity=1_500
+    )
+    with monkeypatch.context() as earlier:
+        earlier.setattr(build, "HEADROOM", 500)
+        trainer_in(tmp_path / "run", config).run()
+    trainer = trainer_in(tmp_path / "run", lengthened(config, 5_000))
+    trainer.restore(checkpoint.load(trainer.folder.checkpoints).state)
+    assert trainer.agent.replay.dropped == 0
+    assert trainer.run() == "finished"
+    assert checkpoint.load(trainer.folder.checkpoints).state["replay"]["form"]["rows"] < 300
