@@ -40,6 +40,7 @@ OURS = {
     "device": "cuda gpu",
     "config": "conf-file config-file",
     "video": "capture-video record",
+    "track": "wandb use-wandb wandb-log",
     "episodes": "n-episodes num-episodes eval-episodes n-eval-episodes",
 }
 """Our option to the names that it has elsewhere."""

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from core.config import from_toml, resume_changes, to_toml
 from core.errors import UserError
 from core.progress import Callback, Progress
 from core.run_folder import RunFolder, environment_facts
+from core.tracking import require_wandb, tracked
 
 ARITHMETIC = ("device", "precision", "threads", "compile")
 """Options that decide how tensors are computed; changing one on a resume measures anew."""
@@ -140,6 +141,8 @@ def _train(
 ) -> None:
     """``resume`` is None where the run starts anew."""
     progress = Progress(config.run.progress, callback=callback)
+    if config.run.track:
+        require_wandb()
     if entry.start is not None:
         _start_own_loop(entry, config, folder, progress, resume)
         return
@@ -151,7 +154,8 @@ def _train(
     folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     try:
-        state = trainer.run()
+        with _tracked(folder, config, progress):
+            state = trainer.run()
     finally:
         trainer.agent.lanes.close()
     if state == "stopped":
@@ -163,6 +167,12 @@ def _train(
         progress.note(
             f"finished {trainer.agent_steps:,} steps; score it with: {entry.advice(folder.path)}"
         )
+
+
+def _tracked(folder: RunFolder, config: Any, progress: Progress) -> AbstractContextManager[object]:
+    if not config.run.track:
+        return nullcontext()
+    return tracked(folder, progress, flatten(dataclasses.asdict(config)))
 
 
 def _start_own_loop(
@@ -183,13 +193,9 @@ def _start_own_loop(
     assert entry.start is not None
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
-    start(
-        config,
-        folder,
-        progress,
-        resume=resume is not None,
-        trust=resume is not None and resume.trust,
-    )
+    trust = resume is not None and resume.trust
+    with _tracked(folder, config, progress):
+        start(config, folder, progress, resume=resume is not None, trust=trust)
     folder.write_config(to_toml(config))
 
 

@@ -90,6 +90,8 @@ class RunConfig:
     """Agent steps after which an episode of an evaluation is cut; cut ones are counted."""
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
+    track: bool = free(False)
+    """Send curves and evaluations to Weights & Biases; needs: pip install wandb."""
     progress: bool = free(True)
     """Show a line of progress."""
 

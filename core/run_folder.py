@@ -45,7 +45,7 @@ _RECORDS_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\.jsonl")
 _MAX_CANDIDATES = 2000
 _MARKS = ("status.json", "config.toml", "meta.json")
 _EVENTS = "events.out.tfevents."
-_MADE_AT_THE_START = {*_MARKS, ".lock", "checkpoints", "replay", "tensorboard"}
+_MADE_AT_THE_START = {*_MARKS, ".lock", "checkpoints", "replay", "tensorboard", "wandb"}
 
 
 class RunFolder:
