@@ -151,7 +151,7 @@ def _train(
     folder.write_config(f"# computed with {trainer.arithmetic.options}\n{to_toml(config)}")
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     try:
-        with _tracked(folder, config):
+        with _tracked(folder, config, progress):
             state = trainer.run()
     finally:
         trainer.agent.lanes.close()
@@ -166,10 +166,10 @@ def _train(
         )
 
 
-def _tracked(folder: RunFolder, config: Any) -> AbstractContextManager[object]:
+def _tracked(folder: RunFolder, config: Any, progress: Progress) -> AbstractContextManager[object]:
     if not config.run.track:
         return nullcontext()
-    return tracked(folder, flatten(dataclasses.asdict(config)))
+    return tracked(folder, progress, flatten(dataclasses.asdict(config)))
 
 
 def _start_own_loop(
@@ -191,7 +191,7 @@ def _start_own_loop(
     start = load_object(entry.start)
     progress.note(f"run folder: {folder.path}   watch it: tengen watch {folder.quoted}")
     trust = resume is not None and resume.trust
-    with _tracked(folder, config):
+    with _tracked(folder, config, progress):
         start(config, folder, progress, resume=resume is not None, trust=trust)
     folder.write_config(to_toml(config))
 

@@ -91,7 +91,7 @@ class RunConfig:
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
     track: bool = free(False)
-    """Send the run to Weights & Biases, as TensorBoard has it; needs: pip install wandb."""
+    """Send curves and evaluations to Weights & Biases; needs: pip install wandb."""
     progress: bool = free(True)
     """Show a line of progress."""
 

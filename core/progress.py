@@ -58,6 +58,7 @@ class Progress:
         self.stop_requested = False
         """True once the callback returned False."""
         self._callback = callback
+        self._listeners: list[Callback] = []
         self._stream = stream or sys.stderr
         self._enabled = enabled
         self._in_place = self._stream.isatty()
@@ -65,9 +66,15 @@ class Progress:
         self._width = 0
 
     def tell(self, report: Report) -> None:
-        """Call the callback, unless it has asked for the end."""
+        """Call the listeners; and the callback, unless it has asked for the end."""
+        for listener in self._listeners:
+            listener(report)
         if self._callback is not None and not self.stop_requested:
             self.stop_requested = self._callback(report) is False
+
+    def add_listener(self, listener: Callback) -> None:
+        """Have ``listener`` told of every report, too; what it returns does not matter."""
+        self._listeners.append(listener)
 
     def line(self, text: str, force: bool = False) -> None:
         """Show the present state."""

@@ -1,4 +1,6 @@
-"""A run on Weights & Biases, by its own reading of the TensorBoard events that we write.
+"""A run on Weights & Biases: the points of its curves and its evaluations.
+
+Its own reading of TensorBoard events looks for a writer and for names of files that are not ours.
 
 wandb is no dependency of ours: who wants it installs it.
 """
@@ -12,11 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from core.errors import UserError
+from core.progress import Progress, Report
 from core.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
 PROJECT = "tengen"
+STEPS = "agent_steps"
+"""What everything is drawn over; wandb's own count of steps cannot go back, as a resume may."""
 RUN_ID = "wandb_id"
 """In meta.json: a resumed run goes on there, too."""
 
@@ -35,13 +40,14 @@ def require_wandb() -> Any:
 
 
 @contextmanager
-def tracked(folder: RunFolder, hyperparameters: Mapping[str, Any]) -> Iterator[None]:
-    """While active, what is written to TensorBoard appears on Weights & Biases.
-
-    To be entered before the file of events is opened.
+def tracked(
+    folder: RunFolder, progress: Progress, hyperparameters: Mapping[str, Any]
+) -> Iterator[None]:
+    """While active, what ``progress`` is told appears on Weights & Biases.
 
     Args:
         folder: the run's; wandb keeps its files inside.
+        progress: of the run.
         hyperparameters: flat values.
 
     Raises:
@@ -57,8 +63,9 @@ def tracked(folder: RunFolder, hyperparameters: Mapping[str, Any]) -> Iterator[N
             resume="allow",
             config=dict(hyperparameters),
             dir=str(folder.path),
-            sync_tensorboard=True,
         )
+        run.define_metric(STEPS)
+        run.define_metric("*", step_metric=STEPS)
     except Exception as error:  # not logged in, no network, or whatever else it raises
         raise UserError(
             f"wandb cannot start: {' '.join(str(error).split())}; try `wandb login` or "
@@ -67,10 +74,27 @@ def tracked(folder: RunFolder, hyperparameters: Mapping[str, Any]) -> Iterator[N
     failed = True
     try:
         folder.write_meta(meta | {RUN_ID: run.id})
+        progress.add_listener(_Sender(run))
         yield
         failed = False
     finally:
         _finish(run, exit_code=int(failed))
+
+
+class _Sender:
+    """Sends reports until that fails: training goes on."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def __call__(self, report: Report) -> None:
+        if self._run is None:
+            return
+        try:
+            self._run.log({**report.scalars, STEPS: report.agent_steps})
+        except Exception as error:
+            self._run = None
+            _log.warning("wandb takes nothing any more (%s); training goes on", error)
 
 
 def _finish(run: Any, exit_code: int) -> None:

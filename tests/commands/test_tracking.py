@@ -1,4 +1,4 @@
-"""`--track`, against a stand-in for wandb that finds the events as wandb does."""
+"""`--track`, against a stand-in for wandb that writes down how it is called."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from core.run_folder import RunFolder
 
 STAND_IN = """
 import json, os
-from tensorboard.summary.writer import event_file_writer
 
 run = None
-patched = event_file_writer.EventFileWriter
 
 
 def tell(**facts):
@@ -25,35 +23,30 @@ def tell(**facts):
         file.write(json.dumps(facts) + "\\n")
 
 
-class Writer(patched):
-    def __init__(self, folder):
-        tell(call="opened", folder=folder)
-        super().__init__(folder)
-
-    def close(self):
-        super().close()
-        tell(call="closed")
-
-
 class Run:
     def __init__(self, id):
         self.id = id
 
+    def define_metric(self, name, step_metric=None):
+        tell(call="define", name=name, step_metric=step_metric)
+
+    def log(self, values):
+        tell(call="log", values=values)
+        if os.environ.get("STAND_IN_BREAKS"):
+            raise RuntimeError("gone")
+
     def finish(self, exit_code):
         global run
         run = None
-        event_file_writer.EventFileWriter = patched
         tell(call="finish", exit_code=exit_code)
 
 
-def init(id, dir, sync_tensorboard, **options):
+def init(id, dir, **options):
     global run
     if os.environ.get("STAND_IN_REFUSES"):
         raise RuntimeError("api_key not\\nconfigured")
-    assert sync_tensorboard is True
     os.makedirs(f"{dir}/wandb", exist_ok=True)
     tell(call="init", id=id, dir=dir, **options)
-    event_file_writer.EventFileWriter = Writer
     run = Run(id or "abc123")
     return run
 """
@@ -84,7 +77,7 @@ def told(calls: Path) -> list[dict[str, Any]]:
 
 
 def train(agent: str, folder: Path, *more: str) -> int:
-    options = [*SHORT, *AGENTS[agent], "--total-steps", "128", "--evaluate-every", "0"]
+    options = [*SHORT, *AGENTS[agent], "--total-steps", "128", "--evaluate-every", "128"]
     return main(["train", agent, *options, "--run-dir", str(folder), "--track", *more])
 
 
@@ -97,8 +90,17 @@ def test_a_run_is_tracked_and_goes_on_under_its_id(agent: str, tmp_path: Path, c
     wanted = {"project": "tengen", "name": "my-run", "id": None, "dir": str(folder)}
     assert wanted.items() <= started.items()
     assert started["config"]["run.total_steps"] == 128 and started["config"]["lanes"] == 4
-    opened = {"call": "opened", "folder": str(folder)}
-    assert rest == [opened, {"call": "closed"}, {"call": "finish", "exit_code": 0}]
+    defined = [(call["name"], call["step_metric"]) for call in rest if call["call"] == "define"]
+    assert defined == [("agent_steps", None), ("*", "agent_steps")]
+    assert rest[-1] == {"call": "finish", "exit_code": 0}
+    sent = [call["values"] for call in rest if call["call"] == "log"]
+    run = RunFolder.open(folder)
+    points = [values for values in sent if "evaluation/mean" not in values]
+    for point, record in zip(points, run.read_jsonl("metrics.jsonl"), strict=True):
+        assert point.items() <= record.items()
+    (scored,) = [values for values in sent if "evaluation/mean" in values]
+    (record,) = run.read_jsonl("evaluations.jsonl")
+    assert (scored["agent_steps"], scored["evaluation/mean"]) == (128, record["mean"])
     assert RunFolder.open(folder).read_meta()["wandb_id"] == "abc123"
 
     trust = ["--trust"] if agent == "sb3-ppo" else []
@@ -119,6 +121,14 @@ def test_a_failure_is_one_there_too(
     with pytest.raises(RuntimeError, match="no more"):
         train("q-learning", tmp_path / "run")
     assert told(calls)[-1] == {"call": "finish", "exit_code": 1}
+
+
+def test_training_goes_on_when_wandb_breaks(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_BREAKS", "yes")
+    assert train("q-learning", tmp_path / "run") == 0
+    assert [call["call"] for call in told(calls)][-2:] == ["log", "finish"]
 
 
 def test_what_wandb_refuses_is_one_line_and_leaves_no_folder(
