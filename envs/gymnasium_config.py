@@ -10,6 +10,7 @@ from typing import Any
 from core.config import free, locked
 from core.errors import UserError
 
+_AS_IN_PYTHON = {"True": "true", "False": "false", "None": "null"}
 TAKEN = ("id", "render_mode", "disable_env_checker")
 """Arguments that the lanes give themselves."""
 
@@ -50,7 +51,7 @@ class GymnasiumConfig:
 def parse_arguments(text: str) -> dict[str, Any]:
     """Arguments by name from a JSON object, or from key=value,key=value.
 
-    A value is JSON (8, false, "text", [1, 2]) or else taken as a text.
+    A value is JSON (8, false, "text", [1, 2]), True, False or None, or else taken as a text.
 
     Raises:
         UserError: neither of both, or an argument that is not the user's to give.
@@ -79,6 +80,7 @@ def _from_pairs(text: str) -> dict[str, Any]:
             raise UserError(
                 f"--env-kwargs must be key=value,key=value or a JSON object, got {text!r}"
             )
+        value = _AS_IN_PYTHON.get(value.strip(), value)
         try:
             arguments[name.strip()] = json.loads(value, parse_constant=_refuse)
         except (ValueError, RecursionError):

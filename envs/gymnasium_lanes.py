@@ -50,12 +50,19 @@ class GymnasiumLanes:
         self._env_id = env_id
         self._first_lane = first_lane
         mode = "rgb_array" if render else None
-        self._envs = [make_environment(env_id, arguments or {}, mode) for _ in range(num_lanes)]
-        self.num_lanes = num_lanes
-        self.num_actions, self.first_action = discrete_actions(env_id, self._envs[0])
-        self.reader = reader_for(env_id, self._envs[0].observation_space)
-        self.observation_spec = self.reader.spec
         self._randomness = GlobalRandomness()
+        self._randomness.seed(first_lane)  # constructors may draw, too
+        self._envs: list[Any] = []
+        try:
+            for _ in range(num_lanes):
+                self._envs.append(make_environment(env_id, arguments or {}, mode))
+            self.num_actions, self.first_action = discrete_actions(env_id, self._envs[0])
+            self.reader = reader_for(env_id, self._envs[0].observation_space)
+        except BaseException:
+            self.close()
+            raise
+        self.num_lanes = num_lanes
+        self.observation_spec = self.reader.spec
         self._done = np.zeros(num_lanes, dtype=bool)
         self._actions = np.zeros(num_lanes, dtype=np.int64)
         self._ticks = 0
@@ -73,14 +80,20 @@ class GymnasiumLanes:
         self._randomness.seed(int(seeds[0]))
         self._ticks = 0
         self._done[:] = False
-        frames = []
+        frames = self._new_frames()
         for lane, (env, lane_seed) in enumerate(zip(self._envs, seeds, strict=True)):
             try:
                 observation = reset_observation(env.reset(seed=int(lane_seed)))
-                frames.append(self.reader.first_frame(observation))
+                frames[lane] = self.reader.first_frame(observation)
             except Exception as error:
                 raise self._failure(lane, error, "reset") from error
-        return first_step(np.stack(frames))
+        return first_step(frames)
+
+    def _new_frames(self) -> np.ndarray:
+        """Room for a frame of every lane, which an environment may overwrite in the next lane's
+        step."""
+        spec = self.observation_spec
+        return np.empty((self.num_lanes, *spec.shape), spec.dtype)
 
     def send(self, actions: np.ndarray) -> None:
         """Keep the actions, int64 [L], for ``receive``."""
@@ -93,7 +106,7 @@ class GymnasiumLanes:
             UserError: the environment fails, or hands over what its spaces do not promise.
         """
         self._ticks += 1
-        frames, reward = [], np.zeros(self.num_lanes)
+        frames, reward = self._new_frames(), np.zeros(self.num_lanes)
         terminated = np.zeros(self.num_lanes, dtype=bool)
         truncated = np.zeros(self.num_lanes, dtype=bool)
         valid = ~self._done
@@ -105,14 +118,13 @@ class GymnasiumLanes:
                     observation, reward[lane], terminated[lane], truncated[lane] = step_parts(
                         env.step(int(self._actions[lane]) + self.first_action)
                     )
-                frames.append(self.reader.frame(observation))
+                frames[lane] = self.reader.frame(observation)
             except Exception as error:
                 raise self._failure(lane, error, "step" if valid[lane] else "reset") from error
-        observations = np.stack(frames)
-        self._require_finite(observations, reward)
+        self._require_finite(frames, reward)
         self._done = terminated | truncated
         life_lost = np.zeros(self.num_lanes, dtype=bool)
-        return Step(observations, reward, terminated, truncated, life_lost, valid)
+        return Step(frames, reward, terminated, truncated, life_lost, valid)
 
     def _failure(self, lane: int, error: Exception, call: str) -> UserError:
         if not isinstance(error, HandoverError):
@@ -160,6 +172,8 @@ class GymnasiumLanes:
 
     def close(self) -> None:
         """Close every environment."""
-        for env in self._envs:
-            env.close()
-        self._randomness.restore()
+        try:
+            for env in self._envs:
+                env.close()
+        finally:
+            self._randomness.restore()

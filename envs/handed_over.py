@@ -5,14 +5,12 @@ Thoroughly at a reset of all lanes; at every step only what costs next to nothin
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import numpy as np
 
 from core.lanes import ObservationSpec
-
-LAST_EXACT = 2**24
-"""Up to here float32 holds every whole number."""
 
 
 class HandoverError(Exception):
@@ -35,7 +33,7 @@ def reset_observation(result: Any) -> Any:
 def require_exact(given: np.ndarray, spec: ObservationSpec) -> None:
     """Raise HandoverError for numbers that float32 cannot tell apart, where it holds them."""
     whole = spec.dtype == "float32" and given.dtype.kind in "iu"
-    if whole and np.abs(given.astype(np.float64)).max(initial=0) > LAST_EXACT:
+    if whole and (given.astype(np.float32).astype(np.float64) != given).any():
         raise HandoverError(
             f"the observation {_short(given)} would lose its last digits in float32; scale it in a "
             f"wrapper"
@@ -48,8 +46,8 @@ def step_parts(result: Any) -> tuple[Any, float, bool, bool]:
     Raises:
         HandoverError: not five values, or a reward that is not one number.
     """
-    if not isinstance(result, tuple) or len(result) != 5:
-        count = len(result) if isinstance(result, tuple) else 1
+    if not isinstance(result, tuple | list) or len(result) != 5:
+        count = len(result) if isinstance(result, tuple | list) else 1
         raise HandoverError(_wrong_count(count))
     observation, reward, terminated, truncated, _ = result
     if type(reward) is not float:
@@ -90,7 +88,7 @@ def checked_frame(observation: Any, spec: ObservationSpec, first_state: int) -> 
 
 
 def _state(number: np.ndarray, categories: int, first_state: int) -> np.ndarray:
-    if number.size != 1 or number.dtype.kind not in "iu":
+    if number.size != 1 or number.dtype.kind not in "biu":
         raise HandoverError(f"the observation {_short(number)} is not the number of a state")
     state = number.reshape(1).astype(np.int64) - first_state
     if not 0 <= state[0] < categories:
@@ -110,7 +108,7 @@ def require_finite(values: np.ndarray, what: str) -> None:
 def explain(error: Exception, call: str) -> HandoverError:
     """What an exception inside the environment's ``reset`` or ``step`` means for its author."""
     text = " ".join(str(error).split())
-    if isinstance(error, ValueError) and "expected 5, got " in text:
+    if isinstance(error, ValueError) and "expected 5, got " in text and _is_gymnasiums(error):
         # Gymnasium's own wrappers unpack five values before we see them.
         count = text.partition("expected 5, got ")[2].rstrip(")")
         return HandoverError(_wrong_count(int(count) if count.isdigit() else 1))
@@ -118,6 +116,12 @@ def explain(error: Exception, call: str) -> HandoverError:
     if "unexpected keyword argument 'seed'" in text or "'options'" in text:
         hint = "; Gymnasium calls reset(seed=..., options=...)"
     return HandoverError(f"{call}() raised {type(error).__name__}: {text}{hint}")
+
+
+def _is_gymnasiums(error: Exception) -> bool:
+    """Whether it was raised in a wrapper of Gymnasium's, not in the environment itself."""
+    *_, last = traceback.walk_tb(error.__traceback__)
+    return str(last[0].f_globals.get("__name__", "")).startswith("gymnasium.wrappers")
 
 
 def _wrong_count(count: int) -> str:

@@ -20,6 +20,7 @@ def make_lanes(
     gymnasium: GymnasiumConfig = DEFAULTS,
     *,
     evaluation: bool = False,
+    first_lane: int = 0,
 ) -> Lanes:
     """Open ``num_lanes`` lanes of an environment.
 
@@ -30,6 +31,7 @@ def make_lanes(
         atari: protocol, action set and threads of Atari games.
         gymnasium: arguments and worker processes of Gymnasium environments.
         evaluation: episodes are for scoring: the protocol's evaluation limits hold.
+        first_lane: number of the first of these, where they are some of more; for messages.
 
     Raises:
         UserError: unknown environment, or one that this suite cannot drive.
@@ -65,4 +67,4 @@ def make_lanes(
         )
     from envs.gymnasium_lanes import GymnasiumLanes
 
-    return GymnasiumLanes(env_id, num_lanes, arguments=gymnasium.arguments)
+    return GymnasiumLanes(env_id, num_lanes, arguments=gymnasium.arguments, first_lane=first_lane)

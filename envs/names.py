@@ -74,8 +74,8 @@ def _registered_by_others(env_id: str) -> bool:
     """Whether it names somebody else's environment: Blackjack-v1 is Gymnasium's."""
     import gymnasium
 
-    name = re.sub(r"-v\d+$", "", env_id)
+    name = _folded(re.sub(r"-v\d+$", "", env_id))
     return any(
-        spec.namespace is None and spec.name == name and spec.entry_point != ATARI_CLASS
+        spec.namespace is None and _folded(spec.name) == name and spec.entry_point != ATARI_CLASS
         for spec in gymnasium.registry.values()
     )

@@ -26,17 +26,16 @@ class GlobalRandomness:
     """
 
     def __init__(self) -> None:
-        self._before: tuple[Any, Any] | None = None
+        """Remember where the streams are. What opened last must close first."""
+        self._before: tuple[Any, Any] | None = (random.getstate(), np.random.get_state())
 
     def seed(self, seed: int) -> None:
         """Start both streams from ``seed``, at most 32 bits."""
-        if self._before is None:
-            self._before = random.getstate(), np.random.get_state()
         random.seed(seed)
         np.random.seed(seed)
 
     def restore(self) -> None:
-        """Go back to where the streams were before the first ``seed``."""
+        """Go back to where the streams were at first."""
         if self._before is not None:
             random.setstate(self._before[0])
             np.random.set_state(self._before[1])

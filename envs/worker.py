@@ -12,7 +12,9 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 import threading
+import traceback
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -32,19 +34,33 @@ def main(commands: int, lifeline: int) -> None:
         lifeline: descriptor of a pipe whose other end closes when that process ends.
     """
     # Where a whole service is told to stop, the process that trains saves first and then closes.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Not SIG_IGN, which programs that the environment starts would inherit.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    connection = Connection(commands)
+    code = 1
     try:
-        lanes = _open(connection)
-        while lanes is not None:
-            message = connection.recv_bytes()
-            if message[:1] == CLOSE:
-                lanes.close()
-                return
+        _serve(Connection(commands))
+        code = 0
+    except SystemExit as stop:  # an environment may leave
+        code = stop.code if isinstance(stop.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)  # whatever threads the environment has left
+
+
+def _serve(connection: Connection) -> None:
+    lanes = _open(connection)
+    if lanes is None:
+        return
+    try:
+        while (message := connection.recv_bytes())[:1] != CLOSE:
             connection.send_bytes(_answer(lanes, message[:1], message[1:]))
     except (EOFError, ConnectionError):
-        return
+        pass
+    finally:
+        lanes.close()
 
 
 def _end_with(lifeline: int) -> None:

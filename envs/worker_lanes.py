@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing import Pipe
@@ -26,7 +27,9 @@ from envs.seeds import lane_seeds
 from envs.worker import CLOSE, ERROR, RESET, STEP, unpacked
 
 SECONDS_TO_CLOSE = 10.0
-"""What an environment may take to close before its process is ended."""
+"""What environments may take to close before their processes are ended."""
+SECONDS_BETWEEN_LOOKS = 1.0
+"""How often a worker that does not answer is asked whether it lives."""
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -69,6 +72,10 @@ class _Worker:
     def receive(self) -> bytes:
         """The answer. Raises UserError for one that says what failed, or when none comes."""
         try:
+            # What the environment has started may keep our connection open when it is gone.
+            while not self._connection.poll(SECONDS_BETWEEN_LOOKS):
+                if self._process.poll() is not None and not self._connection.poll():
+                    raise EOFError
             answer = self._connection.recv_bytes()
         except (EOFError, ConnectionError) as error:
             raise UserError(
@@ -83,9 +90,9 @@ class _Worker:
         self.send(CLOSE)
         self._connection.close()
 
-    def end(self) -> None:
+    def end(self, deadline: float) -> None:
         try:
-            self._process.wait(SECONDS_TO_CLOSE)
+            self._process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -176,8 +183,9 @@ class WorkerLanes:
         """Close every environment and wait for the workers to end."""
         for worker in self._workers:
             worker.ask_to_close()
+        deadline = time.monotonic() + SECONDS_TO_CLOSE
         for worker in self._workers:
-            worker.end()
+            worker.end(deadline)
         self._workers = []
 
 

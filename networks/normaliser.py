@@ -22,12 +22,13 @@ class ObservationNormaliser(nn.Module):
     in `update` only, so whoever is scored sees them as they are."""
 
     def __init__(self, spec: ObservationSpec) -> None:
-        """Raises UserError for images, which have a scale already."""
+        """Raises UserError for images and numbered states, which need no scale."""
         super().__init__()
-        if spec.is_image:
+        if spec.is_image or spec.categories:
+            shown = "numbered states" if spec.categories else f"images of shape {spec.shape}"
             raise UserError(
-                f"--normalise-observations is for vectors, this environment shows images of shape "
-                f"{spec.shape}; leave it out"
+                f"--normalise-observations is for vectors, this environment shows {shown}; leave "
+                f"it out"
             )
         self.count: Tensor
         self.mean: Tensor

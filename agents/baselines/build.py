@@ -32,7 +32,7 @@ def build_env(config: SB3Config) -> LanesVecEnv:
 
     atari = is_atari(config.env)
     return LanesVecEnv(
-        lambda: make_lanes(config.env, 1, config.atari, config.gymnasium),
+        lambda lane: make_lanes(config.env, 1, config.atari, config.gymnasium, first_lane=lane),
         config.lanes,
         clip_rewards=config.clip_rewards,
         life_loss_terminal=atari and PROTOCOLS[config.atari.protocol].life_loss_terminal,

@@ -111,22 +111,22 @@ class LanesVecEnv(VecEnv):
 
     def __init__(
         self,
-        open_lane: Callable[[], Lanes],
+        open_lane: Callable[[int], Lanes],
         num_lanes: int,
         *,
         clip_rewards: bool,
         life_loss_terminal: bool,
     ) -> None:
         """Args:
-        open_lane: opens lanes of number one.
+        open_lane: opens lanes of number one, told which of the L they are.
         num_lanes: L.
         clip_rewards: the agent sees the sign of rewards.
         life_loss_terminal: a lost life is ``done`` to the agent; the game goes on.
         """
         self._lanes: list[_Lane] = []
         try:
-            for _ in range(num_lanes):
-                self._lanes.append(_Lane(open_lane()))
+            for lane in range(num_lanes):
+                self._lanes.append(_Lane(open_lane(lane)))
             first = self._lanes[0].lanes
             self.observation_spec = first.observation_spec
             space = observation_space(self.observation_spec)
@@ -193,8 +193,8 @@ class LanesVecEnv(VecEnv):
         return np.stack(observations), rewards, dones, infos
 
     def close(self) -> None:
-        """Close every lane."""
-        for lane in self._lanes:
+        """Close every lane, the last one first."""
+        for lane in reversed(self._lanes):
             lane.lanes.close()
 
     def env_is_wrapped(

@@ -133,7 +133,7 @@ class Reinforce:
     def _batch(self, episodes: list[FinishedEpisode]) -> dict[str, Tensor]:
         """All steps of the episodes, one after another, with their returns-to-go."""
         spec = self.lanes.observation_spec
-        stacked = [stack_frames(episode.frames, spec) for episode in episodes]
+        stacked = [stack_frames(episode.frames, episode.first, spec) for episode in episodes]
         last = np.concatenate([np.arange(len(e.action)) == len(e.action) - 1 for e in episodes])
         bootstrap = np.zeros(len(last))
         bootstrap[last] = self._values_after(stacked, episodes)

@@ -27,6 +27,9 @@ class FinishedEpisode:
 
     frames: np.ndarray
     """[T + 1, *shape]; the last one is the final observation, in which no action was taken."""
+    first: np.ndarray
+    """True where stacks of frames begin anew, as after a lost life under some protocols, bool
+    [T + 1]."""
     action: np.ndarray
     """int64 [T]."""
     reward: np.ndarray
@@ -40,6 +43,7 @@ class EpisodeCollector:
 
     def __init__(self, spec: ObservationSpec, num_lanes: int) -> None:
         self._frames = np.zeros((num_lanes, INITIAL_CAPACITY, *spec.shape), dtype=spec.dtype)
+        self._first = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=bool)
         self._action = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=np.int64)
         self._reward = np.zeros((num_lanes, INITIAL_CAPACITY))
         self._length = np.zeros(num_lanes, dtype=np.int64)
@@ -52,6 +56,7 @@ class EpisodeCollector:
             self._grow()
         at = self._length[lanes]
         self._frames[lanes, at] = step.observation[lanes]
+        self._first[lanes, at] = step.first[lanes]
         self._action[lanes, at] = actions[lanes]
         self._reward[lanes, at] = outcome.reward[lanes]
         self._length[lanes] += 1
@@ -63,6 +68,7 @@ class EpisodeCollector:
         self.finished.append(
             FinishedEpisode(
                 np.concatenate([self._frames[lane, :length], outcome.observation[lane][None]]),
+                np.append(self._first[lane, :length], False),
                 self._action[lane, :length].copy(),
                 self._reward[lane, :length].copy(),
                 bool(outcome.terminated[lane]),
@@ -71,9 +77,9 @@ class EpisodeCollector:
         self._length[lane] = 0
 
     def _grow(self) -> None:
-        self._frames, self._action, self._reward = (
+        self._frames, self._first, self._action, self._reward = (
             np.concatenate([array, np.zeros_like(array)], axis=1)
-            for array in (self._frames, self._action, self._reward)
+            for array in (self._frames, self._first, self._action, self._reward)
         )
 
     def take(self) -> list[FinishedEpisode]:
@@ -90,6 +96,7 @@ class EpisodeCollector:
         longest = int(self._length.max())
         return {
             "frames": self._frames[:, :longest].copy(),
+            "first": self._first[:, :longest].copy(),
             "action": self._action[:, :longest].copy(),
             "reward": self._reward[:, :longest].copy(),
             "length": self._length.copy(),
@@ -104,18 +111,24 @@ class EpisodeCollector:
             self._grow()
         for mine, name in (
             (self._frames, "frames"),
+            (self._first, "first"),
             (self._action, "action"),
             (self._reward, "reward"),
         ):
-            mine[:, :longest] = np.asarray(state[name])
-        self.finished = [FinishedEpisode(**episode) for episode in state["finished"]]
+            mine[:, :longest] = np.asarray(state.get(name, mine[:, :longest]))
+        self.finished = [
+            # Earlier versions had no `first`.
+            FinishedEpisode(**{"first": np.zeros(len(episode["frames"]), bool), **episode})
+            for episode in state["finished"]
+        ]
 
 
-def stack_frames(frames: np.ndarray, spec: ObservationSpec) -> np.ndarray:
-    """One episode's frames as the network saw them, zero before its start.
+def stack_frames(frames: np.ndarray, first: np.ndarray, spec: ObservationSpec) -> np.ndarray:
+    """One episode's frames as the network saw them, zero before where a stack begins.
 
     Args:
         frames: [T + 1, *shape], oldest first.
+        first: where stacks begin anew, bool [T + 1].
         spec: says how many are stacked.
 
     Returns:
@@ -125,4 +138,9 @@ def stack_frames(frames: np.ndarray, spec: ObservationSpec) -> np.ndarray:
         return frames
     padding = np.zeros((spec.stack - 1, *spec.shape), dtype=frames.dtype)
     padded = np.concatenate([padding, frames])
-    return np.stack([padded[k : k + len(frames)] for k in range(spec.stack)], axis=1)
+    stacks = np.stack([padded[k : k + len(frames)] for k in range(spec.stack)], axis=1)
+    times = np.arange(len(frames))
+    begin = np.maximum.accumulate(np.where(first, times, 0))  # of the stack at each time
+    age = np.arange(spec.stack)[::-1]  # the newest frame comes last
+    stacks[times[:, None] - age < begin[:, None]] = 0
+    return stacks

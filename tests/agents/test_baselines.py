@@ -109,7 +109,7 @@ def expected(lives_end: bool) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("lives_end", [False, True])
 def test_an_episode_and_the_next_ones_first_frame_arrive_in_one_step(lives_end: bool) -> None:
-    env = LanesVecEnv(lambda: Game(SCRIPT), 2, clip_rewards=True, life_loss_terminal=lives_end)
+    env = LanesVecEnv(lambda lane: Game(SCRIPT), 2, clip_rewards=True, life_loss_terminal=lives_end)
     first = env.reset()
     assert first.shape == (2, 3, 6, 5) and env.observation_space.contains(first[0])
     for row in expected(lives_end):
@@ -148,7 +148,7 @@ def test_atari_under_sb3_is_the_librarys_own_wrappers() -> None:
     """FIRE after every lost life, and stacks that start anew there; over a whole game."""
     protocol = replace(PROTOCOLS["sb3"], noop_max=0)
     ours = LanesVecEnv(
-        lambda: AtariLanes("ALE/Breakout-v5", 1, protocol, threads=1),
+        lambda lane: AtariLanes("ALE/Breakout-v5", 1, protocol, threads=1),
         1,
         clip_rewards=True,
         life_loss_terminal=True,
@@ -175,7 +175,7 @@ def test_atari_under_sb3_is_the_librarys_own_wrappers() -> None:
 
 def test_cartpole_is_gymnasiums_own_with_its_time_limit() -> None:
     env = LanesVecEnv(
-        lambda: make_lanes("CartPole-v1", 1, AtariConfig()),
+        lambda lane: make_lanes("CartPole-v1", 1, AtariConfig()),
         1,
         clip_rewards=False,
         life_loss_terminal=False,
@@ -202,7 +202,7 @@ def test_cartpole_is_gymnasiums_own_with_its_time_limit() -> None:
 
 def catch_env(lanes: int) -> LanesVecEnv:
     return LanesVecEnv(
-        lambda: make_lanes("tengen/Catch", 1, AtariConfig()),
+        lambda lane: make_lanes("tengen/Catch", 1, AtariConfig()),
         lanes,
         clip_rewards=True,
         life_loss_terminal=False,

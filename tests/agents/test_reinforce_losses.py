@@ -96,17 +96,19 @@ def _play(
     for tick in range(ticks):
         seen = stack.push(step).copy()
         actions = rng.integers(0, 4, lanes)
-        ended = ~done & (rng.random(lanes) < 0.15)
+        between_lives = ~done & (rng.random(lanes) < 0.1)  # the action is ignored
+        moves = ~done & ~between_lives
+        ended = moves & (rng.random(lanes) < 0.15)
         by_rules = rng.random(lanes) < 0.5
         outcome = Step(
             rng.integers(0, 255, (lanes, *spec.shape)).astype(spec.dtype),
-            np.where(done, 0.0, rng.normal(size=lanes)),
+            np.where(moves, rng.normal(size=lanes), 0.0),
             ended & by_rules,
             ended & ~by_rules,
             np.zeros(lanes, dtype=bool),
-            ~done,
+            moves,
         )
-        for i in np.flatnonzero(~done):
+        for i in np.flatnonzero(moves):
             row = running[i]
             row.setdefault("seen", []).append(seen[i])
             row.setdefault("action", []).append(actions[i])
@@ -148,7 +150,7 @@ def test_collector_finds_every_episode_with_what_the_policy_saw(
     found = collector.take()
     assert len(found) == len(wanted) > 0
     for have, want in zip(found, wanted, strict=True):
-        stacked = stack_frames(have.frames, spec)
+        stacked = stack_frames(have.frames, have.first, spec)
         np.testing.assert_array_equal(stacked[:-1], want["seen"])
         newest = stacked[-1][-1] if spec.is_image else stacked[-1]
         np.testing.assert_array_equal(newest, want["final"])

@@ -81,6 +81,7 @@ def test_arguments_reach_training_evaluation_and_films() -> None:
         ("map_name=8x8", {"map_name": "8x8"}),
         ('{"map_name": "8x8", "size": 3}', {"map_name": "8x8", "size": 3}),
         ("size=3, slippery=false,rate=1e-3", {"size": 3, "slippery": False, "rate": 0.001}),
+        ("slippery=False,map=None", {"slippery": False, "map": None}),
         ('sizes=[1, 2],name="3"', {"sizes": [1, 2], "name": "3"}),
         ("name=a,b=c=d,e", {"name": "a", "b": "c=d,e"}),
     ],

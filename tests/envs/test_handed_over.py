@@ -60,6 +60,7 @@ class Dice(Scripted):
     """Shows what the process's own random numbers say."""
 
     def __init__(self) -> None:
+        self.made = random.random()
         super().__init__(
             VECTOR, lambda time: np.array([random.random(), np.random.random()], np.float32),
             lambda time: 0.0, (False, False, {}),
@@ -168,6 +169,19 @@ def test_rewards_of_one_number_are_taken(register: Register, reward: Any) -> Non
     assert lanes.receive().reward.tolist() == [1.0 if reward is True else 2.0]
 
 
+def test_an_array_that_the_environment_uses_again_is_copied(register: Register) -> None:
+    shared = np.zeros(2, np.float32)
+
+    def shown(time: int) -> np.ndarray:
+        shared[0] += 1
+        return shared
+
+    lanes = play(register(shown=shown))
+    lanes.send(np.zeros(2, dtype=np.int64))
+    observation = lanes.receive().observation
+    assert observation[0, 0] + 1 == observation[1, 0]
+
+
 def test_whole_numbers_are_taken_as_images(register: Register) -> None:
     shown = np.arange(12).reshape(4, 3)
     step = GymnasiumLanes(register(space=IMAGE, shown=lambda time: shown.tolist()), 1).reset(0)
@@ -202,12 +216,14 @@ def test_random_numbers_of_the_process_are_seeded_too() -> None:
 
     def shown(seed: int) -> list[float]:
         lanes = GymnasiumLanes("tests/Dice-v0", 2)
+        made.append([env.unwrapped.made for env in lanes._envs])
         observations = [lanes.reset(seed).observation]
         lanes.send(np.zeros(2, dtype=np.int64))
         observations.append(lanes.receive().observation)
         lanes.close()
         return [float(number) for number in np.ravel(observations)]
 
+    made: list[list[float]] = []
     random.seed(5)
     np.random.seed(5)
     before = random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
@@ -217,6 +233,7 @@ def test_random_numbers_of_the_process_are_seeded_too() -> None:
     assert shown(seed=1) == first
     assert shown(seed=2) != first
     assert len(set(first)) == len(first)
+    assert made[0] == made[1] == made[2], "what a constructor draws is the same each time, too"
     del gymnasium.registry["tests/Dice-v0"]
 
 

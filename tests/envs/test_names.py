@@ -47,7 +47,7 @@ def test_every_game_is_found_by_its_name_alone() -> None:
 
 @pytest.mark.parametrize(
     "env_id",
-    ["CartPole-v1", "Blackjack-v1", "Blackjack", "tengen/Catch", "ALE/Pung-v5", "mine:Pong-v4"],
+    ["CartPole-v1", "Blackjack-v1", "blackjack-v1", "tengen/Catch", "ALE/Pung-v5", "mine:Pong-v4"],
 )
 def test_other_names_stay_as_they_are(env_id: str) -> None:
     assert canonical_id(env_id) == env_id

@@ -79,6 +79,13 @@ def test_a_worker_that_dies_is_named() -> None:
         play("exit")
 
 
+def test_a_worker_that_dies_is_missed_whatever_its_environment_started() -> None:
+    with pytest.raises(UserError, match="ended with exit code 7"):
+        play("leave threads")
+    with pytest.raises(UserError, match="ended by signal 9"):
+        play("leave helpers")
+
+
 def test_an_environment_that_fails_in_a_worker_is_named() -> None:
     with pytest.raises(UserError, match=r"lane 0, step 3: step.. raised RuntimeError: no more"):
         play("raise")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import threading
 import time
 from typing import Any
 
@@ -55,6 +58,13 @@ class Trouble(Noise):
             os.write(1, b"hanging\n")
             while True:
                 time.sleep(1)
+        if self.steps == 3 and self.how in ("leave threads", "leave helpers"):
+            if self.how == "leave threads":
+                threading.Thread(target=time.sleep, args=(600,)).start()
+                sys.exit(7)
+            if os.fork() == 0:  # a helper that has our files, and outlives us for a while
+                os.read(os.pipe()[0], 1)
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().step(action)
 
 
