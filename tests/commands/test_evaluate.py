@@ -15,9 +15,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from commands.dispatch import main
+from core.errors import UserError
+from core.lanes import Step
 from core.progress import EpisodeProgress
 from core.run_folder import RunFolder
 from envs.atari_protocol import AtariConfig
+from envs.gymnasium_lanes import GymnasiumLanes
 from envs.recording import filmable_lanes, frames_per_second
 
 
@@ -106,6 +109,33 @@ def test_scores_survive_a_film_that_fails(
     assert "2 episodes: mean" in said.out
     assert "no video: ZeroDivisionError: the drawing failed" in said.err.splitlines()[-1]
     assert len(scores(grid)) == before + 2
+
+
+def test_an_environment_that_fails_late_costs_no_score_before(
+    cliff: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ticks = 0
+    real = GymnasiumLanes.receive
+
+    def receive(lanes: GymnasiumLanes) -> Step:
+        nonlocal ticks
+        ticks += 1
+        if ticks == 60:
+            raise UserError("CliffWalking-v1, lane 0, step 60: the cliff broke")
+        return real(lanes)
+
+    monkeypatch.setattr(GymnasiumLanes, "receive", receive)
+    out = tmp_path / "scores.json"
+    out.write_text('{"mine": 1}')  # without a newline at its end
+    arguments = ["--episodes", "3", "--lanes", "1", "--max-steps", "40", "--out", str(out)]
+    assert main(["evaluate", str(cliff.path), *arguments]) == 2
+    output = capsys.readouterr()
+    assert "the cliff broke" in output.err and "1 episode" in output.out
+    mine, kept = map(json.loads, out.read_text().splitlines())
+    assert mine == {"mine": 1} and kept["lengths"] == [40] and kept["episodes_wanted"] == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

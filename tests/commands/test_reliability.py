@@ -226,6 +226,28 @@ def test_a_failing_environment_costs_nothing_learned_before(
     assert checkpoint.load(run).step == 400
 
 
+def test_the_yardsticks_keep_what_was_learned_and_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def die(*arguments: object, **options: object) -> None:
+        raise Killed
+
+    run = tmp_path / "run"
+    new = ["train", "sb3-dqn", "--env", "Breaking-v0", "--lanes", "2", "--device", "cpu"]
+    new += ["--evaluate-every", "0", "--no-progress", "--run-dir", str(run)]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("agents.baselines.callback.RecordedRun._write", die)
+        main([*new, "--total-steps", "400"])
+    Breaking.fuse = 2 * 49 + 1
+    assert main(["resume", str(run), "--trust", "--total-steps", "400"]) == 2
+    output = capsys.readouterr().err
+    assert "starts at step 0" in output
+    assert "Breaking-v0, lane 0, step 50" in output and "Traceback" not in output
+    assert RunFolder.open(run).read_status()["state"] == "failed"
+    assert main(["resume", str(run), "--trust", "--total-steps", "400"]) == 0
+    assert "resuming at 98 steps" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("moment", ["act", "observe"])
 def test_a_fault_of_ours_is_shown_and_saves_only_what_is_sound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str

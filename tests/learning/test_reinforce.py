@@ -54,6 +54,17 @@ def test_resume_restores_episodes_and_starts_lanes_anew(make_trainer: MakeTraine
     assert resumed.agent.learner.updates > 0  # type: ignore[attr-defined]
 
 
+def test_a_resume_without_its_experience_goes_on_with_no_half_episodes(
+    make_trainer: MakeTrainer,
+) -> None:
+    config = ReinforceConfig(lanes=3, episodes_per_update=50)
+    first = make_trainer("reinforce", config, total_steps=600, evaluate_every=0)
+    first.run()
+    assert first.agent.episodes._length.any()  # type: ignore[attr-defined]
+    first.restore(checkpoint.load(first.folder.checkpoints).state, fresh_replay=True)
+    assert not first.agent.episodes._length.any()  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("separate_baseline", [True, False])
 def test_resume_equals_an_uninterrupted_run(
     make_trainer: MakeTrainer, separate_baseline: bool

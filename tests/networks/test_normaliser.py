@@ -36,6 +36,10 @@ def test_statistics_travel_with_the_weights() -> None:
     torch.testing.assert_close(first(x), second(x), rtol=0, atol=0)
 
 
-def test_images_are_refused() -> None:
-    with pytest.raises(UserError, match="--normalise-observations is for vectors"):
-        ObservationNormaliser(ObservationSpec((84, 84), "uint8", 4))
+def test_what_needs_no_scale_is_refused() -> None:
+    for spec in (
+        ObservationSpec((84, 84), "uint8", 4),
+        ObservationSpec((1,), "int64", categories=16),
+    ):
+        with pytest.raises(UserError, match="--normalise-observations is for vectors"):
+            ObservationNormaliser(spec)
