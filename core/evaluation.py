@@ -86,35 +86,61 @@ def play_episodes(
     finished: list[list[Episode]] = [[] for _ in range(lanes.num_lanes)]
     share = np.full(lanes.num_lanes, episodes // lanes.num_lanes)
     share[: episodes % lanes.num_lanes] += 1
-    played = resets = 0
-    while any(len(done) < wanted for done, wanted in zip(finished, share, strict=True)):
-        playing = np.array(
-            [len(done) < wanted for done, wanted in zip(finished, share, strict=True)]
-        )
-        score = np.zeros(lanes.num_lanes)
-        length = np.zeros(lanes.num_lanes, dtype=np.int64)
-        step = lanes.reset(seed + resets)
-        resets += 1
-        while playing.any():
-            if stop():
-                return [episode for lane in finished for episode in lane]
-            actions = policy.act(step)
-            if watch is not None:
-                watch(step, actions)
-            try:
+    steps = resets = 0
+
+    def playing() -> np.ndarray:
+        return np.array([len(done) < wanted for done, wanted in zip(finished, share, strict=True)])
+
+    try:
+        while playing().any():
+            step = lanes.reset(seed + resets)
+            resets += 1
+            round_ = _Round(finished, share, playing(), max_steps)
+            while round_.playing.any():
+                if stop():
+                    return _in_order(finished)
+                actions = policy.act(step)
+                if watch is not None:
+                    watch(step, actions)
                 lanes.send(actions)
                 step = lanes.receive()
-            except UserError as error:
-                so_far = [episode for lane in finished for episode in lane]
-                raise CutShort(str(error), so_far) from error
-            score += step.reward
-            length += step.valid
-            played += int((step.valid & playing).sum())
-            for lane in np.flatnonzero(step.done | (length >= max_steps)):
-                ended = bool(step.done[lane])
-                if playing[lane]:
-                    finished[lane].append(Episode(float(score[lane]), int(length[lane]), not ended))
-                    playing[lane] = ended and len(finished[lane]) < share[lane]
-                score[lane], length[lane] = 0.0, 0
-            report(sum(map(len, finished)), played)
+                steps += round_.add(step)
+                report(sum(map(len, finished)), steps)
+    except UserError as error:
+        raise CutShort(str(error), _in_order(finished)) from error
+    return _in_order(finished)
+
+
+def _in_order(finished: list[list[Episode]]) -> list[Episode]:
     return [episode for lane in finished for episode in lane]
+
+
+class _Round:
+    """From a reset of all lanes until none has anything to play before the next one."""
+
+    def __init__(
+        self,
+        finished: list[list[Episode]],
+        share: np.ndarray,
+        playing: np.ndarray,
+        max_steps: int,
+    ) -> None:
+        self.finished, self.share, self.playing = finished, share, playing
+        self.max_steps = max_steps
+        self._score = np.zeros(len(share))
+        self._length = np.zeros(len(share), dtype=np.int64)
+
+    def add(self, step: Step) -> int:
+        """Take the outcome of a tick; return the steps that counted."""
+        self._score += step.reward
+        self._length += step.valid
+        steps = int((step.valid & self.playing).sum())
+        for lane in np.flatnonzero(step.done | (self._length >= self.max_steps)):
+            ended = bool(step.done[lane])
+            if self.playing[lane]:
+                self.finished[lane].append(
+                    Episode(float(self._score[lane]), int(self._length[lane]), not ended)
+                )
+                self.playing[lane] = ended and len(self.finished[lane]) < self.share[lane]
+            self._score[lane], self._length[lane] = 0.0, 0
+        return steps

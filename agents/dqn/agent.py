@@ -145,14 +145,15 @@ class DQN:
     # ---------------------------------------------------------------- learn
 
     def learn(self, agent_steps: int) -> None:
-        """Make the updates that are due: one per ``update_every`` steps since the warm-up."""
+        """Make the updates that are due: one per ``update_every`` steps since the warm-up, in
+        bursts of ``updates_at_once`` or more."""
         config = self.config
         # A resumed run may have lost its memory: it warms up again, as a new one does.
         missing = min(config.warmup_steps, self.replay.largest_size) - self.replay.size
         if missing > 0:
             self._learned_until = max(self._learned_until, agent_steps + missing)
         due = (agent_steps - self._learned_until) // config.update_every
-        if due < 1:
+        if due < config.updates_at_once:
             return
         self._learned_until += due * config.update_every
         if not self.replay.can_sample(config.batch_size):

@@ -52,6 +52,8 @@ class DQNConfig:
     """Transitions per update."""
     update_every: int = warn(4)
     """Agent steps per update. batch_size / update_every samples are learned per step."""
+    updates_at_once: int = warn(1)
+    """Updates made together: 8 with an update every 2 steps learns after 16 steps of one policy."""
     target_every: int = warn(8_000)
     """Agent steps between copies to the target network; 0 for no target network."""
     warmup_steps: int = warn(20_000)
@@ -80,7 +82,8 @@ class DQNConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)
-        for name in ("lanes", "n_step", "batch_size", "update_every", "replay_capacity"):
+        counts = ("lanes", "n_step", "batch_size", "replay_capacity")
+        for name in (*counts, "update_every", "updates_at_once"):
             if getattr(self, name) < 1:
                 raise _bad(name, getattr(self, name), "at least 1")
         for name in ("target_every", "warmup_steps", "epsilon_decay_steps", "max_gradient_norm"):

@@ -20,11 +20,18 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def make(path: str | None, state: str) -> RunFolder:
     run = RunFolder.create(Path("runs"), "dqn", "ALE/Pong-v5", 1, Path(path) if path else None)
+    run.write_config("")
+    run.write_meta({})
     run.set_status(state)
     return run
 
 
 def test_the_newest_that_can_go_on_is_meant(here: Path) -> None:
+    with pytest.raises(UserError, match="no run here; name its folder"):
+        newest_unfinished()
+    somebody_elses = here / "build"
+    somebody_elses.mkdir()
+    (somebody_elses / "status.json").write_text('{"state": "running"}')
     with pytest.raises(UserError, match="no run here; name its folder"):
         newest_unfinished()
     finished = make("runs/done", "finished")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agents.dqn import build
-from agents.dqn.agent import EpsilonGreedy
+from agents.dqn.agent import DQN, EpsilonGreedy
 from agents.dqn.config import PRESETS, DQNConfig
 from core import checkpoint
 from core.config import RunConfig, resolve
@@ -177,6 +177,23 @@ def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
     trainer.run()
     due = (3_000 - config.lanes - config.warmup_steps) // config.update_every
     assert trainer.agent.learner.updates == due
+
+
+def test_updates_may_come_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(
+        catch_config(total_steps=2_000, evaluate_every=0), update_every=2, updates_at_once=20
+    )
+    trainer = trainer_in(tmp_path / "run", config)
+    counts = {0}
+    real = type(trainer.agent).observe
+
+    def observe(agent: DQN, *arguments: object) -> None:
+        counts.add(agent.learner.updates)
+        real(agent, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DQN, "observe", observe)
+    trainer.run()
+    assert sorted(counts) == list(range(0, 481, 20)), "one policy for 40 steps"
 
 
 def lengthened(config: DQNConfig, total_steps: int) -> DQNConfig:
