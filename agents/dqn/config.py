@@ -105,7 +105,9 @@ def _bad(name: str, value: object, wanted: str) -> UserError:
 DEFAULT_PRESET = "adam"
 
 ENVIRONMENT_PRESETS = {
+    "Acrobot-v1": "acrobot",
     "CartPole-v1": "cartpole",
+    "MountainCar-v0": "mountaincar",
     "tengen/Catch": "catch",
 }
 
@@ -136,6 +138,16 @@ GYMNASIUM: Mapping[str, Any] = {
     "run": {"total_steps": 500_000, "evaluate_every": 25_000},
 }
 """For environments of vectors and small pictures, whose rewards come within tens of steps."""
+
+ZOO: Mapping[str, Any] = {
+    "lanes": 1,
+    "hidden": "256,256",
+    "loss": "huber",
+    "optimiser_epsilon": 1e-8,
+    "max_gradient_norm": 10.0,
+    "batch_size": 128,
+}
+"""What rl-baselines3-zoo's settings of DQN have in common."""
 
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "adam": (
@@ -212,6 +224,39 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             **GYMNASIUM,
             "env": "CartPole-v1",
             "run": {"total_steps": 100_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
+        },
+    ),
+    "acrobot": (
+        "Acrobot-v1 as in rl-baselines3-zoo",
+        {
+            **ZOO,
+            "env": "Acrobot-v1",
+            "learning_rate": 6.3e-4,
+            "update_every": 1,
+            "updates_at_once": 4,
+            "target_every": 250,
+            "warmup_steps": 128,
+            "epsilon_end": 0.1,
+            "epsilon_decay_steps": 12_000,
+            "replay_capacity": 50_000,
+            "run": {"total_steps": 100_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
+        },
+    ),
+    "mountaincar": (
+        "MountainCar-v0 as in rl-baselines3-zoo: one policy for 16 steps, which finds the flag",
+        {
+            **ZOO,
+            "env": "MountainCar-v0",
+            "discount": 0.98,
+            "learning_rate": 4e-3,
+            "update_every": 2,
+            "updates_at_once": 8,
+            "target_every": 600,
+            "warmup_steps": 1_000,
+            "epsilon_end": 0.07,
+            "epsilon_decay_steps": 24_000,
+            "replay_capacity": 10_000,
+            "run": {"total_steps": 120_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
         },
     ),
     "catch": (

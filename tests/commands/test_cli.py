@@ -183,6 +183,8 @@ def test_default_preset_file_command_line(tmp_path: Path) -> None:
         ("dqn --env ALE/Breakout-v5", "adam", True, 10_000_000),
         ("dqn --env PongNoFrameskip-v4", "adam", True, 10_000_000),
         ("dqn --env CartPole-v1", "cartpole", False, 100_000),
+        ("dqn --env Acrobot-v1", "acrobot", False, 100_000),
+        ("dqn --env MountainCar-v0", "mountaincar", False, 120_000),
         ("dqn --env FrozenLake-v1", "gymnasium", False, 500_000),
         ("dqn --env FrozenLake-v1 --clip-rewards", "gymnasium", True, 500_000),
         ("dqn --env CartPole-v1 --preset nature2015", "nature2015", False, 50_000_000),
