@@ -85,10 +85,11 @@ def _pruned_visits(forest: Forest, g: int, policy: np.ndarray, puct: Puct) -> No
 def summarise(
     forest: Forest, heads: np.ndarray, puct: Puct, gumbel: Gumbel, gumbel_root: bool,
     visits: np.ndarray, values: np.ndarray, priors: np.ndarray, policy: np.ndarray,
-    chosen: np.ndarray, root_values: np.ndarray, network_values: np.ndarray,
+    chosen: np.ndarray, root_values: np.ndarray, network_values: np.ndarray, start: int, end: int,
 ) -> None:  # fmt: skip
-    """Fill the arrays of `SearchResult` for every tree that has a root; heads float32 [G, A]."""
-    for g in range(chosen.size):
+    """Fill the arrays of `SearchResult` for the trees [start, end) that have a root; heads float32
+    [G, A]."""
+    for g in range(start, end):
         if forest.num_nodes[g] == 0:
             continue
         player = forest.to_move[g, 0]
@@ -108,9 +109,12 @@ def summarise(
 
 
 @kernel
-def prepare_roots(forest: Forest, heads: np.ndarray, considered: np.ndarray, wanted: int) -> None:
-    """Make g + logit of Gumbel noise, float32 [G, A], and put the considered edges first."""
-    for g in range(considered.size):
+def prepare_roots(
+    forest: Forest, heads: np.ndarray, considered: np.ndarray, wanted: int, start: int, end: int
+) -> None:
+    """Make g + logit of Gumbel noise, float32 [G, A], and put the considered edges of the trees
+    [start, end) first."""
+    for g in range(start, end):
         if forest.num_nodes[g] == 0:
             continue
         for edge in range(forest.edge_count[g, 0]):

@@ -114,6 +114,7 @@ class TreeSearch:
             np.zeros((threads, self.num_actions), np.float32),
         )
         halves = 2 if evaluator.overlaps and games > 1 else 1
+        self._ranges = _split(0, games, threads)
         self._halves = [_split(*bounds, threads) for bounds in _split(0, games, halves)]
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self.evaluations = 0
@@ -205,10 +206,11 @@ class TreeSearch:
         waiting = first + np.flatnonzero(self._slots.status[first:last] == WAITING)
         if not len(waiting):
             return None
-        whole = len(waiting) == last - first
+        # A GPU judges a full batch as fast as half of one, and faster where its size never changes.
+        whole = len(waiting) == last - first or self.evaluator.overlaps
         leaves: slice | np.ndarray = slice(first, last) if whole else waiting
         rows = np.zeros(len(self._slots.status), np.int32)
-        rows[waiting] = np.arange(len(waiting))
+        rows[waiting] = waiting - first if whole else np.arange(len(waiting))
         self.evaluations += len(waiting)
         planes, handicap = self._slots.planes[leaves], self._slots.handicap[leaves]
         answer = self.evaluator.begin(planes, handicap, self._cells[turn] if turn else None)
@@ -267,7 +269,12 @@ class TreeSearch:
             return
         if noise:
             roots.heads[:] = self._rng.gumbel(size=roots.heads.shape)
-        root.prepare_roots(self._forest, roots.heads, roots.considered, self.config.considered)
+        considered = self.config.considered
+
+        def prepare(first: int, last: int, thread: int) -> None:
+            root.prepare_roots(self._forest, roots.heads, roots.considered, considered, first, last)
+
+        self._in_threads(prepare, self._ranges)
 
     def _disturb(self, noise: bool) -> np.ndarray | None:
         """Mix Dirichlet noise into the priors of puct roots; return the priors as they were."""
@@ -316,10 +323,14 @@ class TreeSearch:
         seen = np.where(self._states[:, TO_MOVE] == FIRST, outcomes, -outcomes)
         over = outcomes != UNDECIDED
         root_values[over] = network_values[over] = seen[over]
-        root.summarise(
-            self._forest, roots.heads, puct, self._gumbel, gumbel_root, visits, values, priors,
-            policy, chosen, root_values, network_values,
-        )  # fmt: skip
+
+        def summarise(first: int, last: int, thread: int) -> None:
+            root.summarise(
+                self._forest, roots.heads, puct, self._gumbel, gumbel_root, visits, values, priors,
+                policy, chosen, root_values, network_values, first, last,
+            )  # fmt: skip
+
+        self._in_threads(summarise, self._ranges)
         if clean is not None:
             self._forest.prior[:, :actions] = clean
             root.read_priors(self._forest, priors)

@@ -20,19 +20,21 @@ from agents.zero import losses
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
 from agents.zero.report import Report
-from agents.zero.self_play import GameInProgress, draw_openings, without_passes
+from agents.zero.self_play import GameInProgress, draw_openings, surprises, without_passes
 from agents.zero.store import GameStore, Rows
 from core.agent import Metrics
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
+from core.optimisers import build_optimiser
 from core.schedule import linear
 from envs.games.lanes import GameLanes
 from envs.games.state import MOVE_NUMBER, TO_MOVE
 from networks.control.zero import MARGIN_SCALE, ZeroNetwork
 from search.tree_search import SearchResult, TreeSearch
 
+ADAM_EPSILON = 1e-8
 REFRESH_EVERY = 4
-"""Updates between copies of the averaged weights to self-play."""
+"""Updates before the averaged weights are copied to self-play again, between two ticks."""
 
 
 class Zero:
@@ -58,9 +60,10 @@ class Zero:
         self.config, self.store, self.arithmetic = config, store, arithmetic
         self.lanes: Lanes = lanes
         self.boards = lanes
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimiser = build_optimiser(
+            "adamw", network.parameters(), config.learning_rate, ADAM_EPSILON,
+            weight_decay=config.weight_decay,
+        )  # fmt: skip
         self.learner = Learner(network, optimiser, arithmetic)
         self.network = network
         self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
@@ -123,10 +126,13 @@ class Zero:
 
     def _note(self, result: SearchResult, full: bool) -> None:
         """Remember what is to be learned."""
-        self.report.searched(result, self.boards.states[:, MOVE_NUMBER], full)
-        if full:
-            for lane, game in enumerate(self._games):
-                game.learn_from(result.policy_target[lane], result.priors[lane])
+        if not full:
+            return
+        surprise = surprises(result.policy_target, result.priors)
+        self.report.searched(result, surprise, self.boards.states[:, MOVE_NUMBER])
+        policies = result.policy_target.astype(np.float16)
+        for game, policy, divergence in zip(self._games, policies, surprise.tolist(), strict=True):
+            game.learn_from(policy, divergence)
 
     def _choose(self, result: SearchResult) -> np.ndarray:
         """The moves, openings drawn at random, and who gives up."""
@@ -137,9 +143,10 @@ class Zero:
         if len(drawn):
             actions[drawn] = draw_openings(result, drawn, self.config.opening_temperature, self.rng)
         resigning = np.zeros(len(actions), np.bool_)
+        players = self.boards.states[:, TO_MOVE].tolist()
+        values = result.root_values.tolist()
         for lane, game in enumerate(self._games):
-            player = int(self.boards.states[lane, TO_MOVE])
-            settled = game.think(player, float(result.root_values[lane]))
+            settled = game.think(players[lane], values[lane])
             if settled < self.config.resign_below and not game.played_on:
                 resigning[lane] = True
         self.boards.resign(resigning)
@@ -147,9 +154,10 @@ class Zero:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Note the moves; store the games that ended."""
-        for lane, game in enumerate(self._games):
-            if not self.boards.resigned[lane]:
-                game.moves.append(int(actions[lane]))
+        resigned = self.boards.resigned.tolist()
+        for game, action, gave_up in zip(self._games, actions.tolist(), resigned, strict=True):
+            if not gave_up:
+                game.moves.append(action)
         for lane in np.flatnonzero(outcome.terminated).tolist():
             self._finish(lane, int(outcome.reward[lane]), bool(self.boards.resigned[lane]))
 
@@ -175,9 +183,13 @@ class Zero:
         passed = linear(config.learning_rate, config.learning_rate_end, config.run.total_steps,
                         agent_steps)  # fmt: skip
         self.learner.set_learning_rate(passed)
+        before = self.learner.updates
         while self._owed >= config.batch_size:
             self._owed -= config.batch_size
             self._update()
+        stale = self.learner.updates // REFRESH_EVERY > before // REFRESH_EVERY
+        if stale and not config.gate:
+            self.evaluator.refresh(self.averaged)
 
     def window(self) -> int:
         """Rows of the window: grows with the 0.75th power of all rows (Wu 2019, appendix C)."""
@@ -191,8 +203,6 @@ class Zero:
         self.network.train()
         self.learner.update(lambda: zero_loss(self.network, rows, self.config, self.arithmetic))
         self._average()
-        if not self.config.gate and self.learner.updates % REFRESH_EVERY == 0:
-            self.evaluator.refresh(self.averaged)
 
     @torch.no_grad()
     def _average(self) -> None:

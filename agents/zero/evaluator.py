@@ -5,14 +5,23 @@ Legend: B batch, C planes, H W board, A actions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core.learner import Arithmetic
 from networks.control.zero import ZeroNetwork, folded
 from search.tree_search import Answer
+
+Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+"""Planes uint8 [B, C, H, W], handicap int32 [B] and cells int32 [H W] to policy logits float32
+[B, A] and values float32 [B]. Without cells the boards stay as they are."""
+
+MOST_GRAPHS = 8
+"""Batch sizes for which a GPU's work is recorded; those that come later run unrecorded."""
 
 
 class NetworkEvaluator:
@@ -22,35 +31,71 @@ class NetworkEvaluator:
         self.arithmetic = replace(arithmetic, compile=False)
         self._dtype = torch.bfloat16 if arithmetic.bf16 else torch.float32
         self.overlaps = torch.device(arithmetic.device).type == "cuda"
+        self.network = self.arithmetic.place(folded(network).to(self._dtype))
+        self._graphs: dict[torch.Size, Forward] = {}
         self.refresh(network)
 
+    @torch.no_grad()
     def refresh(self, network: ZeroNetwork) -> None:
-        """Copy the network's present weights."""
+        """Copy the network's present weights, in place: what was recorded reads them there."""
         self.source = {name: value.clone() for name, value in network.state_dict().items()}
-        self.network = self.arithmetic.place(folded(network)).to(self._dtype)
+        self.network.load_state_dict(folded(network).state_dict())
 
+    @torch.inference_mode()
     def begin(
         self, planes: np.ndarray, handicap: np.ndarray, cells: np.ndarray | None = None
     ) -> Answer:
         """Start a forward pass; on a GPU it goes on in the background."""
-        with torch.inference_mode():
-            device = self.arithmetic.device
-            layout = torch.channels_last
-            if not self.arithmetic.channels_last:
-                layout = torch.contiguous_format
-            board = torch.from_numpy(planes).to(device, non_blocking=True)
-            if cells is not None:
-                order = torch.from_numpy(cells).to(device)
-                board = board.flatten(2).index_select(2, order).view(planes.shape)
-            board = board.to(self._dtype, memory_format=layout)
-            points = torch.from_numpy(handicap).to(device) * 0.5
-            outputs = self.network(board, points)
-            logits, values = outputs.policy_logits.float(), outputs.value.float()
+        boards, points = torch.from_numpy(planes), torch.from_numpy(handicap)
+        order = None if cells is None else torch.from_numpy(cells)
+        if not self.overlaps:
+            logits, values = self._forward(boards, points, order)
+            return lambda: (logits.numpy(), values.numpy())
+        if order is None:
+            order = torch.arange(boards[0, 0].numel(), dtype=torch.int32)
+        # Only copies from pinned memory are made in the background.
+        given = [tensor.pin_memory() for tensor in (boards, points, order)]
+        logits, values = self._recorded(boards.shape)(*given)
+        # The way back is asked for now: later it would wait for the forward passes begun since.
+        logits, values = (out.to("cpu", non_blocking=True) for out in (logits, values))
+        arrived = torch.cuda.Event()
+        arrived.record()
 
         def answer() -> tuple[np.ndarray, np.ndarray]:
-            return logits.cpu().numpy(), values.cpu().numpy()
+            arrived.synchronize()
+            return logits.numpy(), values.numpy()
 
         return answer
+
+    def _forward(
+        self, planes: Tensor, handicap: Tensor, cells: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """See `Forward`."""
+        turned = planes
+        if cells is not None:
+            turned = planes.flatten(2).index_select(2, cells).view(planes.shape)
+        last = self.arithmetic.channels_last
+        layout = torch.channels_last if last else torch.contiguous_format
+        outputs = self.network(turned.to(self._dtype, memory_format=layout), handicap * 0.5)
+        return outputs.policy_logits.float(), outputs.value.float()
+
+    def _recorded(self, shape: torch.Size) -> Forward:
+        """The forward pass of batches of a shape, recorded where there is room for one more."""
+        if shape not in self._graphs:
+            if len(self._graphs) == MOST_GRAPHS:
+                return self._sent
+            self._graphs[shape] = record(self._forward, shape, self.arithmetic.device)
+        return self._graphs[shape]
+
+    def _sent(
+        self, planes: Tensor, handicap: Tensor, cells: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """A forward pass of tensors in pinned memory."""
+
+        def send(tensor: Tensor) -> Tensor:
+            return tensor.to(self.arithmetic.device, non_blocking=True)
+
+        return self._forward(send(planes), send(handicap), None if cells is None else send(cells))
 
     def ownership(self, planes: np.ndarray, handicap: np.ndarray) -> np.ndarray:
         """Expected owners, +1 the player to move, float32 [B, H, W]."""
@@ -59,3 +104,32 @@ class NetworkEvaluator:
             points = self.arithmetic.tensor(handicap) * 0.5
             owners: np.ndarray = self.network(board, points).ownership.float().cpu().numpy()
         return owners
+
+
+def record(forward: Forward, shape: torch.Size, device: str) -> Forward:
+    """Record a forward pass as a CUDA graph: its sixty kernels are started with one call.
+
+    The tensors that the result returns are overwritten by its next call.
+    """
+    batch, _, height, width = shape
+    planes = torch.zeros(shape, dtype=torch.uint8, device=device)
+    handicap = torch.zeros(batch, dtype=torch.int32, device=device)
+    cells = torch.arange(height * width, dtype=torch.int32, device=device)
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):  # libraries choose their kernels at the first calls
+        for _ in range(3):
+            forward(planes, handicap, cells)
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        logits, values = forward(planes, handicap, cells)
+
+    def replay(*given: Tensor | None) -> tuple[Tensor, Tensor]:
+        for place, tensor in zip((planes, handicap, cells), given, strict=True):
+            assert tensor is not None
+            place.copy_(tensor, non_blocking=True)
+        graph.replay()
+        return logits, values
+
+    return replay

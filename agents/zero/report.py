@@ -41,14 +41,9 @@ class Report:
         self._calibration = np.zeros((_BINS, 3))
         """Number, sum of expected and sum of true outcomes, by expected outcome."""
 
-    def searched(self, result: SearchResult, plies: np.ndarray, full: bool) -> None:
-        """Take note of a tick of searches."""
-        if not full:
-            return
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = np.log(result.policy_target / np.maximum(result.priors, 1e-12))
-            terms = np.where(result.policy_target > 0, result.policy_target * ratio, 0.0)
-        self._divergences.append(float(terms.sum(axis=1).mean()))
+    def searched(self, result: SearchResult, surprises: np.ndarray, plies: np.ndarray) -> None:
+        """Take note of a tick of full searches; `surprises` float32 [L], `plies` int32 [L]."""
+        self._divergences.append(float(surprises.mean()))
         first = plies == 0
         if first.any():
             newest = result.policy_target[first].mean(axis=0)

@@ -48,13 +48,11 @@ class GameInProgress:
         self.lowest[player] = min(self.lowest[player], settled)
         return settled
 
-    def learn_from(self, policy: np.ndarray, prior: np.ndarray) -> None:
-        """Make a row of the position about to be played."""
+    def learn_from(self, policy: np.ndarray, surprise: float) -> None:
+        """Make a row of the position about to be played; `policy` is float16 [A]."""
         self.plies.append(len(self.moves))
-        self.policies.append(policy.astype(np.float16))
-        known = policy > 0
-        ratio = np.log(policy[known] / np.maximum(prior[known], 1e-12))
-        self.surprises.append(float((policy[known] * ratio).sum()))
+        self.policies.append(policy)
+        self.surprises.append(surprise)
 
     def record(
         self, outcome: int, margin: int, resigned: bool, surprise_share: float, rng: Any
@@ -109,6 +107,13 @@ class GameInProgress:
             list(state["last"]),
             np.asarray(state["expected"]).tolist(),
         )
+
+
+def surprises(target: np.ndarray, priors: np.ndarray) -> np.ndarray:
+    """Divergence of the search's policy [L, A] from the network's [L, A], float32 [L]."""
+    ratio = np.log(np.maximum(target, 1e-12) / np.maximum(priors, 1e-12))
+    divergences: np.ndarray = (target * ratio).sum(axis=1)
+    return divergences
 
 
 def without_passes(result: SearchResult, early: np.ndarray) -> SearchResult:

@@ -86,6 +86,8 @@ class GameStore:
         self._fresh: list[GameRecord] = []
         self._files: list[dict[str, Any]] = []
         self._index: np.ndarray | None = None
+        self._in_order: list[GameRecord] = []
+        self._encoded: dict[int, np.ndarray] = {}
         self._cells, self._actions = symmetries(game, options)
         self._words = game.words(options)
         self._mask = np.zeros(game.actions(options), np.uint8)
@@ -111,9 +113,12 @@ class GameStore:
 
     def encoded(self, komi: int) -> np.ndarray:
         """What `game.new` reads of the options with this komi, int32 [O]."""
-        if not hasattr(self.options, "komi"):
-            return self.options.encode()  # type: ignore[no-any-return]
-        return replace(self.options, komi=komi / 2).encode()  # type: ignore[no-any-return]
+        if komi not in self._encoded:
+            options = self.options
+            if hasattr(options, "komi"):
+                options = replace(options, komi=komi / 2)
+            self._encoded[komi] = options.encode()
+        return self._encoded[komi]
 
     def finish(self, komi: int, moves: Sequence[int]) -> tuple[int, int]:
         """Play a game again; return (outcome or UNDECIDED, margin in half points).
@@ -132,17 +137,14 @@ class GameStore:
 
     def sample(self, batch: int, rng: np.random.Generator, turn: bool) -> Rows:
         """Draw rows with replacement, each turned by a random symmetry if `turn`."""
-        index = self._row_index()
-        drawn = index[rng.integers(0, len(index), batch)]
-        records = [self.games[game] for game in drawn[:, 0]]
-        plies = np.array(
-            [r.plies[row] for r, row in zip(records, drawn[:, 1], strict=True)], np.int32
-        )
+        index, games = self._row_index()
+        drawn = index[rng.integers(0, len(index), batch)].tolist()
+        records = [games[game] for game, _ in drawn]
+        plies = np.array([games[game].plies[row] for game, row in drawn], np.int32)
         turns = rng.integers(0, len(self._cells), batch) if turn else np.zeros(batch, int)
         planes, handicap, owners, to_move = self._rebuild(records, plies, turns.astype(np.int32))
-        policy = np.zeros((batch, self._actions.shape[1]), np.float32)
-        for i, (record, row) in enumerate(zip(records, drawn[:, 1], strict=True)):
-            policy[i, self._actions[turns[i]]] = record.policies[row]
+        policy = np.array([games[game].policies[row] for game, row in drawn], np.float32)
+        np.put_along_axis(policy, self._actions[turns].astype(np.int64), policy.copy(), axis=1)
         sign = 1 - 2 * to_move.astype(np.int32)
         outcomes = np.array([record.outcome for record in records], np.int32)
         margins = np.array([record.margin for record in records], np.int32)
@@ -156,15 +158,17 @@ class GameStore:
             np.array([not record.resigned for record in records]),
         )
 
-    def _row_index(self) -> np.ndarray:
-        """(game, row) of every row to learn from, int32 [rows, 2]."""
+    def _row_index(self) -> tuple[np.ndarray, list[GameRecord]]:
+        """(game, row) of every row to learn from, int32 [rows, 2], and the games."""
         if self._index is None:
-            copies = [record.copies for record in self.games]
+            # A deque finds its middle slowly.
+            self._in_order = list(self.games)
+            copies = [record.copies for record in self._in_order]
             games = np.repeat(np.arange(len(copies)), [len(c) for c in copies])
             rows = np.concatenate([np.arange(len(c)) for c in copies])
             pairs = np.stack([games, rows], axis=1).astype(np.int32)
             self._index = np.repeat(pairs, np.concatenate(copies), axis=0)
-        return self._index
+        return self._index, self._in_order
 
     def _rebuild(
         self, records: Sequence[GameRecord], plies: np.ndarray, turns: np.ndarray

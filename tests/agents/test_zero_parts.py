@@ -14,7 +14,7 @@ from agents.zero.agent import REFRESH_EVERY, Zero
 from agents.zero.assess import RandomSide, UctSide, anchor_names, play_match, rate
 from agents.zero.build import assess_agent, build, pass_gate
 from agents.zero.config import ZeroConfig
-from agents.zero.self_play import GameInProgress, without_passes
+from agents.zero.self_play import GameInProgress, surprises, without_passes
 from agents.zero.store import GameStore
 from core.config import RunConfig
 from core.errors import UserError
@@ -160,7 +160,7 @@ def test_rebuilt_rows_equal_the_positions_that_were_played(
         progress.komi = 48 if name == "go" else 0
         while not session.is_over:
             policy = rng.dirichlet(np.ones(actions)).astype(np.float32)
-            progress.learn_from(policy, np.full(actions, 1 / actions, np.float32))
+            progress.learn_from(policy.astype(np.float16), 0.0)
             seen[policy.astype(np.float16).tobytes()] = (session, len(session.actions), policy)
             action = int(rng.choice(np.flatnonzero(session.legal_mask())))
             progress.moves.append(action)
@@ -203,7 +203,7 @@ def test_the_window_keeps_the_newest_rows(tmp_path: Path) -> None:
     for _ in range(30):
         progress = GameInProgress(0, 0, False)
         for action in (0, 3, 1, 4, 2):
-            progress.learn_from(np.full(9, 1 / 9, np.float32), np.full(9, 1 / 9, np.float32))
+            progress.learn_from(np.full(9, 1 / 9, np.float16), 0.0)
             progress.moves.append(action)
         store.add(progress.record(1, 2, False, 0.0, rng))
     assert store.window_rows == store.total_rows == 150
@@ -214,9 +214,11 @@ def test_the_window_keeps_the_newest_rows(tmp_path: Path) -> None:
 def test_surprising_moves_are_learned_from_more_often() -> None:
     progress, rng = GameInProgress(0, 0, False), np.random.default_rng(0)
     flat = np.full(9, 1 / 9, np.float32)
-    sharp = np.eye(9, dtype=np.float32)[0]
-    for policy in (flat, sharp, flat, flat):
-        progress.learn_from(policy, flat)
+    policies = np.stack([flat, np.eye(9, dtype=np.float32)[0], flat, flat])
+    surprise = surprises(policies, np.stack([flat] * 4))
+    np.testing.assert_allclose(surprise, [0, np.log(9), 0, 0], atol=1e-6)
+    for policy, divergence in zip(policies, surprise.tolist(), strict=True):
+        progress.learn_from(policy, divergence)
     copies = np.array([progress.record(1, 2, False, 0.5, rng).copies for _ in range(2000)])
     np.testing.assert_allclose(copies.mean(axis=0), [0.5, 2.5, 0.5, 0.5], atol=0.05)
 

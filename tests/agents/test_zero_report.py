@@ -17,7 +17,7 @@ def finish(report: Report, values: list[float], outcome: int, played_on: bool = 
     policy = np.full(9, 1 / 9, np.float32)
     for ply, value in enumerate(values):
         game.think(ply % 2, value)
-        game.learn_from(policy, policy)
+        game.learn_from(policy, 0.0)
         game.moves.append(ply)
     report.finished(game.record(outcome, 0, False, 0.0, np.random.default_rng(0)), game, -0.9)
 
