@@ -76,8 +76,14 @@ class Arithmetic:
         return network
 
     def tensor(self, array: Any) -> Tensor:
-        """A numpy array as a tensor on the device, sharing memory on the CPU."""
-        return torch.as_tensor(array, device=self.device)
+        """A numpy array as a tensor on the device; on the CPU the two share memory.
+
+        A GPU is not waited for: the copy leaves from pinned memory.
+        """
+        tensor = torch.as_tensor(array)
+        if torch.device(self.device).type == "cuda" and tensor.device.type == "cpu":
+            return tensor.pin_memory().to(self.device, non_blocking=True)
+        return tensor.to(self.device)
 
 
 class Learner:

@@ -1,8 +1,8 @@
 """One tick of a batch of searches, in order: descend, look, (evaluate), back up, expand.
 
-A slot is a leaf that waits for the network. `grow` fills the slots of a range of games; `finish`
-takes what the network said of them into the trees. Ranges are disjoint, so threads need no locks
-and give the same trees as one thread.
+A slot is a leaf that waits for the network. `tick` takes what the network said of the slots of a
+range of games into their trees, and fills the slots anew. Ranges are disjoint, so threads need no
+locks and give the same trees as one thread.
 
 Legend: G games, L leaves a game and tick, B = G L slots, A actions, C planes, H W board, S words of
 a state, T threads.
@@ -166,7 +166,7 @@ def _look(game: Any, slots: Slots, slot: int, state: np.ndarray) -> None:
 
 
 @kernel
-def grow(
+def _grow(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
     gumbel: Gumbel, first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
@@ -216,7 +216,7 @@ def _softmax(
 
 
 @kernel
-def finish(
+def _finish(
     forest: Forest, slots: Slots, scratch: Scratch, verdicts: Verdicts, leaves: int, first: int,
     last: int, thread: int,
 ) -> None:  # fmt: skip
@@ -235,3 +235,15 @@ def finish(
             _back_up(forest, g, slots.path[slot], depth, value)
             forest.child[g, slots.path[slot, depth - 1]] = node
         slots.status[slot] = IDLE
+
+
+@kernel
+def tick(
+    game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
+    gumbel: Gumbel, verdicts: Verdicts, grows: bool, first: int, last: int, thread: int,
+) -> None:  # fmt: skip
+    """Finish what waits in games [first, last), then fill their slots anew if the search goes on."""
+    leaves = slots.status.size // roots.budget.size
+    _finish(forest, slots, scratch, verdicts, leaves, first, last, thread)
+    if grows:
+        _grow(game, forest, roots, slots, scratch, puct, gumbel, first, last, thread)

@@ -12,13 +12,13 @@ Legend: G games, L leaves a game and tick, B slots, A actions, C planes, H W boa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from core.errors import UserError
+from core.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import DRAW, FIRST, NO_ACTION, OUTCOME, TO_MOVE, UNDECIDED
 from envs.games.symmetry import symmetries
@@ -27,7 +27,7 @@ from search.config import SearchConfig
 from search.forest import MAX_DEPTH, Forest, keep_subtree, make_forest
 from search.gumbel import Gumbel, halving_schedule
 from search.puct import Puct
-from search.simulate import WAITING, Roots, Scratch, Slots, Verdicts, finish, grow
+from search.simulate import IDLE, WAITING, Roots, Scratch, Slots, Verdicts, tick
 
 _GAMES_WORTH_A_THREAD = 48
 """Handing work to a thread costs as much as a tick of so many games."""
@@ -114,9 +114,13 @@ class TreeSearch:
             np.zeros((threads, self.num_actions), np.float32),
         )
         halves = 2 if evaluator.overlaps and games > 1 else 1
-        self._ranges = _split(0, games, threads)
-        self._halves = [_split(*bounds, threads) for bounds in _split(0, games, halves)]
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._shares = shares_of(0, games, threads)
+        self._halves = [shares_of(*bounds, threads) for bounds in shares_of(0, games, halves)]
+        self._threads = Threads(threads)
+        self._nothing = Verdicts(
+            np.zeros(games * leaves, np.int32), np.zeros((0, self.num_actions), np.float32),
+            np.zeros(0, np.float32), self._actions[0],
+        )  # fmt: skip
         self.evaluations = 0
         """Positions that the network judged so far."""
 
@@ -153,6 +157,7 @@ class TreeSearch:
             self._states[~active, OUTCOME] = DRAW
         if not keep_trees:
             self.forget()
+        self._slots.status[:] = IDLE
         roots = self._make_roots(0)
         self._ticks(roots, noise, None)  # evaluates roots that are not
         self._prepare_roots(roots, noise)
@@ -170,39 +175,33 @@ class TreeSearch:
             going = False
             # One turn for all leaves of a tick, so that a GPU turns them together.
             turn = int(self._rng.integers(len(self._cells))) if len(self._cells) > 1 else 0
-            for index, ranges in enumerate(self._halves):
-                self._work(roots, puct, ranges, asked[index], grows=True)
-                asked[index] = self._ask(ranges, turn)
+            for index, half in enumerate(self._halves):
+                self._work(roots, puct, half, asked[index], grows=True)
+                asked[index] = self._ask(half, turn)
                 going = going or asked[index] is not None
             if watch is not None and not watch():
                 break
-        for verdicts, ranges in zip(asked, self._halves, strict=True):
-            self._work(roots, puct, ranges, verdicts, grows=False)
+        for verdicts, half in zip(asked, self._halves, strict=True):
+            self._work(roots, puct, half, verdicts, grows=False)
 
     def _work(
-        self, roots: Roots, puct: Puct, ranges: Sequence[tuple[int, int]],
+        self, roots: Roots, puct: Puct, shares: Sequence[tuple[int, int]],
         asked: Callable[[], Verdicts] | None, *, grows: bool,
     ) -> None:  # fmt: skip
         """Take the evaluator's verdicts into the trees of some games, and grow them."""
-        verdicts = None if asked is None else asked()
+        verdicts = self._nothing if asked is None else asked()
 
         def work(first: int, last: int, thread: int) -> None:
-            if verdicts is not None:
-                finish(
-                    self._forest, self._slots, self._scratch, verdicts, self.leaves, first, last,
-                    thread,
-                )  # fmt: skip
-            if grows:
-                grow(
-                    self.game, self._forest, roots, self._slots, self._scratch, puct, self._gumbel,
-                    first, last, thread,
-                )  # fmt: skip
+            tick(
+                self.game, self._forest, roots, self._slots, self._scratch, puct, self._gumbel,
+                verdicts, grows, first, last, thread,
+            )  # fmt: skip
 
-        self._in_threads(work, ranges)
+        self._in_threads(work, shares)
 
-    def _ask(self, ranges: Sequence[tuple[int, int]], turn: int) -> Callable[[], Verdicts] | None:
+    def _ask(self, shares: Sequence[tuple[int, int]], turn: int) -> Callable[[], Verdicts] | None:
         """Hand the waiting leaves of some games to the evaluator."""
-        first, last = ranges[0][0] * self.leaves, ranges[-1][1] * self.leaves
+        first, last = shares[0][0] * self.leaves, shares[-1][1] * self.leaves
         waiting = first + np.flatnonzero(self._slots.status[first:last] == WAITING)
         if not len(waiting):
             return None
@@ -227,22 +226,13 @@ class TreeSearch:
         return verdicts
 
     def _in_threads(
-        self, work: Callable[[int, int, int], None], ranges: Sequence[tuple[int, int]]
+        self, work: Callable[[int, int, int], None], shares: Sequence[tuple[int, int]]
     ) -> None:
-        games = ranges[-1][1] - ranges[0][0]
-        if self._pool is None or games < _GAMES_WORTH_A_THREAD * len(ranges):
-            for first, last in ranges:
-                work(first, last, 0)
-            return
-        # This thread takes a share itself: one handing over less.
-        others = [
-            self._pool.submit(work, first, last, thread)
-            for thread, (first, last) in enumerate(ranges)
-            if thread > 0
-        ]
-        work(*ranges[0], 0)
-        for other in others:
-            other.result()
+        first, last = shares[0][0], shares[-1][1]
+        if last - first < _GAMES_WORTH_A_THREAD * len(shares):
+            work(first, last, 0)
+        else:
+            self._threads.run(work, shares)
 
     # ---------------------------------------------------------------- roots
 
@@ -274,7 +264,7 @@ class TreeSearch:
         def prepare(first: int, last: int, thread: int) -> None:
             root.prepare_roots(self._forest, roots.heads, roots.considered, considered, first, last)
 
-        self._in_threads(prepare, self._ranges)
+        self._in_threads(prepare, self._shares)
 
     def _disturb(self, noise: bool) -> np.ndarray | None:
         """Mix Dirichlet noise into the priors of puct roots; return the priors as they were."""
@@ -330,7 +320,7 @@ class TreeSearch:
                 policy, chosen, root_values, network_values, first, last,
             )  # fmt: skip
 
-        self._in_threads(summarise, self._ranges)
+        self._in_threads(summarise, self._shares)
         if clean is not None:
             self._forest.prior[:, :actions] = clean
             root.read_priors(self._forest, priors)
@@ -369,8 +359,7 @@ class TreeSearch:
 
     def close(self) -> None:
         """Stop the threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._threads.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The random stream; trees last for one move."""
@@ -379,12 +368,6 @@ class TreeSearch:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
         self._rng.bit_generator.state = state["rng"]
-
-
-def _split(first: int, last: int, parts: int) -> list[tuple[int, int]]:
-    """Cut [first, last) into nearly equal ranges, none empty."""
-    bounds = np.linspace(first, last, min(parts, last - first) + 1).astype(int).tolist()
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
 def _make_slots(game: Game, options: Any, slots: int) -> Slots:

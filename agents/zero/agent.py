@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from agents.zero import losses
 from agents.zero.config import ZeroConfig
@@ -209,12 +210,12 @@ class Zero:
         """Move the averaged weights towards the newest, faster at the start."""
         updates = self.learner.updates
         decay = min(self.config.average_decay, (updates + 1) / (updates + 10))
-        newest = self.network.state_dict()
-        for name, average in self.averaged.state_dict().items():
-            if average.dtype.is_floating_point:
-                average.lerp_(newest[name], 1 - decay)
-            else:
-                average.copy_(newest[name])
+        newest, averaged = self.network.state_dict(), self.averaged.state_dict()
+        names = [name for name, value in averaged.items() if value.dtype.is_floating_point]
+        average_all = get_ema_multi_avg_fn(decay)
+        average_all([averaged[name] for name in names], [newest[name] for name in names], 0)
+        for name in averaged.keys() - set(names):
+            averaged[name].copy_(newest[name])
 
     # ---------------------------------------------------------------- report, save
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 from agents.zero.replaying import rebuild_rows, replay_game
 from core import atomic, tensor_file
 from core.errors import UserError
+from core.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import OUTCOME, UNDECIDED
 from envs.games.symmetry import symmetries
@@ -91,8 +91,7 @@ class GameStore:
         self._cells, self._actions = symmetries(game, options)
         self._words = game.words(options)
         self._mask = np.zeros(game.actions(options), np.uint8)
-        self._pool = ThreadPoolExecutor(threads)
-        self._threads = threads
+        self._threads = Threads(threads)
 
     # ---------------------------------------------------------------- filling
 
@@ -143,7 +142,7 @@ class GameStore:
         plies = np.array([games[game].plies[row] for game, row in drawn], np.int32)
         turns = rng.integers(0, len(self._cells), batch) if turn else np.zeros(batch, int)
         planes, handicap, owners, to_move = self._rebuild(records, plies, turns.astype(np.int32))
-        policy = np.array([games[game].policies[row] for game, row in drawn], np.float32)
+        policy = np.stack([games[game].policies[row] for game, row in drawn]).astype(np.float32)
         np.put_along_axis(policy, self._actions[turns].astype(np.int64), policy.copy(), axis=1)
         sign = 1 - 2 * to_move.astype(np.int32)
         outcomes = np.array([record.outcome for record in records], np.int32)
@@ -178,20 +177,20 @@ class GameStore:
         for row, record in enumerate(records):
             moves[row, : len(record.moves)] = record.moves
         lengths = np.array([0 if r.resigned else len(r.moves) for r in records], np.int32)
-        options = np.stack([self.encoded(record.komi) for record in records])
+        komis, which = np.unique([record.komi for record in records], return_inverse=True)
+        options = np.stack([self.encoded(komi) for komi in komis.tolist()])[which]
         planes = np.zeros((batch, self.game.planes, height, width), np.uint8)
         handicap, to_move = np.zeros(batch, np.int32), np.zeros(batch, np.int8)
         owners = np.zeros((batch, height * width), np.int8)
 
-        def work(bounds: tuple[int, int]) -> None:
+        def work(first: int, last: int, thread: int) -> None:
             rebuild_rows(
                 self.game, options, moves, plies, lengths, turns, self._cells,
                 np.zeros(self._words, np.int32), np.zeros(planes.shape[1:], np.uint8),
-                np.zeros(height * width, np.int8), planes, handicap, owners, to_move, *bounds,
+                np.zeros(height * width, np.int8), planes, handicap, owners, to_move, first, last,
             )  # fmt: skip
 
-        cuts = np.linspace(0, batch, self._threads + 1).astype(int).tolist()
-        list(self._pool.map(work, zip(cuts[:-1], cuts[1:], strict=True)))
+        self._threads.run(work, shares_of(0, batch, self._threads.count))
         return planes, handicap, owners, to_move
 
     # ---------------------------------------------------------------- files

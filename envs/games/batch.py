@@ -5,13 +5,13 @@ Legend: G games, A actions, C planes, H W board, S words of a state.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from core.kernels import kernel
+from core.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import OUTCOME, TO_MOVE, UNDECIDED, copy_state
 
@@ -86,9 +86,8 @@ class GameBatch:
         self._to_move = np.zeros(games, np.int8)
         self._ended = np.zeros(games, np.bool_)
         self._outcomes = np.zeros(games, np.int8)
-        bounds = np.linspace(0, games, min(threads, games) + 1).astype(int)
-        self._ranges = list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-        self._pool = ThreadPoolExecutor(len(self._ranges))
+        self._shares = shares_of(0, games, threads)
+        self._threads = Threads(len(self._shares))
 
     def reset(self) -> BatchStep:
         """Begin all games anew."""
@@ -111,18 +110,14 @@ class GameBatch:
         if not allowed.all():
             index = int(np.argmin(allowed))
             raise ValueError(f"action {chosen[index]} is not legal in game {index}")
-        self._in_threads(
-            lambda first, last: _play_range(
-                self.game,
-                self.states,
-                chosen,
-                self._fresh,
-                self._ended,
-                self._outcomes,
-                first,
+
+        def play(first: int, last: int, thread: int) -> None:
+            _play_range(
+                self.game, self.states, chosen, self._fresh, self._ended, self._outcomes, first,
                 last,
-            )
-        )
+            )  # fmt: skip
+
+        self._threads.run(play, self._shares)
         return self._view()
 
     def start_over(self, index: int) -> None:
@@ -139,18 +134,13 @@ class GameBatch:
 
     def close(self) -> None:
         """Stop the threads."""
-        self._pool.shutdown()
+        self._threads.close()
 
     def _view(self) -> BatchStep:
-        self._in_threads(
-            lambda first, last: _view_range(
+        def view(first: int, last: int, thread: int) -> None:
+            _view_range(
                 self.game, self.states, self._planes, self._legal, self._to_move, first, last
             )
-        )
-        return BatchStep(self._planes, self._legal, self._to_move, self._ended, self._outcomes)
 
-    def _in_threads(self, work: Any) -> None:
-        if len(self._ranges) == 1:
-            work(*self._ranges[0])
-        else:
-            list(self._pool.map(lambda bounds: work(*bounds), self._ranges))
+        self._threads.run(view, self._shares)
+        return BatchStep(self._planes, self._legal, self._to_move, self._ended, self._outcomes)

@@ -1,0 +1,80 @@
+"""Threads that run compiled kernels on shares of a batch.
+
+Handing out a share must cost less than the share: a tick of a search is a millisecond, and the
+futures of `concurrent.futures` cost twice that for sixteen threads.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+import numpy as np
+
+Work = Callable[[int, int, int], object]
+"""work(first, last, thread) does items [first, last) with the memory of a thread; what it calls
+must let go of the interpreter's lock."""
+
+
+class Threads:
+    """A team that does one piece of work at a time, the caller among it."""
+
+    def __init__(self, threads: int) -> None:
+        """Raises ValueError for fewer than one."""
+        if threads < 1:
+            raise ValueError(f"{threads} threads cannot work")
+        self.count = threads
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._inboxes: list[SimpleQueue[tuple[Work, int, int, int] | None]] = []
+        for _ in range(threads - 1):
+            inbox: SimpleQueue[tuple[Work, int, int, int] | None] = SimpleQueue()
+            self._inboxes.append(inbox)
+            threading.Thread(target=_serve, args=(inbox, self._done), daemon=True).start()
+        self.close = weakref.finalize(self, _send_home, self._inboxes)
+        """Ends the threads; so does forgetting the team."""
+
+    def run(self, work: Work, shares: Sequence[tuple[int, int]]) -> None:
+        """Do shares [first, last), at most one a thread, and wait for all of them.
+
+        Raises what a share raised, or ValueError for too many shares or after `close`.
+        """
+        (first, last), *others = shares
+        if len(others) >= self.count or not self.close.alive:
+            raise ValueError(f"{len(shares)} shares for {self.count} threads, or these were closed")
+        for thread, share in enumerate(others, 1):
+            self._inboxes[thread - 1].put((work, *share, thread))
+        error: BaseException | None = None
+        try:
+            work(first, last, 0)
+        except BaseException as raised:  # the others' memory is theirs until they are done
+            error = raised
+        for _ in others:
+            error = self._done.get() or error
+        if error is not None:
+            raise error
+
+
+def shares_of(first: int, last: int, parts: int) -> list[tuple[int, int]]:
+    """Cut [first, last) into nearly equal shares, none empty."""
+    bounds = np.linspace(first, last, max(1, min(parts, last - first)) + 1).astype(int).tolist()
+    return list(zip(bounds[:-1], bounds[1:], strict=True))
+
+
+def _serve(
+    inbox: SimpleQueue[tuple[Work, int, int, int] | None],
+    done: SimpleQueue[BaseException | None],
+) -> None:
+    while (job := inbox.get()) is not None:
+        work, first, last, thread = job
+        try:
+            work(first, last, thread)
+            done.put(None)
+        except BaseException as raised:
+            done.put(raised)
+
+
+def _send_home(inboxes: list[SimpleQueue[tuple[Work, int, int, int] | None]]) -> None:
+    for inbox in inboxes:
+        inbox.put(None)
