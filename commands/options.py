@@ -108,6 +108,7 @@ def parse_dataclass(options: type[T], argv: Sequence[str], prog: str) -> T:
         names = " ".join(name.upper() for name in required)
         raise UserError(f"{prog} needs {names} (see: {prog} --help)")
     parsed: T = _run_tyro(options, argv, prog, (options.__doc__ or "").strip())
+    check(parsed)
     return parsed
 
 
@@ -123,6 +124,7 @@ def _parse_pair(
     argv, _ = _readable(argv, types, prog, positional=False)
     parsed = _run_tyro(pair, argv, prog, description, default=pair(config, extra))
     check(parsed.agent)
+    check(parsed.command)
     return parsed.agent, parsed.command
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import tyro
 
+from core.config import free
 from core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -23,7 +24,7 @@ class WatchOptions:
 
     folder: Annotated[str, tyro.conf.Positional] = "runs"
     """A run folder, or a folder of runs."""
-    port: int = 6006
+    port: int = free(6006, at_least=1, at_most=65535)
     """Port on 127.0.0.1."""
 
 
@@ -49,8 +50,6 @@ def main(argv: Sequence[str]) -> int:
     marks = (folder.rglob("events.out.tfevents.*"), folder.rglob("status.json"))
     if all(next(found, None) is None for found in marks):
         raise UserError(f"{folder} holds no runs; name a run folder or the folder that runs are in")
-    if not 1 <= options.port <= 65535:
-        raise UserError(f"--port must be 1 to 65535, got {options.port}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

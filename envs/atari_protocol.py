@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.config import free, locked
-from core.errors import UserError
 
 FRAMES_PER_STEP = 4
 
@@ -83,7 +82,7 @@ class AtariConfig:
     """Sticky actions, no-op starts, life loss, frame cap and evaluation settings, by paper."""
     full_action_space: bool = locked(False)
     """Use all 18 joystick actions where the protocol has the game's own."""
-    env_threads: int = free(0)
+    env_threads: int = free(0, at_least=0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
 
     @staticmethod
@@ -91,8 +90,3 @@ class AtariConfig:
         """The options of an older file: its 'machado2018' was 'dopamine' under another name."""
         renamed = version < 2 and tree.get("protocol") == "machado2018"
         return {**tree, "protocol": "dopamine"} if renamed else tree
-
-    def validate(self) -> None:
-        """Raise UserError for a value that cannot work."""
-        if self.env_threads < 0:
-            raise UserError(f"--env-threads must be 0 or more, got {self.env_threads}")
