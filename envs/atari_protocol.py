@@ -69,11 +69,6 @@ PROTOCOLS: dict[str, AtariProtocol] = {
 }
 
 
-def is_atari_id(env_id: str) -> bool:
-    """True for an id of ale-py's namespace, also with its module: 'ale_py:ALE/Pong-v5'."""
-    return env_id.rpartition(":")[2].startswith("ALE/")
-
-
 @dataclass(frozen=True)
 class AtariConfig:
     """Options that only Atari games (environment ids ALE/...) use."""

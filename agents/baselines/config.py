@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from core.config import RunConfig, locked
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
+from envs.names import is_atari
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,14 @@ ZOO: tuple[str, Mapping[str, Any]] = (
 
 def preset_for(env: str) -> str:
     """The preset of an environment where the user names none."""
-    if is_atari_id(env):
+    if is_atari(env):
         return DEFAULT_PRESET
     return "cartpole" if env == "CartPole-v1" else "gymnasium"
 
 
 def environment_settings(env: str) -> Mapping[str, Any]:
     """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
-    return {"clip_rewards": is_atari_id(env)}
+    return {"clip_rewards": is_atari(env)}
 
 
 def _require_defaults(run: RunConfig, gymnasium: GymnasiumConfig) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
-from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
+from envs.names import is_atari
 from networks.registry import hidden_sizes
 
 
@@ -95,12 +96,12 @@ ENVIRONMENT_PRESETS = {
 
 def preset_for(env: str) -> str:
     """The preset of an environment where the user names none."""
-    return "adam" if is_atari_id(env) else ENVIRONMENT_PRESETS.get(env, "gymnasium")
+    return "adam" if is_atari(env) else ENVIRONMENT_PRESETS.get(env, "gymnasium")
 
 
 def environment_settings(env: str) -> Mapping[str, Any]:
     """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
-    return {"clip_rewards": is_atari_id(env)}
+    return {"clip_rewards": is_atari(env)}
 
 
 GYMNASIUM: Mapping[str, Any] = {
