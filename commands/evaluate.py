@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import tyro
-
+from commands.options import parse_dataclass, positional
 from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
 from core.config import EVALUATION_STEPS, check, free
 from core.errors import UserError
@@ -24,7 +23,7 @@ class EvaluateOptions:
     """Score runs in environments of their own: raw scores, whole episodes, the run's protocol.
     A supervised task is scored on the test split of its data."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    runs: tuple[str, ...] = positional(())
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
     episodes: int = free(0, at_least=0)
     """Episodes per run; 0 for the protocol's number."""
@@ -89,8 +88,6 @@ def main(argv: Sequence[str]) -> int:
 
 def parse(argv: Sequence[str]) -> EvaluateOptions:
     """Options from the command line. Raises UserError for values that cannot work."""
-    from commands.options import parse_dataclass
-
     options = parse_dataclass(EvaluateOptions, argv, prog="tengen evaluate")
     if not options.runs:
         raise UserError("name at least one run folder: tengen evaluate RUN")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.options import HELP, parse_overrides, print_table
+from commands.options import HELP, parse_overrides, print_tables
 from core.config import free
 from core.errors import UserError
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
     if not argv or argv[0] in HELP:
         rows = {name: entry.title for name, entry in GAMES.items()}
-        print_table(rows, "games", "tengen match GAME [options]")
+        print_tables({"games": rows}, "tengen match GAME [options]")
         return 0
     entry, named = find_game(argv[0])
     game_options, options = parse_overrides(

@@ -8,10 +8,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from commands.options import parse_dataclass, positional
 from core.config import free
 from core.errors import UserError
 
@@ -22,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 class WatchOptions:
     """Show runs in TensorBoard, reachable from this machine alone."""
 
-    folder: Annotated[str, tyro.conf.Positional] = "runs"
+    folder: str = positional("runs")
     """A run folder, or a folder of runs."""
     port: int = free(6006, at_least=1, at_most=65535)
     """Port on 127.0.0.1."""
@@ -40,8 +38,6 @@ def _logdir(folder: Path) -> tuple[str, str]:
 
 def main(argv: Sequence[str]) -> int:
     """Become TensorBoard until it is stopped."""
-    from commands.options import parse_dataclass
-
     options = parse_dataclass(WatchOptions, argv, prog="tengen watch")
     folder = Path(options.folder)
     if not folder.is_dir():

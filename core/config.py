@@ -205,13 +205,17 @@ def _apply(
             inner = getattr(config, name)
             changes[name] = _apply(inner, value, source, f"{prefix}{name}.", version)
         else:
-            changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
+            changes[name] = require_type(value, types[name], f"{source}: {prefix + name!r}")
     changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]
     return changed
 
 
-def _checked(value: Any, wanted: Any, where: str) -> Any:
-    """The value if it has the wanted type; integers pass for floats."""
+def require_type(value: Any, wanted: Any, where: str) -> Any:
+    """The value if it has the wanted type; integers pass for floats.
+
+    Raises:
+        ConfigError: it has another, or is no finite number; `where` begins the line.
+    """
     if get_origin(wanted) is Literal:
         if not any(value == choice and type(value) is type(choice) for choice in get_args(wanted)):
             allowed = [str(choice) for choice in get_args(wanted)]
@@ -245,9 +249,9 @@ def check(config: Any) -> None:
         if dataclasses.is_dataclass(kind):
             check(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{_flag(name)} must be a finite number, got {value}")
+            raise ConfigError(f"{flag_of(name)} must be a finite number, got {value}")
         elif name in bounds and value not in bounds[name]:
-            raise ConfigError(f"{_flag(name)} must be {bounds[name]}, got {value}")
+            raise ConfigError(f"{flag_of(name)} must be {bounds[name]}, got {value}")
     validate = getattr(config, "validate", None)
     if validate is not None:
         validate()
@@ -317,13 +321,14 @@ def _changes(old: Any, new: Any) -> typing.Iterator[tuple[str, str]]:
             yield from _changes(before, after)
         elif before != after:
             policy = field.metadata.get("resume", "locked")
-            yield policy, f"{_flag(field.name)} from {before!r} to {after!r}"
+            yield policy, f"{flag_of(field.name)} from {before!r} to {after!r}"
 
 
 # ------------------------------------------------------------------ what a config consists of
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """How a field is given on the command line."""
     return "--" + name.replace("_", "-")
 
 
