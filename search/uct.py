@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from core.config import check, free
 from core.environment_facts import usable_cores
+from core.errors import UserError
 from core.kernels import announce_compilation
 from core.random_numbers import random_state
 from envs.games.session import Session
@@ -27,22 +27,23 @@ _MOST_NODES = 8_000_000
 class UctOptions:
     """Monte-Carlo tree search with random playouts."""
 
-    playouts: int = free(10_000, at_least=1)
+    playouts: int = 10_000
     """Playouts a move, shared by the threads."""
-    seconds: float = free(0.0, at_least=0)
+    seconds: float = 0.0
     """Stop a move after so many seconds; 0: no limit."""
-    threads: int = free(0, at_least=0)
+    threads: int = 0
     """Trees grown side by side, whose counts are added; 0: one for each core."""
     exploration: float = 0.6
     """Weight of the confidence bound, for outcomes from -1 to 1."""
     first_play_urgency: float = 1.1
     """Bound of a move that was never tried; from 1 on, every move is tried first."""
-    expand_after: int = free(4, at_least=1)
+    expand_after: int = 4
     """Playouts through a leaf before its moves join the tree."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check(self)
+        if self.playouts < 1 or self.seconds < 0 or self.threads < 0 or self.expand_after < 1:
+            raise UserError("UCT needs playouts and expand_after of 1 or more, nothing below 0")
 
 
 class _Worker:
