@@ -202,7 +202,8 @@ def evaluate(
         UserError: no such run or checkpoint, or another kind of agent.
         KeyboardInterrupt: stopped before an episode was finished.
     """
-    from commands.evaluate import EvaluateOptions, checked, score, subject_of
+    from commands.evaluate import EvaluateOptions, score, subject_of
+    from core.config import check
     from core.probe import resolve_device
 
     _require_episodes(run)
@@ -214,7 +215,8 @@ def evaluate(
         lanes=lanes,
         device=resolve_device(device),
     )
-    return score(subject_of(str(_path(run)), checked(options)), options)
+    check(options)
+    return score(subject_of(str(_path(run)), options), options)
 
 
 def _require_episodes(run: AnyRun) -> None:

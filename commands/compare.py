@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import tyro
-
+from commands.options import parse_dataclass, positional
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ WINDOW = 100
 class CompareOptions:
     """Compare runs: scores, speed, what differs between them, and their learning curves."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    runs: tuple[str, ...] = positional(())
     """Run folders."""
     out: str = "compare.png"
     """Picture of the curves: .png, .svg or .pdf."""
@@ -51,7 +50,6 @@ class Run:
 
 def main(argv: Sequence[str]) -> int:
     """Print the comparison and write the picture; return the exit code."""
-    from commands.options import parse_dataclass
     from core.json_files import disk_errors
 
     options = parse_dataclass(CompareOptions, argv, prog="tengen compare")

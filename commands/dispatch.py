@@ -55,9 +55,9 @@ def _require_platform() -> None:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        from commands.options import print_table
+        from commands.options import print_tables
 
-        print_table(COMMANDS, "commands", "tengen COMMAND [options]")
+        print_tables({"commands": COMMANDS}, "tengen COMMAND [options]")
         sys.stdout.write("\ntengen COMMAND --help says more. Start with: tengen train dqn\n")
         return 0
     if arguments[0] == "--version":

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, Literal
 
-import tyro
-
+from commands.options import parse_dataclass, positional
 from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
-from core.config import EVALUATION_STEPS
+from core.config import EVALUATION_STEPS, check, free
 from core.errors import UserError
 from core.progress import EpisodeProgress
 
@@ -24,18 +23,18 @@ class EvaluateOptions:
     """Score runs in environments of their own: raw scores, whole episodes, the run's protocol.
     A supervised task is scored on the test split of its data."""
 
-    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    runs: tuple[str, ...] = positional(())
     """Run folders; or one stable-baselines3 .zip, with --env and --trust."""
-    episodes: int = 0
+    episodes: int = free(0, at_least=0)
     """Episodes per run; 0 for the protocol's number."""
-    max_steps: int = EVALUATION_STEPS
+    max_steps: int = free(EVALUATION_STEPS, at_least=1)
     """Agent steps after which an episode is cut; cut ones are counted."""
     checkpoint: str = ""
     """Name of a checkpoint, 'newest' or 'best' of the run's own evaluations. Default: newest; for
     supervised tasks the best on their validation part."""
     seed: int = 12345
     """Seed of environments and of the policy's random actions."""
-    lanes: int = 10
+    lanes: int = free(10, at_least=1)
     """Episodes side by side."""
     device: str = "cpu"
     """Where the network runs."""
@@ -43,8 +42,8 @@ class EvaluateOptions:
     """First show an episode in a window; Esc or closing it goes on to the scores."""
     video: bool = False
     """Film one more episode in colour into the run's videos folder."""
-    video_format: str = "mp4"
-    """mp4 or gif."""
+    video_format: Literal["mp4", "gif"] = "mp4"
+    """Of the film."""
     out: str = ""
     """Append the results to this file, one line of JSON a run; default: scores.jsonl in the run
     folder."""
@@ -89,20 +88,9 @@ def main(argv: Sequence[str]) -> int:
 
 def parse(argv: Sequence[str]) -> EvaluateOptions:
     """Options from the command line. Raises UserError for values that cannot work."""
-    from commands.options import parse_dataclass
-
     options = parse_dataclass(EvaluateOptions, argv, prog="tengen evaluate")
     if not options.runs:
         raise UserError("name at least one run folder: tengen evaluate RUN")
-    if options.video_format not in ("mp4", "gif"):
-        raise UserError(f"--video-format must be mp4 or gif, got {options.video_format!r}")
-    return checked(options)
-
-
-def checked(options: EvaluateOptions) -> EvaluateOptions:
-    """The options, once they can work. Raises UserError."""
-    if options.episodes < 0 or min(options.lanes, options.max_steps) < 1:
-        raise UserError("--episodes must be 0 or more, --lanes and --max-steps at least 1")
     return options
 
 
@@ -286,7 +274,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
         )
 
     gymnasium = GymnasiumConfig(options.env_kwargs)
-    gymnasium.validate()
+    check(gymnasium)
     kept = path.with_suffix(f".{SCORES_FILE}")
     return Subject(
         str(path), options.env, atari, None, "", kept, path.parent, make_policy, gymnasium

@@ -10,18 +10,18 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-import tyro
+from commands.options import parse_dataclass, positional
+from core.errors import UserError
 
 
 @dataclass(frozen=True)
 class ExportOptions:
     """Copy the weights and options of a run, and nothing else, into a new folder."""
 
-    run: Annotated[str, tyro.conf.Positional]
+    run: str = positional("")
     """Run folder."""
-    out: Annotated[str, tyro.conf.Positional]
+    out: str = positional("")
     """New folder."""
     checkpoint: str = ""
     """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
@@ -29,9 +29,9 @@ class ExportOptions:
 
 def main(argv: Sequence[str]) -> int:
     """Export one run; return the exit code."""
-    from commands.options import parse_dataclass
-
     options = parse_dataclass(ExportOptions, argv, prog="tengen export")
+    if not options.out:
+        raise UserError("name a run and a new folder: tengen export RUN OUT")
     from commands.evaluate import checkpoint_path
     from commands.session import saved_config
     from core import checkpoint

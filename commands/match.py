@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands.options import HELP, parse_overrides, print_table
+from commands.options import HELP, parse_overrides, print_tables
+from core.config import free
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,11 +28,11 @@ class MatchOptions:
     simulations a move, shipped:5s and uct:5s seconds."""
     second: str = "random"
     """The other player, named alike."""
-    games: int = 20
+    games: int = free(20, at_least=1)
     """Number of games."""
-    opening_moves: int = 2
+    opening_moves: int = free(2, at_least=0)
     """Random moves that every pair of games begins with."""
-    parallel: int = 1
+    parallel: int = free(1, at_least=1)
     """Games at once."""
     referee: str = ""
     """Player who decides which stones are dead where the two differ, under rules that let them."""
@@ -40,10 +41,6 @@ class MatchOptions:
     seed: int = 0
     """Seed of openings and players."""
 
-    def __post_init__(self) -> None:
-        if min(self.games, self.parallel) < 1 or self.opening_moves < 0:
-            raise UserError("a match needs games and parallel of 1 or more, and no opening below 0")
-
 
 def main(argv: Sequence[str]) -> int:
     """Play the match; return the exit code."""
@@ -51,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
     if not argv or argv[0] in HELP:
         rows = {name: entry.title for name, entry in GAMES.items()}
-        print_table(rows, "games", "tengen match GAME [options]")
+        print_tables({"games": rows}, "tengen match GAME [options]")
         return 0
     entry, named = find_game(argv[0])
     game_options, options = parse_overrides(

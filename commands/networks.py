@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
+from commands.options import parse_dataclass, positional
 from networks.registry import FAMILIES, TORSOS, build_network, find_family, network_config
 
 TASKS = {"image": "classify", "language": "lm", "masked": "mlm", "translation": "translate"}
@@ -23,14 +22,12 @@ FASHION = 28
 class NetworksOptions:
     """List the networks: name, kind, year, parameters, paper. With a NAME: its options."""
 
-    name: Annotated[str, tyro.conf.Positional] = ""
+    name: str = positional("")
     """A network or a torso; left out, all of them are listed."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the table, or what there is to say about one network."""
-    from commands.options import parse_dataclass
-
     name = parse_dataclass(NetworksOptions, argv, prog="tengen networks").name
     if not name:
         lines = table()

@@ -1,33 +1,45 @@
-"""The command line, generated from the dataclasses of options by tyro.
+"""The command line: read once, by argparse, made from the dataclasses of options.
 
-Errors are one line of ours: a mistyped option names the nearest one.
+Errors are one line: a mistyped option names the nearest one.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
-import io
+import functools
+import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
-
-import tyro
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 from agents.registry import AgentEntry, load_object
 from commands.other_names import nearest_option
-from core.config import check, leaf_types, resolve
+from core.config import (
+    check,
+    field_bounds,
+    field_docs,
+    field_types,
+    flag_of,
+    leaf_types,
+    require_type,
+    resolve,
+)
 from core.errors import UserError, did_you_mean
-from envs.names import canonical_id
 
 MOST_DIGITS = 18
+HELP = ("-h", "--help")
 T = TypeVar("T")
 
-HELP = ("-h", "--help")
+
+def positional(default: Any) -> Any:
+    """A field whose value is given without its name."""
+    return dataclasses.field(default=default, metadata={"positional": True})
 
 
 @dataclass(frozen=True)
@@ -63,26 +75,31 @@ def parse_training(entry: AgentEntry, argv: Sequence[str]) -> tuple[Any, Command
     """
     config_type = load_object(entry.config)
     module = load_object(entry.config.partition(":")[0])
-    named = _value_of("--preset", argv)
-    if named and named not in module.PRESETS:
+    prog = f"tengen train {entry.name}"
+    given = _read([config_type(), CommandOptions()], argv, prog)
+    options = _changed(CommandOptions(), given)
+    if options.preset and options.preset not in module.PRESETS:
         raise UserError(
-            f"there is no preset {named!r} for {entry.name}"
-            f"{did_you_mean(named, module.PRESETS)} (known: {', '.join(module.PRESETS)})"
+            f"there is no preset {options.preset!r} for {entry.name}"
+            f"{did_you_mean(options.preset, module.PRESETS)} (known: {', '.join(module.PRESETS)})"
         )
-    path = _value_of("--config", argv)
-    file = Path(path) if path else None
+    file = Path(options.config) if options.config else None
     presets = {name: settings for name, (_, settings) in module.PRESETS.items()}
-    env = _value_of("--env", argv) or resolve(config_type, presets.get(named), file).env
-    if hasattr(module, "preset_for") and not _asks_for_help(argv):  # a help imports nothing heavy
-        env = canonical_id(env)
-    name = named or getattr(module, "preset_for", lambda env: module.DEFAULT_PRESET)(env)
-    settings: Callable[[str], Mapping[str, Any]] | None
-    settings = getattr(module, "environment_settings", None)
-    base = resolve(config_type, presets[name], file, settings(env) if settings else None)
+    env = given.get("env") or resolve(config_type, presets.get(options.preset), file).env
+    options = dataclasses.replace(options, preset=options.preset or default_preset(entry, env))
+    asked: Mapping[str, Any] = getattr(module, "environment_settings", lambda env: {})(env)
+    base = resolve(config_type, presets[options.preset], file, asked)
     listed = "\n".join(f"  {key}: {summary}" for key, (summary, _) in module.PRESETS.items())
     description = f"{entry.summary}\n\npresets:\n{listed}"
-    prog = f"tengen train {entry.name}"
-    return _parse_pair(base, CommandOptions(preset=name), argv, prog, description)
+    config, options = _finish([base, options], given, prog, description)
+    return config, options
+
+
+def default_preset(entry: AgentEntry, env: str) -> str:
+    """The preset of an environment where none is named."""
+    module = load_object(entry.config.partition(":")[0])
+    name: str = getattr(module, "preset_for", lambda env: module.DEFAULT_PRESET)(env)
+    return name
 
 
 def parse_overrides(base: Any, extra: T, argv: Sequence[str], prog: str) -> tuple[Any, T]:
@@ -91,159 +108,145 @@ def parse_overrides(base: Any, extra: T, argv: Sequence[str], prog: str) -> tupl
     Raises:
         UserError: one line; `--help` prints and exits instead.
     """
-    return _parse_pair(base, extra, argv, prog, (type(extra).__doc__ or "").strip())
+    parts = [base, extra]
+    config, options = _finish(parts, _read(parts, argv, prog), prog, type(extra).__doc__)
+    return config, options
 
 
 def parse_dataclass(options: type[T], argv: Sequence[str], prog: str) -> T:
-    """A command's own dataclass of options, where positional fields are marked by tyro.
+    """A command's own dataclass of options, some of them perhaps `positional`.
 
     Raises:
         UserError: one line; `--help` prints and exits instead.
     """
-    hints = get_type_hints(options, include_extras=True)
-    named = {name: kind for name, kind in hints.items() if get_origin(kind) is not Annotated}
-    required = [name for name in hints if name not in named and not hasattr(options, name)]
-    argv, given = _readable(argv, named, prog, positional=len(named) < len(hints))
-    if len(given) < len(required) and not _asks_for_help(argv):
-        names = " ".join(name.upper() for name in required)
-        raise UserError(f"{prog} needs {names} (see: {prog} --help)")
-    parsed: T = _run_tyro(options, argv, prog, (options.__doc__ or "").strip())
+    parts = [options()]
+    parsed: T = _finish(parts, _read(parts, argv, prog), prog, options.__doc__)[0]
     return parsed
 
 
-def _parse_pair(
-    config: Any, extra: Any, argv: Sequence[str], prog: str, description: str
-) -> tuple[Any, Any]:
-    # A name of "" puts the agent's options into the first box of the help.
-    agent: Any = Annotated[type(config), tyro.conf.arg(name="")]
-    pair = dataclasses.make_dataclass(
-        "Options", [("agent", agent), ("command", type(extra))], frozen=True
-    )
-    types = leaf_types(type(config)) | leaf_types(type(extra))
-    argv, _ = _readable(argv, types, prog, positional=False)
-    parsed = _run_tyro(pair, argv, prog, description, default=pair(config, extra))
-    check(parsed.agent)
-    return parsed.agent, parsed.command
-
-
-def _run_tyro(kind: Any, argv: Sequence[str], prog: str, description: str, **default: Any) -> Any:
-    arguments = ["--help"] if _asks_for_help(argv) else list(argv)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                kind,
-                args=arguments,
-                prog=prog,
-                description=description,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.PositionalMetavarFromFieldName),
-                **default,
-            )
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-    raise UserError(f"{_one_line(complaint.getvalue())} (see: {prog} --help)")
-
-
-def _asks_for_help(argv: Sequence[str]) -> bool:
-    return any(argument in HELP for argument in argv)
-
-
-def _readable(
-    argv: Sequence[str], types: Mapping[str, Any], prog: str, positional: bool
-) -> tuple[list[str], list[str]]:
-    """The arguments as tyro reads them, and those that are positional.
-
-    Raises UserError with one line; tyro's messages are boxes.
-    """
-    plain: list[str] = []
-    found: list[str] = []
-    if _asks_for_help(argv):
-        return list(argv), found
-    known = {_flag(name): kind for name, kind in types.items()}
-    hint = f"(see: {prog} --help)"
-    arguments = iter(argv)
-    for argument in arguments:
-        plain.append(argument)
-        if not argument.startswith("-"):
-            if not positional:
-                raise UserError(f"{argument!r} belongs to no option {hint}")
-            found.append(argument)
-            continue
-        flag, equals, value = argument.partition("=")
-        flag = flag.replace("_", "-")
-        positive = flag.replace("--no-", "--", 1)
-        if known.get(flag, known.get(positive)) is bool:
-            if equals:
-                raise UserError(f"{flag} takes no value: give {positive} or --no-{positive[2:]}")
-        elif flag == "--resume":
+def _read(parts: Sequence[Any], argv: Sequence[str], prog: str) -> dict[str, Any]:
+    """What the command line says, and nothing else: values by the names of the fields."""
+    plain = [re.sub("^--[^=]*", lambda flag: flag[0].replace("_", "-"), text) for text in argv]
+    parser = _parser(parts, prog)
+    found, left = parser.parse_known_intermixed_args(plain)
+    given = {n: tuple(v) if isinstance(v, list) else v for n, v in vars(found).items()}
+    if left and "help" not in given:
+        flag = left[0].partition("=")[0]
+        if not flag.startswith("-"):
+            parser.error(f"{left[0]!r} belongs to no option")
+        if flag == "--resume":
             raise UserError("a run goes on with: tengen resume RUN")
-        elif flag not in known:
-            raise UserError(f"there is no option {flag}{nearest_option(flag, known)} {hint}")
+        known = [flag_of(name) for part in parts for name in leaf_types(type(part))]
+        parser.error(f"there is no option {flag}{nearest_option(flag, known)}")
+    return given
+
+
+def _finish(
+    parts: Sequence[Any], given: Mapping[str, Any], prog: str, description: str | None
+) -> list[Any]:
+    """The configs with what was given, checked; the help instead, if that was asked for."""
+    if "help" in given:
+        sys.stdout.write(_parser(parts, prog, inspect.cleandoc(description or "")).format_help())
+        raise SystemExit(0)
+    changed = [_changed(part, given) for part in parts]
+    for part in changed:
+        check(part)
+    return changed
+
+
+def _changed(config: T, given: Mapping[str, Any]) -> T:
+    """A config with the options given, wherever in it they are; names are unique."""
+    changes: dict[str, Any] = {}
+    for name, kind in field_types(type(config)).items():
+        if dataclasses.is_dataclass(kind):
+            changes[name] = _changed(getattr(config, name), given)
+        elif name in given:
+            changes[name] = given[name]
+    changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]
+    return changed
+
+
+# ------------------------------------------------------------------ argparse
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -1e-3 is no option either
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ")
+        text = text.replace(": expected one argument", " needs a value after it")
+        text = text.replace(": ignored explicit argument", " takes no value, got")
+        raise UserError(f"{text} (see: {self.prog} --help)")
+
+
+def _parser(parts: Sequence[Any], prog: str, description: str = "") -> _Parser:
+    """A parser for the fields of configs; their values are the defaults that the help shows."""
+    names = [f.name.upper() for f in dataclasses.fields(parts[0]) if "positional" in f.metadata]
+    parser = _Parser(
+        prog=prog,
+        usage=" ".join([prog, *names, "[options]"]),
+        description=description,
+        add_help=False,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    group = parser.add_argument_group("options")
+    group.add_argument(*HELP, action="store_true", help="show this help and stop")
+    _add(parser, group, parts[0])
+    for part in parts[1:]:
+        _add(parser, parser.add_argument_group("options of the command"), part)
+    return parser
+
+
+def _add(parser: _Parser, group: Any, config: Any) -> None:
+    """Add the fields of a config to a group of the help; a config in it has a group of its own."""
+    config_type: Any = type(config)
+    docs, bounds = field_docs(config_type), field_bounds(config_type)
+    for name, kind in field_types(config_type).items():
+        value, flag = getattr(config, name), flag_of(name)
+        if dataclasses.is_dataclass(kind):
+            _add(parser, parser.add_argument_group(f"{name} options", kind.__doc__), value)
+            continue
+        notes = [str(bounds[name])] if name in bounds else []
+        notes += [f"default: {value}"] if value not in ("", ()) else []
+        text = docs.get(name, "") + (f" ({'; '.join(notes)})" if notes else "")
+        about: dict[str, Any] = {"help": text.replace("%", "%%")}
+        if "positional" in config.__dataclass_fields__[name].metadata:
+            about["nargs"] = "*" if get_origin(kind) is tuple else "?"
+            group.add_argument(name, metavar=name.upper(), **about)
+        elif kind is bool:
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, **about)
         else:
-            value = value if equals else next(arguments, "--")
-            plain[-1:] = [flag, _plain_value(flag, value, known[flag])]
-    return plain, found
+            choices = get_args(kind) if get_origin(kind) is Literal else ()
+            about["metavar"] = f"{{{','.join(choices)}}}" if choices else kind.__name__.upper()
+            group.add_argument(flag, type=functools.partial(_value, flag, kind), **about)
 
 
-def _plain_value(flag: str, value: str, kind: Any) -> str:
-    """The value; a whole number written as 1e6 in digits."""
-    if value.startswith("--"):
-        raise UserError(f"{flag} needs a value after it")
-    if get_origin(kind) is Literal and value not in map(str, get_args(kind)):
-        choices = [str(choice) for choice in get_args(kind)]
-        raise UserError(
-            f"{flag} must be one of {', '.join(choices)}; got {value!r}"
-            f"{did_you_mean(value, choices)}"
-        )
+def _value(flag: str, kind: Any, text: str) -> Any:
+    """The value of an option. Raises UserError for a text that is none."""
+    value: Any = text
     if kind is int:
-        digits = _digits(value)
-        if digits is None:
-            raise UserError(f"{flag} must be a whole number, got {value!r}")
-        return digits
-    if kind is float:
-        try:
-            float(value)
-        except ValueError:
-            raise UserError(f"{flag} must be a number, got {value!r}") from None
-    return value
+        value = _whole_number(text)
+    elif kind is float:
+        with contextlib.suppress(ValueError):
+            value = float(text)
+    return require_type(value, kind, flag)
 
 
-def _digits(text: str) -> str | None:
-    """A whole number such as 250000, 250_000, 2.5e5 or -1 in digits; None for anything else."""
+def _whole_number(text: str) -> int | str:
+    """A whole number such as 250000, 250_000, 2.5e5 or -1; any other text as it is."""
     try:
         number = Decimal(text)
     except InvalidOperation:
-        return None
+        return text
     if not number.is_finite() or number.adjusted() > MOST_DIGITS or number != int(number):
-        return None
-    return str(int(number))
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _one_line(box: str) -> str:
-    """tyro's boxed message as one line."""
-    lines = [re.sub(r"[│╭╮╰╯─\x1b]|\[[0-9;]*m", " ", line) for line in box.splitlines()]
-    text = " ".join(" ".join(lines).partition("For full helptext")[0].split())
-    return text or "the command line cannot be read"
-
-
-def _value_of(flag: str, argv: Sequence[str]) -> str:
-    """The value given to one option, read ahead of the others; '' when it is not there."""
-    found = ""
-    for argument, following in zip(argv, [*argv[1:], ""], strict=False):
-        name, equals, value = argument.partition("=")
-        if name == flag:
-            found = value if equals else following
-    return found
-
-
-def print_table(rows: Mapping[str, str], title: str, usage: str) -> None:
-    """A two-column list of names and what they are."""
-    print_tables({title: rows}, usage)
+        return text
+    return int(number)
 
 
 def print_tables(tables: Mapping[str, Mapping[str, str]], usage: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from commands.options import HELP, parse_overrides, print_table
+from commands.options import HELP, parse_overrides, print_tables
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
     if not argv or argv[0] in HELP:
         rows = {name: entry.title for name, entry in GAMES.items()}
-        print_table(rows, "games", "tengen play GAME [options]")
+        print_tables({"games": rows}, "tengen play GAME [options]")
         sys.stdout.write("\ntengen play GAME --help lists its options. Try: tengen play go\n")
         return 0
     entry, named = find_game(argv[0])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from agents.registry import AGENTS
-from commands.options import HELP, parse_training, print_tables
+from agents.registry import AGENTS, AgentEntry
+from commands.options import HELP, default_preset, parse_training, print_tables
 from core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def train(name: str, argv: Sequence[str], callback: Callback | None = None) -> R
     from commands.session import show_training, start_training
     from core.progress import Progress
 
-    Progress().note(settings_note(argv, config, options.preset))
+    Progress().note(settings_note(entry, config, options.preset))
     if options.dry_run:
         show_training(entry, config)
         return None
@@ -51,10 +51,10 @@ def train(name: str, argv: Sequence[str], callback: Callback | None = None) -> R
     return start_training(entry, config, options.preset, command, callback)
 
 
-def settings_note(argv: Sequence[str], config: Any, preset: str) -> str:
+def settings_note(entry: AgentEntry, config: Any, preset: str) -> str:
     """One line that says which settings were taken, and why."""
-    named = any(argument.partition("=")[0] == "--preset" for argument in argv)
-    why = "as named" if named else f"the default for {config.env}; others: --preset NAME"
+    default = preset == default_preset(entry, config.env)
+    why = f"the default for {config.env}; others: --preset NAME" if default else "as named"
     return f"settings: preset {preset} ({why})"
 
 

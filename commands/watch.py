@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-import tyro
-
+from commands.options import parse_dataclass, positional
+from core.config import free
 from core.errors import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -21,9 +20,9 @@ LOOPBACK = "127.0.0.1"
 class WatchOptions:
     """Show runs in TensorBoard, reachable from this machine alone."""
 
-    folder: Annotated[str, tyro.conf.Positional] = "runs"
+    folder: str = positional("runs")
     """A run folder, or a folder of runs."""
-    port: int = 6006
+    port: int = free(6006, at_least=1, at_most=65535)
     """Port on 127.0.0.1."""
 
 
@@ -39,8 +38,6 @@ def _logdir(folder: Path) -> tuple[str, str]:
 
 def main(argv: Sequence[str]) -> int:
     """Become TensorBoard until it is stopped."""
-    from commands.options import parse_dataclass
-
     options = parse_dataclass(WatchOptions, argv, prog="tengen watch")
     folder = Path(options.folder)
     if not folder.is_dir():
@@ -49,8 +46,6 @@ def main(argv: Sequence[str]) -> int:
     marks = (folder.rglob("events.out.tfevents.*"), folder.rglob("status.json"))
     if all(next(found, None) is None for found in marks):
         raise UserError(f"{folder} holds no runs; name a run folder or the folder that runs are in")
-    if not 1 <= options.port <= 65535:
-        raise UserError(f"--port must be 1 to 65535, got {options.port}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -37,34 +37,63 @@ class ConfigError(UserError):
     """An option that does not exist or has a value it cannot have."""
 
 
-def locked(default: Any) -> Any:
-    """A field that a resumed run must keep."""
-    return dataclasses.field(default=default, metadata={"resume": "locked"})
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be, which also describes it to a search; NaN is within no bounds."""
+
+    at_least: float = -math.inf
+    over: float = -math.inf
+    at_most: float = math.inf
+    under: float = math.inf
+    also: float | None = None
+    """A value with a meaning of its own, such as -1 for what the protocol says."""
+
+    def __contains__(self, value: float) -> bool:
+        """Whether the number may be had."""
+        inside = self.at_least <= value <= self.at_most and self.over < value < self.under
+        return inside or value == self.also
+
+    def __str__(self) -> str:
+        """In words: 'at least 0 and under 1'."""
+        ends = ("at_least", "over", "at_most", "under")
+        said = [(name, getattr(self, name)) for name in ends if math.isfinite(getattr(self, name))]
+        text = " and ".join(f"{name.replace('_', ' ')} {end}" for name, end in said)
+        return text if self.also is None else f"{text}, or {self.also}"
 
 
-def warn(default: Any) -> Any:
+def locked(default: Any, **bounds: float) -> Any:
+    """A field that a resumed run must keep. A number may have `Bounds`, given by their names."""
+    return _option(default, "locked", bounds)
+
+
+def warn(default: Any, **bounds: float) -> Any:
     """A field that a resumed run may change, which is said aloud."""
-    return dataclasses.field(default=default, metadata={"resume": "warn"})
+    return _option(default, "warn", bounds)
 
 
-def free(default: Any) -> Any:
+def free(default: Any, **bounds: float) -> Any:
     """A field that a resumed run may change freely."""
-    return dataclasses.field(default=default, metadata={"resume": "free"})
+    return _option(default, "free", bounds)
+
+
+def _option(default: Any, resume: str, bounds: Mapping[str, float]) -> Any:
+    metadata = {"resume": resume} | ({"bounds": Bounds(**bounds)} if bounds else {})
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """How long, how often, where: the same for every agent."""
 
-    total_steps: int = free(10_000_000)
+    total_steps: int = free(10_000_000, at_least=1)
     """Agent steps over all lanes."""
-    seed: int = locked(1)
+    seed: int = locked(1, at_least=0, under=2**63)
     """Every random stream of the run derives from it."""
     device: str = free("auto")
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "fp32", "bf16"] = warn("auto")
     """Arithmetic of the networks; auto takes what a start-up probe finds fastest."""
-    threads: int = free(0)
+    threads: int = free(0, at_least=0)
     """Processor threads for the networks; 0 lets the probe choose."""
     compile: bool = free(False)
     """Compile the networks with torch.compile; needs a C++ compiler and up to a minute."""
@@ -72,21 +101,21 @@ class RunConfig:
     """Where the folders of runs are made."""
     run_dir: str = free("")
     """Make this run's folder exactly here."""
-    checkpoint_seconds: float = free(300.0)
+    checkpoint_seconds: float = free(300.0, over=0)
     """A kill loses at most this much."""
-    keep_checkpoints: int = free(2)
+    keep_checkpoints: int = free(2, at_least=1)
     """Newest checkpoints kept; the best is kept besides."""
-    log_seconds: float = free(5.0)
+    log_seconds: float = free(5.0, over=0)
     """Seconds between points in TensorBoard."""
-    evaluate_every: int = free(250_000)
+    evaluate_every: int = free(250_000, at_least=0)
     """Agent steps between evaluations in separate environments; 0 for never."""
-    evaluate_episodes: int = free(10)
+    evaluate_episodes: int = free(10, at_least=1)
     """Episodes of each evaluation."""
     stop_at_score: float = free(1e9)
     """Finish as soon as an evaluation reaches this."""
     initial: str = free("")
     """Begin a new run with the weights of this run or checkpoint folder."""
-    evaluate_max_steps: int = free(EVALUATION_STEPS)
+    evaluate_max_steps: int = free(EVALUATION_STEPS, at_least=1)
     """Agent steps after which an episode of an evaluation is cut; cut ones are counted."""
     video: bool = free(True)
     """Put an animated image of each evaluation into TensorBoard."""
@@ -94,20 +123,6 @@ class RunConfig:
     """Send curves and evaluations to Weights & Biases; needs: pip install wandb."""
     progress: bool = free(True)
     """Show a line of progress."""
-
-    def validate(self) -> None:
-        """Raise ConfigError for a value that cannot work."""
-        for name in ("total_steps", "keep_checkpoints", "evaluate_episodes", "evaluate_max_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{_flag(name)} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "threads", "evaluate_every"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{_flag(name)} must be 0 or more, got {getattr(self, name)}")
-        if self.seed >= 2**63:
-            raise ConfigError(f"--seed must be below 2**63, got {self.seed}")
-        for name in ("checkpoint_seconds", "log_seconds"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{_flag(name)} must be over 0, got {getattr(self, name)}")
 
 
 # ------------------------------------------------------------------ from file to config
@@ -190,13 +205,17 @@ def _apply(
             inner = getattr(config, name)
             changes[name] = _apply(inner, value, source, f"{prefix}{name}.", version)
         else:
-            changes[name] = _checked(value, types[name], f"{source}: {prefix + name!r}")
+            changes[name] = require_type(value, types[name], f"{source}: {prefix + name!r}")
     changed: T = dataclasses.replace(config, **changes)  # type: ignore[type-var]
     return changed
 
 
-def _checked(value: Any, wanted: Any, where: str) -> Any:
-    """The value if it has the wanted type; integers pass for floats."""
+def require_type(value: Any, wanted: Any, where: str) -> Any:
+    """The value if it has the wanted type; integers pass for floats.
+
+    Raises:
+        ConfigError: it has another, or is no finite number; `where` begins the line.
+    """
     if get_origin(wanted) is Literal:
         if not any(value == choice and type(value) is type(choice) for choice in get_args(wanted)):
             allowed = [str(choice) for choice in get_args(wanted)]
@@ -218,17 +237,21 @@ _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", 
 
 
 def check(config: Any) -> None:
-    """Call ``validate`` on a config and on every config in it.
+    """Look at the bounds of every option of a config and the configs in it, then at what they say
+    of several options together: a dataclass may have `validate()`, which raises UserError.
 
     Raises:
         UserError: a value that cannot work, such as one that a config file could not hold.
     """
+    bounds = field_bounds(type(config))
     for name, kind in field_types(type(config)).items():
         value = getattr(config, name)
         if dataclasses.is_dataclass(kind):
             check(value)
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{_flag(name)} must be a finite number, got {value}")
+            raise ConfigError(f"{flag_of(name)} must be a finite number, got {value}")
+        elif name in bounds and value not in bounds[name]:
+            raise ConfigError(f"{flag_of(name)} must be {bounds[name]}, got {value}")
     validate = getattr(config, "validate", None)
     if validate is not None:
         validate()
@@ -298,13 +321,14 @@ def _changes(old: Any, new: Any) -> typing.Iterator[tuple[str, str]]:
             yield from _changes(before, after)
         elif before != after:
             policy = field.metadata.get("resume", "locked")
-            yield policy, f"{_flag(field.name)} from {before!r} to {after!r}"
+            yield policy, f"{flag_of(field.name)} from {before!r} to {after!r}"
 
 
 # ------------------------------------------------------------------ what a config consists of
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """How a field is given on the command line."""
     return "--" + name.replace("_", "-")
 
 
@@ -323,6 +347,12 @@ def leaf_types(config_type: Any) -> dict[str, Any]:
         else:
             leaves[name] = kind
     return leaves
+
+
+def field_bounds(config_type: Any) -> dict[str, Bounds]:
+    """Field names to bounds, for those that have some."""
+    fields = dataclasses.fields(config_type)
+    return {f.name: f.metadata["bounds"] for f in fields if "bounds" in f.metadata}
 
 
 @functools.cache

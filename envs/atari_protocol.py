@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from core.config import free, locked
-from core.errors import UserError
 
 FRAMES_PER_STEP = 4
 
@@ -70,11 +69,6 @@ PROTOCOLS: dict[str, AtariProtocol] = {
 }
 
 
-def is_atari_id(env_id: str) -> bool:
-    """True for an id of ale-py's namespace, also with its module: 'ale_py:ALE/Pong-v5'."""
-    return env_id.rpartition(":")[2].startswith("ALE/")
-
-
 @dataclass(frozen=True)
 class AtariConfig:
     """Options that only Atari games (environment ids ALE/...) use."""
@@ -83,7 +77,7 @@ class AtariConfig:
     """Sticky actions, no-op starts, life loss, frame cap and evaluation settings, by paper."""
     full_action_space: bool = locked(False)
     """Use all 18 joystick actions where the protocol has the game's own."""
-    env_threads: int = free(0)
+    env_threads: int = free(0, at_least=0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
 
     @staticmethod
@@ -91,8 +85,3 @@ class AtariConfig:
         """The options of an older file: its 'machado2018' was 'dopamine' under another name."""
         renamed = version < 2 and tree.get("protocol") == "machado2018"
         return {**tree, "protocol": "dopamine"} if renamed else tree
-
-    def validate(self) -> None:
-        """Raise UserError for a value that cannot work."""
-        if self.env_threads < 0:
-            raise UserError(f"--env-threads must be 0 or more, got {self.env_threads}")

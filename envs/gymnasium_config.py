@@ -23,7 +23,7 @@ class GymnasiumConfig:
     """Arguments of the environment: map_name=8x8,is_slippery=false or as JSON:
     '{"map_name": "8x8"}'."""
 
-    env_workers: int = free(0)
+    env_workers: int = free(0, at_least=0)
     """Processes that step the environments, for those slow in Python; 0: none besides this one."""
 
     def __post_init__(self) -> None:
@@ -39,8 +39,6 @@ class GymnasiumConfig:
     def validate(self) -> None:
         """Raise UserError for a value that cannot work."""
         parse_arguments(self.env_kwargs)
-        if self.env_workers < 0:
-            raise UserError(f"--env-workers must be 0 or more, got {self.env_workers}")
 
     @property
     def arguments(self) -> dict[str, Any]:

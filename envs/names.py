@@ -63,7 +63,7 @@ def canonical_id(env_id: str, note: Callable[[str], object] | None = None) -> st
 
 def is_atari(env_id: str) -> bool:
     """True for an Atari game, however it is spelled."""
-    return canonical_id(env_id) in atari_games() or env_id.startswith("ALE/")
+    return env_id.startswith("ALE/") or canonical_id(env_id).startswith("ALE/")
 
 
 def _folded(name: str) -> str:

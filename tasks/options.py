@@ -14,56 +14,40 @@ from core.schedule import check_schedule
 class TrainingConfig:
     """How a network is trained. A step of the run is one example."""
 
-    batch_size: int = locked(64)
+    batch_size: int = locked(64, at_least=1)
     """Examples per update."""
-    epochs: float = free(10.0)
+    epochs: float = free(10.0, over=0)
     """Times that every example is seen; --total-steps, which counts examples, goes before it."""
     optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adamw")
     """rmsprop is DQN's (centred, epsilon inside the root), rmsprop_torch torch's."""
-    learning_rate: float = warn(1e-3)
+    learning_rate: float = warn(1e-3, over=0)
     """Highest step size of the optimiser."""
     schedule: Literal["constant", "linear", "cosine", "step", "inverse_sqrt"] = warn("cosine")
     """How the learning rate falls after the warm-up."""
-    warmup: float = warn(0.05)
+    warmup: float = warn(0.05, at_least=0, under=1)
     """Share of the run in which the learning rate climbs from 0."""
-    weight_decay: float = locked(0.0)
+    weight_decay: float = locked(0.0, at_least=0)
     """Of matrices and convolutions; biases and normalisation have none."""
-    momentum: float = locked(0.9)
+    momentum: float = locked(0.9, at_least=0, under=1)
     """Of sgd and rmsprop_torch."""
     nesterov: bool = locked(False)
     """For sgd, look ahead along the momentum."""
-    beta2: float = locked(0.999)
+    beta2: float = locked(0.999, at_least=0, under=1)
     """Decay of adam's and adamw's second moment, a step."""
-    optimiser_epsilon: float = locked(1e-8)
+    optimiser_epsilon: float = locked(1e-8, over=0)
     """Constant in the optimiser's denominator."""
-    max_gradient_norm: float = warn(0.0)
+    max_gradient_norm: float = warn(0.0, at_least=0)
     """Clip the gradient to this norm; 0 for not at all."""
-    label_smoothing: float = warn(0.0)
+    label_smoothing: float = warn(0.0, at_least=0, under=1)
     """Share of the target given to all classes alike (Szegedy et al. 2016)."""
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
-        if self.batch_size < 1:
-            raise bad("batch_size", self.batch_size, "at least 1")
-        for name in ("learning_rate", "epochs", "optimiser_epsilon"):
-            if not getattr(self, name) > 0:
-                raise bad(name, getattr(self, name), "over 0")
-        for name in ("weight_decay", "max_gradient_norm"):
-            if not getattr(self, name) >= 0:
-                raise bad(name, getattr(self, name), "0 or more")
-        for name in ("momentum", "beta2", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise bad(name, getattr(self, name), "0 or more and below 1")
         check_schedule(self.schedule, self.warmup)
         if self.nesterov and (self.optimiser != "sgd" or not self.momentum):
             raise UserError("--nesterov is for --optimiser sgd with a --momentum")
         if self.weight_decay and self.optimiser == "rmsprop":
             raise UserError("--optimiser rmsprop has no --weight-decay; rmsprop_torch has")
-
-
-def bad(name: str, value: object, wanted: str) -> UserError:
-    """One line for an option that has a value it cannot have."""
-    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
 def scheduled_run(run: RunConfig, training: TrainingConfig, examples: int) -> RunConfig:
@@ -83,7 +67,7 @@ def scheduled_run(run: RunConfig, training: TrainingConfig, examples: int) -> Ru
 def check_vocabulary(tokenizer: str, vocabulary: int) -> None:
     """Raise UserError for a number of tokens that byte pairs cannot have."""
     if tokenizer == "bpe" and not 256 <= vocabulary <= 1_000_000:
-        raise bad("vocabulary", vocabulary, "256 (the bytes) or more")
+        raise UserError(f"--vocabulary must be 256 (the bytes) to 1000000, got {vocabulary}")
 
 
 def short_name(data: str) -> str:

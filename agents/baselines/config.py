@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from core.config import RunConfig, locked
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
+from envs.names import is_atari
 
 
 @dataclass(frozen=True)
@@ -21,31 +22,31 @@ class SB3DQNConfig:
 
     env: str = locked("ALE/Pong-v5")
     """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
-    lanes: int = locked(1)
+    lanes: int = locked(1, at_least=1)
     """Environments side by side; every vector step of all lanes counts once for train_freq."""
     policy: Literal["auto", "cnn", "mlp"] = locked("auto")
     """Network: cnn (Nature's), mlp, or auto to fit the observation."""
-    learning_rate: float = locked(1e-4)
+    learning_rate: float = locked(1e-4, over=0)
     """Step size of Adam."""
-    buffer_size: int = locked(100_000)
+    buffer_size: int = locked(100_000, at_least=1)
     """Transitions kept; each takes two whole stacks of frames."""
-    learning_starts: int = locked(100_000)
+    learning_starts: int = locked(100_000, at_least=0)
     """Agent steps of random play before learning starts."""
-    batch_size: int = locked(32)
+    batch_size: int = locked(32, at_least=1)
     """Transitions per update."""
-    gamma: float = locked(0.99)
+    gamma: float = locked(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
-    train_freq: int = locked(4)
+    train_freq: int = locked(4, at_least=1)
     """Vector steps between updates."""
-    gradient_steps: int = locked(1)
+    gradient_steps: int = locked(1, at_least=1)
     """Updates each time."""
-    target_update_interval: int = locked(1_000)
+    target_update_interval: int = locked(1_000, at_least=1)
     """Agent steps between copies to the target network."""
-    exploration_fraction: float = locked(0.1)
+    exploration_fraction: float = locked(0.1, over=0, at_most=1)
     """Share of the run over which epsilon falls."""
-    exploration_initial_eps: float = locked(1.0)
+    exploration_initial_eps: float = locked(1.0, at_least=0, at_most=1)
     """Chance of a random action at first."""
-    exploration_final_eps: float = locked(0.01)
+    exploration_final_eps: float = locked(0.01, at_least=0, at_most=1)
     """Chance of a random action at last."""
     max_grad_norm: float = locked(10.0)
     """Clip the gradient to this norm."""
@@ -57,30 +58,6 @@ class SB3DQNConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
-        for name in (
-            "lanes",
-            "buffer_size",
-            "batch_size",
-            "train_freq",
-            "gradient_steps",
-            "target_update_interval",
-        ):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _require("learning_starts", self.learning_starts, self.learning_starts >= 0, "0 or more")
-        for name in (
-            "gamma",
-            "exploration_fraction",
-            "exploration_initial_eps",
-            "exploration_final_eps",
-        ):
-            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        _require(
-            "exploration_fraction",
-            self.exploration_fraction,
-            self.exploration_fraction > 0,
-            "over 0",
-        )
-        _require("learning_rate", self.learning_rate, self.learning_rate > 0, "over 0")
         _require_defaults(self.run, self.gymnasium)
 
 
@@ -90,23 +67,23 @@ class SB3PPOConfig:
 
     env: str = locked("ALE/Pong-v5")
     """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
-    lanes: int = locked(8)
+    lanes: int = locked(8, at_least=1)
     """Environments side by side."""
     policy: Literal["auto", "cnn", "mlp"] = locked("auto")
     """Network: cnn (Nature's), mlp, or auto to fit the observation."""
-    learning_rate: float = locked(2.5e-4)
+    learning_rate: float = locked(2.5e-4, over=0)
     """Step size of Adam at the start; it falls to 0 on a straight line."""
-    n_steps: int = locked(128)
+    n_steps: int = locked(128, at_least=1)
     """Steps of every lane between updates."""
-    n_epochs: int = locked(4)
+    n_epochs: int = locked(4, at_least=1)
     """Passes over what was collected."""
-    batch_size: int = locked(256)
-    """Transitions per gradient step."""
-    gamma: float = locked(0.99)
+    batch_size: int = locked(256, at_least=2)
+    """Transitions per gradient step; advantages are normalised over them."""
+    gamma: float = locked(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
-    gae_lambda: float = locked(0.95)
+    gae_lambda: float = locked(0.95, at_least=0, at_most=1)
     """Decay of the advantage estimate."""
-    clip_range: float = locked(0.1)
+    clip_range: float = locked(0.1, over=0)
     """Clipping of the probability ratio at the start; it falls to 0 on a straight line."""
     vf_coef: float = locked(0.5)
     """Weight of the value loss."""
@@ -122,15 +99,8 @@ class SB3PPOConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
-        for name in ("lanes", "n_steps", "n_epochs"):
-            _require(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        # Advantages are normalised over a batch, which needs two of them.
-        _require("batch_size", self.batch_size, self.batch_size > 1, "at least 2")
-        _require("n_steps", self.n_steps, self.n_steps * self.lanes > 1, "at least 2 with one lane")
-        for name in ("gamma", "gae_lambda"):
-            _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
-        for name in ("learning_rate", "clip_range"):
-            _require(name, getattr(self, name), getattr(self, name) > 0, "over 0")
+        if self.n_steps * self.lanes == 1:
+            raise UserError("--n-steps must be at least 2 with one lane, got 1")
         _require_defaults(self.run, self.gymnasium)
 
 
@@ -146,25 +116,22 @@ ZOO: tuple[str, Mapping[str, Any]] = (
 
 def preset_for(env: str) -> str:
     """The preset of an environment where the user names none."""
-    if is_atari_id(env):
+    if is_atari(env):
         return DEFAULT_PRESET
     return "cartpole" if env == "CartPole-v1" else "gymnasium"
 
 
 def environment_settings(env: str) -> Mapping[str, Any]:
     """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
-    return {"clip_rewards": is_atari_id(env)}
-
-
-def _require(name: str, value: object, holds: bool, wanted: str) -> None:
-    if not holds:
-        raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
+    return {"clip_rewards": is_atari(env)}
 
 
 def _require_defaults(run: RunConfig, gymnasium: GymnasiumConfig) -> None:
     # Every lane is apart here, so each would start a process.
-    _require("env_workers", gymnasium.env_workers, gymnasium.env_workers == 0, "0 for this agent")
-    _require("seed", run.seed, run.seed < 2**32, "below 2**32, as stable-baselines3 wants")
+    if gymnasium.env_workers:
+        raise UserError(f"--env-workers must be 0 for this agent, got {gymnasium.env_workers}")
+    if run.seed >= 2**32:
+        raise UserError(f"--seed must be under 2**32 for stable-baselines3, got {run.seed}")
     if run.precision == "bf16" or run.compile:
         raise UserError(
             "stable-baselines3 computes in fp32 and is not compiled; leave "

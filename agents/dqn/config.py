@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
-from core.errors import UserError
-from envs.atari_protocol import AtariConfig, is_atari_id
+from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
+from envs.names import is_atari
 from networks.registry import hidden_sizes
 
 
@@ -19,7 +19,7 @@ class DQNConfig:
 
     env: str = locked("ALE/Pong-v5")
     """Environment: ALE/<Game>-v5, any Gymnasium id with discrete actions, or tengen/Catch."""
-    lanes: int = locked(8)
+    lanes: int = locked(8, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
     """nature, dqn2013, small, mlp, impala, transformer, an image network of `tengen networks`, or
@@ -32,45 +32,45 @@ class DQNConfig:
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)
     """Choose the next action with the online network (van Hasselt et al. 2016)."""
-    n_step: int = locked(1)
+    n_step: int = locked(1, at_least=1)
     """Rewards summed before bootstrapping."""
     loss: Literal["mse", "huber"] = warn("mse")
     """Squared or Huber loss of the TD error; Huber is the paper's error clipping."""
-    discount: float = warn(0.99)
+    discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
     clip_rewards: bool = warn(True)
     """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adam")
     """adam, or rmsprop, the centred one of the papers; rmsprop_torch is another algorithm."""
-    learning_rate: float = warn(6.25e-5)
+    learning_rate: float = warn(6.25e-5, over=0, under=1)
     """Step size of the optimiser."""
     optimiser_epsilon: float = locked(1.5e-4)
     """Constant in the optimiser's denominator (inside the root for rmsprop)."""
-    max_gradient_norm: float = warn(0.0)
+    max_gradient_norm: float = warn(0.0, at_least=0)
     """Clip the gradient to this norm; 0 for not at all."""
-    batch_size: int = warn(32)
+    batch_size: int = warn(32, at_least=1)
     """Transitions per update."""
-    update_every: int = warn(4)
+    update_every: int = warn(4, at_least=1)
     """Agent steps per update. batch_size / update_every samples are learned per step."""
-    updates_at_once: int = warn(1)
+    updates_at_once: int = warn(1, at_least=1)
     """Updates made together: 8 with an update every 2 steps learns after 16 steps of one policy."""
-    target_every: int = warn(8_000)
+    target_every: int = warn(8_000, at_least=0)
     """Agent steps between copies to the target network; 0 for no target network."""
-    warmup_steps: int = warn(20_000)
+    warmup_steps: int = warn(20_000, at_least=0)
     """Agent steps before learning starts."""
-    epsilon_start: float = warn(1.0)
+    epsilon_start: float = warn(1.0, at_least=0, at_most=1)
     """Chance of a random action at first."""
-    epsilon_end: float = warn(0.01)
+    epsilon_end: float = warn(0.01, at_least=0, at_most=1)
     """Chance of a random action at last."""
-    epsilon_decay_steps: int = warn(250_000)
+    epsilon_decay_steps: int = warn(250_000, at_least=0)
     """Agent steps from first to last."""
     epsilon_after_warmup: bool = warn(True)
     """Let epsilon fall from the end of the warm-up on, not from step 0."""
-    evaluation_epsilon: float = free(-1.0)
+    evaluation_epsilon: float = free(-1.0, at_least=0, at_most=1, also=-1)
     """Chance of a random action in evaluation; -1 for the protocol's."""
     replay: Literal["ram", "mmap", "packed"] = free("ram")
     """Where frames are kept: memory, a memory-mapped file, or compressed in memory."""
-    replay_capacity: int = locked(1_000_000)
+    replay_capacity: int = locked(1_000_000, at_least=1)
     """Transitions kept."""
     save_replay: bool = free(True)
     """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
@@ -82,24 +82,6 @@ class DQNConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)
-        counts = ("lanes", "n_step", "batch_size", "replay_capacity")
-        for name in (*counts, "update_every", "updates_at_once"):
-            if getattr(self, name) < 1:
-                raise _bad(name, getattr(self, name), "at least 1")
-        for name in ("target_every", "warmup_steps", "epsilon_decay_steps", "max_gradient_norm"):
-            if not getattr(self, name) >= 0:
-                raise _bad(name, getattr(self, name), "0 or more")
-        for name in ("epsilon_start", "epsilon_end", "discount"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise _bad(name, getattr(self, name), "between 0 and 1")
-        if not 0 < self.learning_rate < 1:
-            raise _bad("learning_rate", self.learning_rate, "between 0 and 1")
-        if not (self.evaluation_epsilon == -1 or 0 <= self.evaluation_epsilon <= 1):
-            raise _bad("evaluation_epsilon", self.evaluation_epsilon, "between 0 and 1, or -1")
-
-
-def _bad(name: str, value: object, wanted: str) -> UserError:
-    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
 DEFAULT_PRESET = "adam"
@@ -114,12 +96,12 @@ ENVIRONMENT_PRESETS = {
 
 def preset_for(env: str) -> str:
     """The preset of an environment where the user names none."""
-    return "adam" if is_atari_id(env) else ENVIRONMENT_PRESETS.get(env, "gymnasium")
+    return "adam" if is_atari(env) else ENVIRONMENT_PRESETS.get(env, "gymnasium")
 
 
 def environment_settings(env: str) -> Mapping[str, Any]:
     """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
-    return {"clip_rewards": is_atari_id(env)}
+    return {"clip_rewards": is_atari(env)}
 
 
 GYMNASIUM: Mapping[str, Any] = {

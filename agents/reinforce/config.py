@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, locked, warn
-from core.errors import UserError
 from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
 from networks.registry import hidden_sizes
@@ -19,7 +18,7 @@ class ReinforceConfig:
 
     env: str = locked("CartPole-v1")
     """Environment: any Gymnasium id with discrete actions, tengen/Catch, or ALE/<Game>-v5."""
-    lanes: int = locked(16)
+    lanes: int = locked(16, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
     """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
@@ -29,21 +28,21 @@ class ReinforceConfig:
     """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
     separate_baseline: bool = locked(True)
     """Give the baseline a torso of its own instead of sharing the policy's."""
-    episodes_per_update: int = warn(8)
+    episodes_per_update: int = warn(8, at_least=1)
     """Complete episodes per update."""
-    discount: float = warn(0.99)
+    discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
     normalise_advantages: bool = warn(True)
     """Scale the advantages of an update to mean 0 and standard deviation 1."""
-    entropy_weight: float = warn(0.01)
+    entropy_weight: float = warn(0.01, at_least=0)
     """Weight of the entropy bonus, which keeps the policy from settling too soon."""
-    value_weight: float = warn(0.5)
+    value_weight: float = warn(0.5, at_least=0)
     """Weight of the baseline's squared error."""
-    learning_rate: float = warn(0.01)
+    learning_rate: float = warn(0.01, over=0, under=1)
     """Step size of Adam at the start."""
-    learning_rate_end: float = warn(0.0)
+    learning_rate_end: float = warn(0.0, at_least=0)
     """Step size of Adam at the last step; it falls on a straight line."""
-    max_gradient_norm: float = warn(0.5)
+    max_gradient_norm: float = warn(0.5, at_least=0)
     """Clip the gradient to this norm; 0 for not at all."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
@@ -52,21 +51,6 @@ class ReinforceConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)
-        for name in ("lanes", "episodes_per_update"):
-            if getattr(self, name) < 1:
-                raise _bad(name, getattr(self, name), "at least 1")
-        weights = ("entropy_weight", "value_weight", "learning_rate_end", "max_gradient_norm")
-        for name in weights:
-            if not getattr(self, name) >= 0:
-                raise _bad(name, getattr(self, name), "0 or more")
-        if not 0 <= self.discount <= 1:
-            raise _bad("discount", self.discount, "between 0 and 1")
-        if not 0 < self.learning_rate < 1:
-            raise _bad("learning_rate", self.learning_rate, "between 0 and 1")
-
-
-def _bad(name: str, value: object, wanted: str) -> UserError:
-    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
 DEFAULT_PRESET = "cartpole"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, free, locked, warn
-from core.errors import UserError
 from envs.gymnasium_config import GymnasiumConfig
 
 
@@ -17,38 +16,22 @@ class TabularConfig:
 
     env: str = locked("tengen/Grid")
     """Environment: tengen/Grid, or any Gymnasium id with discrete observations and actions."""
-    lanes: int = locked(32)
+    lanes: int = locked(32, at_least=1)
     """Environments side by side, all learning in one table."""
-    discount: float = warn(0.99)
+    discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
-    learning_rate_power: float = warn(0.8)
-    """omega: the n-th visit of a state and action learns at rate 1 / n ** omega, in (0.5, 1]."""
-    epsilon_start: float = warn(1.0)
+    learning_rate_power: float = warn(0.8, over=0.5, at_most=1)
+    """omega: the n-th visit of a state and action learns at rate 1 / n ** omega."""
+    epsilon_start: float = warn(1.0, at_least=0, at_most=1)
     """Chance of a random action at first."""
-    epsilon_end: float = warn(0.5)
+    epsilon_end: float = warn(0.5, at_least=0, at_most=1)
     """Chance of a random action at last."""
-    epsilon_decay_steps: int = warn(100_000)
+    epsilon_decay_steps: int = warn(100_000, at_least=0)
     """Agent steps from first to last."""
-    evaluation_epsilon: float = free(0.0)
+    evaluation_epsilon: float = free(0.0, at_least=0, at_most=1)
     """Chance of a random action in evaluation."""
     gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
-
-    def validate(self) -> None:
-        """Raise UserError for values that cannot work together."""
-        if self.lanes < 1:
-            raise _bad("lanes", self.lanes, "at least 1")
-        if self.epsilon_decay_steps < 0:
-            raise _bad("epsilon_decay_steps", self.epsilon_decay_steps, "0 or more")
-        for name in ("epsilon_start", "epsilon_end", "evaluation_epsilon", "discount"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise _bad(name, getattr(self, name), "between 0 and 1")
-        if not 0.5 < self.learning_rate_power <= 1:
-            raise _bad("learning_rate_power", self.learning_rate_power, "above 0.5, at most 1")
-
-
-def _bad(name: str, value: object, wanted: str) -> UserError:
-    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
 DEFAULT_PRESET = "grid"

@@ -25,81 +25,81 @@ class ZeroConfig:
     """Lines of the board, for games that have sizes."""
     komi: float = locked(7.0)
     """Go: points for White in evaluation, and the middle of what self-play draws."""
-    komi_spread: float = warn(1.0)
+    komi_spread: float = warn(1.0, at_least=0)
     """Go: standard deviation of self-play's komi; the network is told it, so that it learns who is
     ahead by how much. 0: always the same."""
-    lanes: int = locked(128)
+    lanes: int = locked(128, at_least=1)
     """Games side by side."""
 
     network: str = locked("tower")
     """tower, or what stands in for it: transformer, or an image network of `tengen networks`."""
-    blocks: int = locked(6)
+    blocks: int = locked(6, at_least=1)
     """Residual blocks of the tower, or blocks of the transformer."""
-    channels: int = locked(64)
+    channels: int = locked(64, at_least=1)
     """Channels of the maps that the heads see."""
     global_pooling: bool = locked(True)
     """Let every third block of the tower see the whole board at once (Wu 2019)."""
     start_from: str = locked("")
     """Folder of a run whose weights to begin with; its network must be the same."""
 
-    simulations: int = warn(32)
+    simulations: int = warn(32, at_least=1)
     """Simulations a move at the end of the run."""
-    first_simulations: int = warn(4)
+    first_simulations: int = warn(4, at_least=1)
     """Simulations a move at its start: early networks are not worth more (progressive
     simulation, Wu et al. 2023). They double at equal distances."""
-    full_share: float = warn(1.0)
+    full_share: float = warn(1.0, over=0, at_most=1)
     """Share of moves with a full search, the only ones learned from; the others are quick, so that
     more games tell who wins (playout cap randomisation, Wu 2019)."""
-    quick_simulations: int = warn(4)
+    quick_simulations: int = warn(4, at_least=1)
     """Simulations of a quick search."""
-    opening_moves: float = warn(0.0)
+    opening_moves: float = warn(0.0, at_least=0)
     """Mean number of opening moves drawn from the bare policy, for variety."""
-    opening_temperature: float = warn(1.0)
+    opening_temperature: float = warn(1.0, over=0)
     """Flattens the policy that openings are drawn from; large: any legal move."""
-    passes_from: int = warn(0)
+    passes_from: int = warn(0, at_least=0)
     """Self-play does not pass before this move of a game while it can play. Without it early
     networks of Go end their games before there is anything to learn from."""
-    temperature_moves: int = warn(12)
+    temperature_moves: int = warn(12, at_least=0)
     """Moves of a game that a puct root draws by visits, before it takes the most visited."""
-    surprise_share: float = warn(0.5)
+    surprise_share: float = warn(0.5, at_least=0, at_most=1)
     """Share of a game's learning that goes to its moves by how much the search surprised the
     policy (policy surprise weighting, Wu 2022)."""
     resign_below: float = warn(-2.0)
     """Give up when the expected outcome stays below this; -2: never."""
-    resign_checked: float = warn(0.2)
+    resign_checked: float = warn(0.2, at_least=0, at_most=1)
     """Share of games played on regardless, which measures how often giving up would be wrong."""
 
-    batch_size: int = warn(256)
+    batch_size: int = warn(256, at_least=1)
     """Rows of an update."""
-    learning_rate: float = warn(0.002)
+    learning_rate: float = warn(0.002, over=0, under=1)
     """Step size of AdamW at the start."""
-    learning_rate_end: float = warn(0.0002)
+    learning_rate_end: float = warn(0.0002, at_least=0)
     """Step size at the last step; it falls on a straight line."""
-    weight_decay: float = warn(0.0001)
+    weight_decay: float = warn(0.0001, at_least=0)
     """L2 of the paper, decoupled."""
-    rows_per_new_row: float = warn(4.0)
+    rows_per_new_row: float = warn(4.0, over=0, at_most=100)
     """Rows learned from for each new one; more wears the window out."""
-    first_rows: int = warn(5_000)
+    first_rows: int = warn(5_000, at_least=1)
     """Rows before learning starts."""
-    window_rows: int = warn(500_000)
+    window_rows: int = warn(500_000, at_least=1)
     """Most rows of the window, which grows with the number of all rows to the power of 0.75."""
-    average_decay: float = warn(0.99)
+    average_decay: float = warn(0.99, at_least=0, under=1)
     """Self-play uses weights averaged over updates with this decay; 0: the newest."""
-    gate: float = warn(0.0)
+    gate: float = warn(0.0, at_least=0, at_most=1)
     """Self-play changes to the newest network only at an evaluation in which it takes this share of
     the points against the one in use (AlphaGo Zero: 0.55); 0: it always has the newest."""
-    ownership_weight: float = warn(0.5)
+    ownership_weight: float = warn(0.5, at_least=0)
     """Weight of the loss of each cell's owner."""
-    margin_weight: float = warn(0.1)
+    margin_weight: float = warn(0.1, at_least=0)
     """Weight of the loss of the margin, for games that count points."""
     augment: bool = warn(True)
     """Turn and mirror what is learned."""
 
-    evaluation_simulations: int = warn(32)
+    evaluation_simulations: int = warn(32, at_least=1)
     """Simulations a move in evaluation."""
     anchors: str = warn("random uct:200")
     """Fixed opponents of evaluation; random is 0 Elo."""
-    pool_every: int = warn(4)
+    pool_every: int = warn(4, at_least=1)
     """Every so many evaluations the network joins the pool of opponents."""
 
     tree_threads: int = free(0)
@@ -119,32 +119,11 @@ class ZeroConfig:
         find_game(self.game)
         if self.network not in TRUNKS:
             require_image_network(self.network, TRUNKS)
-        ones = ("lanes", "blocks", "channels", "simulations", "first_simulations", "batch_size",
-                "quick_simulations", "first_rows", "window_rows", "evaluation_simulations",
-                "pool_every")  # fmt: skip
-        for name in ones:
-            if getattr(self, name) < 1:
-                raise _bad(name, getattr(self, name), "at least 1")
-        shares = ("full_share", "surprise_share", "resign_checked", "average_decay", "gate")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise _bad(name, getattr(self, name), "between 0 and 1")
-        if self.full_share == 0 or self.average_decay == 1:
-            raise UserError("--full-share must be over 0 and --average-decay under 1")
-        numbers = ("komi_spread", "opening_moves", "passes_from", "temperature_moves",
-                   "weight_decay", "ownership_weight", "margin_weight",
-                   "learning_rate_end")  # fmt: skip
-        for name in numbers:
-            if not getattr(self, name) >= 0:
-                raise _bad(name, getattr(self, name), "0 or more")
-        if not 0 < self.learning_rate < 1:
-            raise _bad("learning_rate", self.learning_rate, "between 0 and 1")
-        if not self.opening_temperature > 0:
-            raise _bad("opening_temperature", self.opening_temperature, "over 0")
-        if not 0 < self.rows_per_new_row <= 100:
-            raise _bad("rows_per_new_row", self.rows_per_new_row, "over 0, up to 100")
         if self.window_rows < self.batch_size:
-            raise _bad("window_rows", self.window_rows, f"at least the batch, {self.batch_size}")
+            raise UserError(
+                f"--window-rows must be at least the --batch-size of {self.batch_size}, got "
+                f"{self.window_rows}"
+            )
         self._check_gate()
         self.game_options()
 
@@ -167,10 +146,6 @@ class ZeroConfig:
             return GoOptions(self.size, self.komi, "cgos", move_limit=limit)
         sized = "size" in entry.options.__dataclass_fields__
         return entry.options(size=self.size) if sized else entry.options()
-
-
-def _bad(name: str, value: object, wanted: str) -> UserError:
-    return UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
 Preset = tuple[str, Mapping[str, Any]]

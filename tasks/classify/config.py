@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, locked, warn
-from tasks.options import TrainingConfig, bad, short_name
+from tasks.options import TrainingConfig, short_name
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class ClassifyConfig:
     """Changes to its options, such as "blocks=2 widths=8,16,32"."""
     weights: str = warn("")
     """Safetensors file to start from: the reference implementation's weights, or ours."""
-    shift: int = warn(0)
+    shift: int = warn(0, at_least=0)
     """Move training images by up to so many pixels each way, with black coming in."""
     flip: bool = warn(False)
     """Mirror half of the training images, left and right."""
-    cutout: int = warn(0)
+    cutout: int = warn(0, at_least=0)
     """Side of a square of the mean colour put into training images (DeVries & Taylor 2017)."""
-    label_noise: float = locked(0.0)
+    label_noise: float = locked(0.0, at_least=0, at_most=1)
     """Share of the training labels replaced, once, by any class at random."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -37,14 +37,6 @@ class ClassifyConfig:
     def env(self) -> str:
         """The data, as results name them."""
         return short_name(self.data)
-
-    def validate(self) -> None:
-        """Raise UserError for values that cannot work."""
-        for name in ("shift", "cutout"):
-            if getattr(self, name) < 0:
-                raise bad(name, getattr(self, name), "0 or more")
-        if not 0 <= self.label_noise <= 1:
-            raise bad("label_noise", self.label_noise, "between 0 and 1")
 
 
 DEFAULT_PRESET = "fashion-lenet"

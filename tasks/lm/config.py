@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
-from tasks.options import TrainingConfig, bad, check_vocabulary, short_name
+from tasks.options import TrainingConfig, check_vocabulary, short_name
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class LanguageModelConfig:
     """What a token is; bpe is learned from the training text."""
     vocabulary: int = locked(2000)
     """Tokens of bpe."""
-    context_length: int = locked(128)
+    context_length: int = locked(128, at_least=1)
     """Tokens that are seen at once."""
-    ngram_order: int = free(5)
+    ngram_order: int = free(5, at_least=1)
     """Longest n-grams of the Kneser-Ney model that a test is compared with."""
-    sample_tokens: int = free(400)
+    sample_tokens: int = free(400, at_least=0)
     """Tokens written by the network when it is tested; 0 for none."""
-    temperature: float = free(0.8)
+    temperature: float = free(0.8, at_least=0)
     """Of that writing: below 1 likely tokens become likelier, 0 takes the likeliest."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -45,13 +45,6 @@ class LanguageModelConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
         check_vocabulary(self.tokenizer, self.vocabulary)
-        for name in ("context_length", "ngram_order"):
-            if getattr(self, name) < 1:
-                raise bad(name, getattr(self, name), "at least 1")
-        if self.sample_tokens < 0:
-            raise bad("sample_tokens", self.sample_tokens, "0 or more")
-        if not self.temperature >= 0:
-            raise bad("temperature", self.temperature, "0 or more")
 
 
 DEFAULT_PRESET = "austen-gpt"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.config import RunConfig, locked, warn
-from tasks.options import TrainingConfig, bad, check_vocabulary, short_name
+from tasks.options import TrainingConfig, check_vocabulary, short_name
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class MaskedConfig:
     """What a token is; bpe is learned from the training text."""
     vocabulary: int = locked(1000)
     """Tokens of bpe."""
-    context_length: int = locked(64)
+    context_length: int = locked(64, at_least=1)
     """Tokens that are seen at once."""
-    hidden: float = warn(0.15)
+    hidden: float = warn(0.15, over=0, under=1)
     """Share of the tokens that is to be predicted (Devlin et al. 2018)."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -41,10 +41,6 @@ class MaskedConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
         check_vocabulary(self.tokenizer, self.vocabulary)
-        if self.context_length < 1:
-            raise bad("context_length", self.context_length, "at least 1")
-        if not 0 < self.hidden < 1:
-            raise bad("hidden", self.hidden, "over 0 and below 1")
 
 
 DEFAULT_PRESET = "austen-bert"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, free, locked, warn
-from tasks.options import TrainingConfig, bad, check_vocabulary, short_name
+from core.errors import UserError
+from tasks.options import TrainingConfig, short_name
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class TranslateConfig:
     """Changes to its options, as name=value with blanks between them."""
     weights: str = warn("")
     """Safetensors file to start from: the reference implementation's weights, or ours."""
-    vocabulary: int = locked(4000)
+    vocabulary: int = locked(4000, at_least=256, at_most=1_000_000)
     """Byte pairs, learned from both languages together."""
-    longest: int = locked(60)
+    longest: int = locked(60, at_least=1)
     """Tokens of a sentence; longer ones are not trained on and their translations are cut off."""
-    beams: int = free(4)
+    beams: int = free(4, at_least=1)
     """Translations kept while searching for the best in a test; 1 takes the likeliest token."""
-    alpha: float = free(0.6)
+    alpha: float = free(0.6, at_least=0)
     """Strength of the length penalty of that search (Wu et al. 2016)."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -49,15 +50,12 @@ class TranslateConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
-        check_vocabulary("bpe", self.vocabulary)
-        for name in ("longest", "beams"):
-            if getattr(self, name) < 1:
-                raise bad(name, getattr(self, name), "at least 1")
-        if not self.alpha >= 0:
-            raise bad("alpha", self.alpha, "0 or more")
         for name in ("source_ending", "target_ending"):
             if not getattr(self, name).replace("-", "_").isidentifier():
-                raise bad(name, getattr(self, name), "the ending of a file's name, such as de")
+                raise UserError(
+                    f"--{name.replace('_', '-')} must be the ending of a file's name, such as de, "
+                    f"got {getattr(self, name)}"
+                )
 
 
 DEFAULT_PRESET = "multi30k-transformer"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agents.reinforce.config import ReinforceConfig
 from agents.reinforce.episodes import EpisodeCollector, stack_frames
 from agents.reinforce.losses import advantages, reinforce_loss, returns_to_go, sample_action
+from core.config import check
 from core.errors import UserError
 from core.lanes import FrameStack, ObservationSpec, Step, first_step
 
@@ -198,4 +199,4 @@ def test_collector_forgets_episodes_cut_by_a_restart_and_grows_for_long_ones() -
 )
 def test_impossible_options_are_refused_by_name(option: str, value: float) -> None:
     with pytest.raises(UserError, match=option.replace("_", "-")):
-        ReinforceConfig(**{option: value}).validate()
+        check(ReinforceConfig(**{option: value}))

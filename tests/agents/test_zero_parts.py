@@ -16,7 +16,7 @@ from agents.zero.build import assess_agent, build, pass_gate
 from agents.zero.config import ZeroConfig
 from agents.zero.self_play import GameInProgress, surprises, without_passes
 from agents.zero.store import GameStore
-from core.config import RunConfig
+from core.config import RunConfig, check
 from core.errors import UserError
 from core.lanes import Step
 from core.learner import Arithmetic
@@ -322,7 +322,7 @@ def test_anchors_are_checked() -> None:
 )
 def test_options_that_cannot_be_are_one_line(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        small_config(**changes).validate()
+        check(small_config(**changes))
 
 
 def test_self_play_does_not_pass_early(tmp_path: Path) -> None:

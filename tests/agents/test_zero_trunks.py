@@ -14,7 +14,7 @@ from agents.zero.agent import Zero
 from agents.zero.build import build, build_network, network_for
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
-from core.config import RunConfig, resolve
+from core.config import RunConfig, check, resolve
 from core.errors import UserError
 from core.learner import Arithmetic, load_weights
 from envs.games.options import GoOptions
@@ -157,5 +157,5 @@ def test_the_transformer_plays_on_boards_of_any_size() -> None:
 def test_networks_that_do_not_fit_are_refused(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         config = small_config(name)
-        config.validate()
+        check(config)
         build_network(config, load_game("go"))

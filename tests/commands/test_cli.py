@@ -65,6 +65,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
     places = [out.index(text) for text in ("nature2015: ", "--n-step", "--protocol", "--seed INT")]
     assert places == sorted(places)
     assert "--no-dueling" in out and "--run.seed" not in out
+    assert "(at least 1; default: 8)" in out
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,8 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqm", "no agent 'dqm'; did you mean 'dqn'?"),
         ("train dqn --resume runs/pong", "a run goes on with: tengen resume RUN"),
         ("train dqn --sed 3", "no option --sed; did you mean '--seed'?"),
+        ("evaluate one --seed 3 two", "one is not the folder of a run"),
+        ("train dqn --stop-at-score -1e3 --sed 3", "no option --sed"),
         ("train dqn --total_stepz=3", "no option --total-stepz; did you mean '--total-steps'?"),
         ("train dqn -x", "no option -x"),
         ("train dqn --no-loss", "no option --no-loss"),
@@ -94,11 +97,16 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("evaluate --n-eval-episodes 3 run", "did you mean '--episodes'?"),
         ("train dqn --seed", "--seed needs a value"),
         ("train dqn --seed --double", "--seed needs a value"),
-        ("train dqn --seed -1", "--seed must be 0 or more, got -1"),
+        ("train dqn --seed -1", "--seed must be at least 0 and under 9223372036854775808, got -1"),
+        ("train dqn --total-steps 0", "--total-steps must be at least 1, got 0"),
+        ("train dqn --protocol sb3 --env-threads=-1", "--env-threads must be at least 0, got -1"),
+        ("train dqn --evaluation-epsilon=-0.5", "at least 0 and at most 1, or -1, got -0.5"),
+        ("match tic-tac-toe --games 0", "--games must be at least 1, got 0"),
+        ("evaluate --lanes 0 run", "--lanes must be at least 1, got 0"),
         ("train dqn --learning-rate fast", "--learning-rate must be a number, got 'fast'"),
         ("train dqn --max-gradient-norm inf", "--max-gradient-norm must be a finite number"),
         ("train dqn --loss hubr", "must be one of mse, huber; got 'hubr'; did you mean 'huber'?"),
-        ("train dqn --double=yes", "--double takes no value: give --double or --no-double"),
+        ("train dqn --double=yes", "--double/--no-double takes no value, got 'yes'"),
         ("train dqn --protocol machado", "did you mean 'machado2018'?"),
         ("train dqn --preset natur2015", "no preset 'natur2015' for dqn; did you mean 'nature"),
         ("train dqn --config absent.toml", "cannot read the config file absent.toml"),
@@ -106,10 +114,10 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("resume --total-steps 4", "there is no run here; name its folder"),
         ("resume absent", "absent is not the folder of a run"),
         ("train --resume absent", "absent is not the folder of a run"),
-        ("export", "needs RUN OUT"),
+        ("export absent", "tengen export RUN OUT"),
         ("export absent out", "absent is not the folder of a run"),
         ("evaluate --episods 3 run", "did you mean '--episodes'?"),
-        ("watch --port 70000", "--port must be "),
+        ("watch --port 70000", "--port must be at least 1 and at most 65535, got 70000"),
         ("watch absent", "absent"),
     ],
 )  # fmt: skip
@@ -219,10 +227,12 @@ def test_settings_fit_the_environment(
 def test_a_line_says_which_settings_were_taken(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, err = run_main(capsys, "train", "dqn", "--env", "CartPole-v1", "--dry-run")
     assert "settings: preset cartpole (the default for CartPole-v1; others: --preset NAME)" in err
-    _, _, err = run_main(capsys, "train", "dqn", "--preset=catch", "--dry-run")
-    assert "settings: preset catch (as named)" in err
+    _, _, err = run_main(capsys, "train", "dqn", "--preset=cpu", "--dry-run")
+    assert "settings: preset cpu (as named)" in err
     _, out, _ = run_main(capsys, "train", "dqn", "--env", "CartPole-v1", "--help")
-    assert "(default: 100000)" in out
+    assert "(at least 1; default: 100000)" in " ".join(out.split())
+    _, out, _ = run_main(capsys, "train", "dqn", "--env", "pong", "--help")
+    assert "(at least 1; default: 10000000)" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1E6", "1.0e6"])

@@ -13,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import (
+    Bounds,
     ConfigError,
     RunConfig,
     check,
+    field_bounds,
     field_docs,
     free,
     from_toml,
@@ -44,16 +46,16 @@ class Inner:
 class Outer:
     """A config with every type of field."""
 
-    size: int = locked(3)
+    size: int = locked(3, at_least=1)
     name: str = free("a")
     strict: bool = free(True)
     inner: Inner = field(default_factory=Inner)
     run: RunConfig = field(default_factory=RunConfig)
 
     def validate(self) -> None:
-        """Sizes are positive."""
-        if self.size < 1:
-            raise UserError(f"--size must be at least 1, got {self.size}")
+        """Two options that do not go together."""
+        if self.size == 7 and not self.strict:
+            raise UserError("--size 7 is --strict")
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -146,16 +148,33 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             resolve(Outer, file=tmp_path / name)
 
 
-def test_check_looks_into_every_table() -> None:
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (Outer(size=0), "--size must be at least 1, got 0"),
+        (Outer(size=7, strict=False), "--size 7 is --strict"),
+        (Outer(run=RunConfig(total_steps=0)), "--total-steps must be at least 1, got 0"),
+        (Outer(run=RunConfig(log_seconds=0.0)), "--log-seconds must be over 0, got 0.0"),
+        (Outer(run=RunConfig(log_seconds=float("nan"))), "--log-seconds must be a finite number"),
+        (Outer(inner=Inner(rate=float("inf"))), "--rate must be a finite number"),
+    ],
+)
+def test_check_looks_into_every_table(config: Outer, message: str) -> None:
     check(Outer())
-    for config in (
-        Outer(size=0),
-        Outer(run=RunConfig(seed=-1)),
-        Outer(run=RunConfig(total_steps=0)),
-        Outer(inner=Inner(rate=float("inf"))),
-    ):
-        with pytest.raises(UserError, match="--"):
-            check(config)
+    with pytest.raises(UserError, match=message):
+        check(config)
+
+
+def test_bounds_are_part_of_the_field() -> None:
+    assert field_bounds(Outer) == {"size": Bounds(at_least=1)}
+    assert field_bounds(RunConfig)["seed"] == Bounds(at_least=0, under=2**63)
+    share = Bounds(over=0, at_most=1, also=-1)
+    assert str(share) == "over 0 and at most 1, or -1"
+    assert [n in share for n in (0, 0.5, 1, 1.5, -1, -0.5, float("nan"))] == [
+        False, True, True, False, True, False, False,
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match="at_lest"):
+        locked(1, at_lest=0)
 
 
 def test_what_a_resume_may_change() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from agents.tabular.config import TabularConfig
 from commands.dispatch import main
-from core.config import from_toml, resume_changes, to_toml
+from core.config import check, from_toml, resume_changes, to_toml
 from core.errors import UserError
 from core.run_folder import RunFolder
 from envs.atari_protocol import AtariConfig
@@ -112,7 +112,7 @@ def test_the_same_arguments_are_no_change_on_a_resume() -> None:
 )
 def test_what_are_no_arguments_is_said(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        GymnasiumConfig(text).validate()
+        check(GymnasiumConfig(text))
 
 
 @pytest.mark.parametrize("env_id", ["ALE/Pong-v5", "tengen/Catch"])

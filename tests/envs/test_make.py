@@ -8,7 +8,7 @@ import ale_py.vector_env
 import pytest
 
 from agents.dqn.config import DQNConfig
-from core.config import from_toml
+from core.config import check, from_toml
 from core.errors import UserError
 from envs.atari import AtariLanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
@@ -109,4 +109,4 @@ def test_older_runs_keep_the_rules_they_were_made_under(
 
 def test_environment_threads_are_checked() -> None:
     with pytest.raises(UserError, match="--env-threads"):
-        AtariConfig(env_threads=-1).validate()
+        check(AtariConfig(env_threads=-1))

@@ -11,6 +11,7 @@ from agents.tabular.build import build_policy
 from agents.tabular.config import TabularConfig
 from agents.tabular.table import QTable
 from core import checkpoint
+from core.config import check
 from core.errors import UserError
 from core.evaluation import play_episodes
 from core.trainer import Trainer
@@ -129,4 +130,4 @@ def test_what_a_table_cannot_hold_is_refused(make_trainer: MakeTrainer) -> None:
     with pytest.raises(UserError, match="4 actions: it belongs to another environment"):
         build_policy(TabularConfig(), lanes, {"q": np.zeros((20, 6))}, 0, "cpu")
     with pytest.raises(UserError, match="learning-rate-power"):
-        TabularConfig(learning_rate_power=0.5).validate()
+        check(TabularConfig(learning_rate_power=0.5))

@@ -73,7 +73,7 @@ def test_bad_names_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         (["play", "go", "--agent", "gtp:no-such-engine"], "cannot be started"),
         (["play", "go", "--size", "25"], "must be from 1 to 19"),
         (["play", "othello", "--save", "x.sgf"], "which is for Go"),
-        (["match", "go", "--games", "0"], "1 or more"),
+        (["match", "go", "--games", "0"], "--games must be at least 1, got 0"),
     ]:
         assert main(arguments) == 2
         captured = capsys.readouterr()

@@ -13,6 +13,7 @@ from PIL import Image
 
 from agents.registry import AGENTS, load_object
 from core import checkpoint
+from core.config import check
 from core.learner import Arithmetic
 from core.progress import Progress
 from core.run_folder import RunFolder
@@ -31,7 +32,7 @@ def make_trainer(tmp_path: Path) -> MakeTrainer:
 
     def make(name: str, config: Any, folder: str = "run", **run: Any) -> Trainer:
         config = replace(config, run=replace(config.run, **QUIET, **run))
-        config.validate()
+        check(config)
         path = tmp_path / folder
         exists = path.exists()
         if exists:

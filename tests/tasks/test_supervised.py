@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.config import check
 from core.errors import UserError
 from core.learner import Arithmetic
 from core.trainer import Trainer
@@ -183,8 +184,8 @@ def test_a_batch_too_small_for_its_normalisation_is_said(
     [
         ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
         ({"epochs": 0.0}, "--epochs must be over 0"),
-        ({"momentum": 1.0}, "--momentum must be 0 or more and below 1"),
-        ({"warmup": 1.0}, "a warm-up is a share of the run"),
+        ({"momentum": 1.0}, "--momentum must be at least 0 and under 1"),
+        ({"warmup": 1.0}, "--warmup must be at least 0 and under 1"),
         ({"schedule": "inverse_sqrt", "warmup": 0.0}, "falls from the end of a warm-up"),
         ({"nesterov": True}, "--nesterov is for --optimiser sgd"),
         ({"optimiser": "rmsprop", "weight_decay": 0.1}, "rmsprop has no --weight-decay"),
@@ -193,7 +194,7 @@ def test_a_batch_too_small_for_its_normalisation_is_said(
 )
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        TrainingConfig(**changes).validate()
+        check(TrainingConfig(**changes))
 
 
 def test_nothing_is_played(make_trainer: MakeTrainer, configs: dict[str, Any]) -> None:

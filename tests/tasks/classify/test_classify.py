@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.config import check
 from core.errors import UserError
 from core.learner import Arithmetic
 from core.trainer import Trainer
@@ -234,11 +235,11 @@ def test_networks_that_need_more_pixels_say_so(image_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shift": -1}, "--shift must be 0 or more"),
-        ({"cutout": -1}, "--cutout must be 0 or more"),
-        ({"label_noise": 1.5}, "--label-noise must be between 0 and 1"),
+        ({"shift": -1}, "--shift must be at least 0"),
+        ({"cutout": -1}, "--cutout must be at least 0"),
+        ({"label_noise": 1.5}, "--label-noise must be at least 0 and at most 1"),
     ],
 )
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        replace(ClassifyConfig(), **changes).validate()
+        check(replace(ClassifyConfig(), **changes))

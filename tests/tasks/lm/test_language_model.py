@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.config import check
 from core.errors import UserError
 from core.learner import Arithmetic
 from core.trainer import Trainer
@@ -112,13 +113,13 @@ def test_a_stop_is_obeyed(text_file: Path) -> None:
     [
         ({"tokenizer": "bpe", "vocabulary": 99}, "--vocabulary must be 256"),
         ({"context_length": 0}, "--context-length must be at least 1"),
-        ({"temperature": -0.5}, "--temperature must be 0 or more"),
-        ({"sample_tokens": -1}, "--sample-tokens must be 0 or more"),
+        ({"temperature": -0.5}, "--temperature must be at least 0"),
+        ({"sample_tokens": -1}, "--sample-tokens must be at least 0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        replace(LanguageModelConfig(), **changes).validate()
+        check(replace(LanguageModelConfig(), **changes))
 
 
 def test_n_grams_are_no_longer_than_the_text(text_file: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.config import check
 from core.errors import UserError
 from core.learner import Arithmetic
 from core.trainer import Trainer
@@ -137,15 +138,15 @@ def test_long_sentences_are_left_out_of_training(config: TranslateConfig) -> Non
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"vocabulary": 100}, "--vocabulary must be 256"),
+        ({"vocabulary": 100}, "--vocabulary must be at least 256"),
         ({"beams": 0}, "--beams must be at least 1"),
-        ({"alpha": -1.0}, "--alpha must be 0 or more"),
+        ({"alpha": -1.0}, "--alpha must be at least 0"),
         ({"source_ending": "../de"}, "--source-ending must be the ending"),
     ],
 )
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        replace(TranslateConfig(), **changes).validate()
+        check(replace(TranslateConfig(), **changes))
 
 
 def test_capitals_are_learned(make_trainer: MakeTrainer, config: TranslateConfig) -> None:
