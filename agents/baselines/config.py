@@ -81,7 +81,7 @@ class SB3DQNConfig:
             "over 0",
         )
         _require("learning_rate", self.learning_rate, self.learning_rate > 0, "over 0")
-        _require_defaults(self.run, self.gymnasium)
+        _require_supported(self)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class SB3PPOConfig:
             _require(name, getattr(self, name), 0 <= getattr(self, name) <= 1, "between 0 and 1")
         for name in ("learning_rate", "clip_range"):
             _require(name, getattr(self, name), getattr(self, name) > 0, "over 0")
-        _require_defaults(self.run, self.gymnasium)
+        _require_supported(self)
 
 
 SB3Config = SB3DQNConfig | SB3PPOConfig
@@ -161,9 +161,11 @@ def _require(name: str, value: object, holds: bool, wanted: str) -> None:
         raise UserError(f"--{name.replace('_', '-')} must be {wanted}, got {value}")
 
 
-def _require_defaults(run: RunConfig, gymnasium: GymnasiumConfig) -> None:
-    # Every lane is apart here, so each would start a process.
-    _require("env_workers", gymnasium.env_workers, gymnasium.env_workers == 0, "0 for this agent")
+def _require_supported(config: SB3Config) -> None:
+    run, lanes, workers = config.run, config.lanes, config.gymnasium.env_workers
+    # Every lane is apart here, so each has a process of its own or none has.
+    if workers not in (0, lanes):
+        raise UserError(f"--env-workers must be 0 or as many as --lanes, {lanes}, got {workers}")
     _require("seed", run.seed, run.seed < 2**32, "below 2**32, as stable-baselines3 wants")
     if run.precision == "bf16" or run.compile:
         raise UserError(
