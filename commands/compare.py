@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 FEWEST_RUNS = 3
 """With fewer runs of one kind nothing is claimed about the kind."""
 WINDOW = 100
+HOW_IT_RAN = {
+    "atari.env_threads",
+    "gymnasium.env_workers",
+    "replay",
+    "save_replay",
+    "tree_threads",
+}
+"""Options that change the speed and the memory of a run, not what it learns; all of `run.` besides.
+Whether a resume may change an option says less: it may change the epsilon of evaluations."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +114,12 @@ def _require_comparable(runs: Sequence[Run], options: CompareOptions) -> None:
 
 
 def group_runs(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs that differ only in their seed and in where and how long they ran."""
+    """Runs that differ only in their seed and in where, how and how long they ran."""
     groups: dict[Any, list[Run]] = {}
     for run in runs:
-        groups.setdefault((run.agent, _essence(run.config)), []).append(run)
+        groups.setdefault((run.agent, *_essence(run.config).items()), []).append(run)
     named: dict[str, list[Run]] = {}
-    for (agent, _), members in groups.items():
+    for (agent, *_), members in groups.items():
         name = agent if len(groups) == 1 else f"{agent} {_letters(len(named))}"
         named[name] = members
     return named
@@ -122,9 +131,16 @@ def _letters(number: int) -> str:
     return (_letters(first - 1) if first else "") + chr(ord("A") + last)
 
 
-def _essence(config: Any) -> Any:
-    plain = dataclasses.replace(config, run=type(config.run)())
-    return repr(plain)
+def _essence(config: Any) -> dict[str, Any]:
+    """The options that change what a run learns or how it is scored, by their flat names."""
+    from core.json_files import flatten
+
+    options = flatten(dataclasses.asdict(config))
+    return {
+        name: value
+        for name, value in options.items()
+        if not name.startswith("run.") and name not in HOW_IT_RAN
+    }
 
 
 def table(groups: dict[str, list[Run]]) -> str:
@@ -158,17 +174,17 @@ def table(groups: dict[str, list[Run]]) -> str:
 
 def _differences(groups: dict[str, list[Run]]) -> list[str]:
     """Options in which groups of the same agent differ."""
-    from commands.session import flatten
-
     lines: list[str] = []
     members = [(name, runs[0]) for name, runs in groups.items()]
     for (name, run), (other_name, other) in zip(members, members[1:], strict=False):
         if run.agent != other.agent:
             continue
-        mine, theirs = (flatten(dataclasses.asdict(r.config)) for r in (run, other))
-        for key in mine:
-            if not key.startswith("run.") and mine[key] != theirs[key]:
-                lines.append(f"{key}: {mine[key]!r} in {name}, {theirs[key]!r} in {other_name}")
+        mine, theirs = _essence(run.config), _essence(other.config)
+        lines += [
+            f"{key}: {mine[key]!r} in {name}, {theirs[key]!r} in {other_name}"
+            for key in mine
+            if mine[key] != theirs[key]
+        ]
     return lines
 
 
@@ -210,7 +226,7 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
         references |= {
             row.label: row.score
             for row in published(game)
-            if row.protocol == some.protocol or "Dopamine DQN (Adam)" in row.label
+            if row.yardstick or row.protocol == some.protocol
         }
     curves = [
         curve

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -14,6 +13,7 @@ from agents.registry import AGENTS, AgentEntry, load_object
 from commands.options import ResumeOptions
 from core.config import RunConfig, from_toml, resume_changes, to_toml
 from core.errors import UserError
+from core.json_files import flatten
 from core.progress import Callback, Progress
 from core.run_folder import RunFolder, environment_facts
 from core.tracking import require_wandb, tracked
@@ -283,16 +283,3 @@ def _require_same_run(loaded: Any, entry: AgentEntry, config: Any) -> None:
                 f"{loaded.path} belongs to {key} {loaded.identity.get(key)!r}, this "
                 f"run is {value!r}; use the checkpoint's own run folder"
             )
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options as one flat dict of numbers, strings and booleans."""
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = (
-                value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
-            )
-    return flat

@@ -1,16 +1,16 @@
 """Checkpoints that a crash, a full disk or a stranger cannot turn into garbage.
 
     checkpoints/
-        latest, best                which checkpoint; replaced after it is complete. Where a crash
-                                    came in between, the manifests decide
         step_000123456/
             <part>.safetensors      the arrays of each top-level part of the state
             state.json              everything else, see core/state_tree.py
-            MANIFEST.json           written last: size and SHA-256 of every file, sealed by its own
+            MANIFEST.json           written last: size and SHA-256 of every file, score, place in
+                                    the order of saving; sealed by its own
 
-A checkpoint is written under a temporary name, synced and renamed; then the pointers move; only
-then are older ones removed. Nothing here is ever unpickled. Saving a step that exists already
-makes step_000123456-2: the old one stays until the new one is complete.
+The manifests alone tell which checkpoint is the newest and which the best. A checkpoint is written
+under a temporary name, synced and renamed; only then are older ones removed. Nothing here is ever
+unpickled. Saving a step that exists already makes step_000123456-2: the old one stays until the new
+one is complete.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from core.checkpoint_index import (
     SCHEMA,
     STATE_JSON,
     Damage,
+    Entry,
     catalogue,
     find_best,
     is_checkpoint_name,
     read_manifest,
-    read_pointer,
     seal,
     target_name,
 )
@@ -50,6 +50,8 @@ MAX_PARTS = 256
 MAX_IDENTITY_BYTES = 64 << 10
 _PART = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEMPORARY = ".tmp-"
+_OF_OLDER_VERSIONS = ("latest", "best")
+"""Files that repeated what the manifests tell."""
 
 
 class CheckpointError(UserError):
@@ -77,9 +79,9 @@ def save(
 ) -> Path:
     """Write `state` into `folder` (a run's `checkpoints`) and return the new checkpoint's path.
 
-    When this returns, the checkpoint is on the disk and `latest` names it; `best` too if
-    `best_score` exceeds every earlier one (a score that is not finite counts as none). The `keep`
-    last saved steps and the best one stay.
+    When this returns, the checkpoint is on the disk and the newest; also the best if `best_score`
+    exceeds every earlier one (a score that is not finite counts as none). The `keep` last saved
+    steps and the best one stay.
     Raises TypeError or ValueError, before anything is written, for a state that cannot be stored;
     CheckpointError if the disk fails: earlier checkpoints are then untouched.
     """
@@ -94,7 +96,6 @@ def save(
         _remove_leftovers(folder)
         entries = catalogue(folder)
         target = folder / target_name(step, entries)
-        best_so_far = find_best(folder)
         manifest = {
             "step": step,
             "sequence": 1 + max((entry.sequence for entry in entries), default=0),
@@ -104,10 +105,6 @@ def save(
         _write_folder(temporary, arrays, text, manifest)
         atomic.rename(temporary, target)
         atomic.sync_folder(folder)
-        atomic.replace_file(folder / "latest", [seal({"name": target.name})])
-        if best_score is not None and (best_so_far is None or best_score > best_so_far.score):
-            pointer = {"name": target.name, "score": best_score}
-            atomic.replace_file(folder / "best", [seal(pointer)])
     except Exception as error:
         with suppress(OSError):
             atomic.remove(temporary)
@@ -136,37 +133,31 @@ def load(path: Path, *, keys: Sequence[str] | None = None) -> Checkpoint:
     return Checkpoint(path, manifest.step, state, manifest.identity)
 
 
-def verify(path: Path) -> None:
-    """Check every byte of a checkpoint, named as in `load`. Raises CheckpointError."""
-    path = _resolve(Path(path))
-    with _one_line_errors(path):
-        check(path)
-
-
 def newest(folder: Path) -> Path:
     """Return the newest checkpoint of a run's folder or its `checkpoints`.
 
-    Raises CheckpointError if there is none, or if the one that `latest` names has gone.
+    One whose manifest cannot be read might be it, and is returned: loading says what is wrong.
+    Raises CheckpointError if there is none.
     """
     folder = _checkpoints_of(folder)
     entries = catalogue(folder)
-    latest = read_pointer(folder / "latest")
-    if latest is not None:
-        path = folder / latest.name
-        if not path.is_dir():
-            raise CheckpointError(f"{path}: is missing, but was the newest{_advice(path)}")
-        if any(entry.path == path and entry.sequence == 0 for entry in entries):
-            return path  # its manifest cannot be read: loading says so, never an older one instead
     if not entries:
         raise CheckpointError(f"{folder}: there is no checkpoint here")
-    return entries[0].path
+    return (_unreadable(entries) or entries[0]).path
 
 
 def best(folder: Path) -> Path | None:
-    """Return the checkpoint with the best score of a run, or None if none was saved with one."""
-    folder = _checkpoints_of(folder)
-    found = find_best(folder)
-    return None if found is None else folder / found.name
+    """Return the checkpoint with the best score of a run, or None if none was saved with one.
+
+    As in `newest`, one whose manifest cannot be read might be it.
+    """
+    entries = catalogue(_checkpoints_of(folder))
+    found = _unreadable(entries) or find_best(entries)
+    return None if found is None else found.path
+
+
+def _unreadable(entries: Sequence[Entry]) -> Entry | None:
+    return next((entry for entry in entries if entry.sequence == 0), None)
 
 
 def _encoded(
@@ -216,18 +207,21 @@ def _write_folder(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what an interrupted save left behind; a run has one writer, so nobody uses it."""
-    for path in folder.glob(f"{_TEMPORARY}*"):
+    """Remove what an interrupted save or an older version left; nobody else writes to a run."""
+    for path in (*folder.glob(f"{_TEMPORARY}*"), *(folder / name for name in _OF_OLDER_VERSIONS)):
         with suppress(OSError):
             atomic.remove(path)
 
 
 def _rotate(folder: Path, saved: Path, keep: int) -> None:
-    """Remove all but the checkpoints of the `keep` last saved steps, the best and `saved`."""
-    found = find_best(folder)
-    kept = {saved.name} | ({found.name} if found else set())
+    """Remove all but the checkpoints of the `keep` last saved steps, the best and `saved`.
+
+    What cannot be read goes first: from now on `saved` is the newest.
+    """
     entries = catalogue(folder)
-    steps = list(dict.fromkeys(entry.step for entry in entries))[:keep]
+    found = find_best(entries)
+    kept = {saved.name} | ({found.path.name} if found else set())
+    steps = list(dict.fromkeys(entry.step for entry in entries if entry.sequence))[:keep]
     for entry in entries:
         if entry.step in steps:
             steps.remove(entry.step)

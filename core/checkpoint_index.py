@@ -1,7 +1,7 @@
-"""What lies in a `checkpoints` folder: names, manifests and the pointers `latest` and `best`.
+"""What lies in a `checkpoints` folder: names and manifests, which tell the newest and the best.
 
-Manifests and pointers are JSON sealed with a SHA-256 of their own content, so a changed byte is
-noticed. Nothing here writes.
+Manifests are JSON sealed with a SHA-256 of their own content, so a changed byte is noticed.
+Nothing here writes.
 """
 
 from __future__ import annotations
@@ -50,14 +50,6 @@ class Manifest:
     score: float | None
     identity: dict[str, Any]
     files: dict[str, tuple[int, str]]
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """The name of a checkpoint, and its score where `best` names it."""
-
-    name: str
-    score: float
 
 
 def seal(content: dict[str, Any]) -> bytes:
@@ -159,30 +151,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def read_pointer(path: Path) -> Pointer | None:
-    """Return what `latest` (score 0) or `best` points to; None if it is absent or damaged.
-
-    A damaged pointer loses nothing: the manifests tell the order and the scores as well.
-    """
-    try:
-        content = unseal(atomic.read_bounded(path, MAX_MANIFEST_BYTES))
-    except (ValueError, OSError):
-        return None
-    name, score = content.get("name"), content.get("score", 0.0)
-    if isinstance(name, str) and is_checkpoint_name(name) and _is_number(score):
-        return Pointer(name, score)
-    return None
-
-
-def find_best(folder: Path) -> Pointer | None:
-    """Return the checkpoint with the best score; the first among equals. None if none has one.
-
-    The manifests decide, since a crash may come between a checkpoint and its pointer; what `best`
-    names counts with the score told there, so that damage to it is noticed on loading.
-    """
-    entries = catalogue(folder)
-    scored = [Pointer(e.path.name, e.score) for e in reversed(entries) if e.score is not None]
-    pointer = read_pointer(folder / "best")
-    if pointer is not None and any(entry.path.name == pointer.name for entry in entries):
-        scored.insert(0, pointer)
-    return max(scored, key=lambda best: best.score, default=None)
+def find_best(entries: Sequence[Entry]) -> Entry | None:
+    """Return the entry of a catalogue with the best score; the first saved among equals."""
+    scored = [entry for entry in reversed(entries) if entry.score is not None]
+    return max(scored, key=lambda entry: entry.score or 0.0, default=None)

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from core import atomic, state_tree, tensor_file
 from core.checkpoint_index import MANIFEST, STATE_JSON, Damage, Manifest, read_manifest
 
@@ -64,7 +66,7 @@ def _checked_text(path: Path, manifest: Manifest) -> bytes:
 
 def _read_part(path: Path, name: str, manifest: Manifest, tree: Any) -> Any:
     """Return the value of one part, whose arrays are in the file `name` if it has any."""
-    arrays: dict[str, tensor_file.StoredArray] = {}
+    arrays: dict[str, torch.Tensor] = {}
     if name in manifest.files:
         size, digest = manifest.files[name]
         real_size = (path / name).stat().st_size

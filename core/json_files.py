@@ -88,3 +88,16 @@ def whole_lines(path: Path) -> Iterator[bytes]:
                 raise UserError(f"{path} has a line of more than {MAX_LINE_BYTES} bytes")
             if line.endswith(b"\n"):
                 yield line
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options as one flat dict of numbers, strings and booleans."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = (
+                value if isinstance(value, (bool, int, float, str)) else json.dumps(value)
+            )
+    return flat

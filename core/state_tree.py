@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.tensor_file import MAX_DIMENSIONS, StoredArray, TensorFileError, dtype_code
+from core.tensor_file import MAX_DIMENSIONS, TensorFileError, can_store, to_array
 
 Leaf = np.ndarray | torch.Tensor
 
@@ -85,7 +85,7 @@ def _short(key: str | int) -> str:
 
 
 def _encode_array(leaf: Leaf, arrays: dict[str, Leaf], path: tuple[str, ...]) -> dict[str, str]:
-    if dtype_code(leaf) is None or leaf.ndim > MAX_DIMENSIONS:
+    if not can_store(leaf) or leaf.ndim > MAX_DIMENSIONS:
         raise TypeError(
             f"a checkpoint cannot hold a {type(leaf).__name__} of dtype {leaf.dtype}"
             f" with {leaf.ndim} dimensions (at {'/'.join(path)})"
@@ -102,7 +102,7 @@ def _encode_array(leaf: Leaf, arrays: dict[str, Leaf], path: tuple[str, ...]) ->
     return {"$tensor" if isinstance(leaf, torch.Tensor) else "$array": name}
 
 
-def decode(tree: Any, arrays: dict[str, StoredArray]) -> Any:
+def decode(tree: Any, arrays: dict[str, torch.Tensor]) -> Any:
     """Return the value that `encode` turned into `tree`; every array used leaves `arrays`.
 
     Raises TreeError for JSON that `encode` cannot have written, RecursionError if it is too deep.
@@ -119,7 +119,7 @@ def decode(tree: Any, arrays: dict[str, StoredArray]) -> Any:
     return _decode_tagged(tag, tree[tag], arrays)
 
 
-def _decode_tagged(tag: str, content: Any, arrays: dict[str, StoredArray]) -> Any:
+def _decode_tagged(tag: str, content: Any, arrays: dict[str, torch.Tensor]) -> Any:
     if tag == "$int" and isinstance(content, str):
         return _decode_integer(content)
     if tag == "$float" and content in ("nan", "inf", "-inf"):
@@ -133,7 +133,7 @@ def _decode_tagged(tag: str, content: Any, arrays: dict[str, StoredArray]) -> An
         if stored is None:
             raise TreeError(f"names the array {content[:80]!r}, which is not there")
         try:
-            return stored.to_tensor() if tag == "$tensor" else stored.to_array()
+            return stored if tag == "$tensor" else to_array(stored)
         except TensorFileError as error:
             raise TreeError(str(error)) from None
     raise TreeError(f"has an unknown or malformed {tag[:20]!r}")
@@ -146,7 +146,7 @@ def _decode_integer(content: str) -> int:
         raise TreeError(f"has a malformed integer {content[:20]!r}") from None
 
 
-def _decode_pair(pair: Any, arrays: dict[str, StoredArray]) -> tuple[str | int, Any]:
+def _decode_pair(pair: Any, arrays: dict[str, torch.Tensor]) -> tuple[str | int, Any]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise TreeError("has a malformed '$dict'")
     key = decode(pair[0], {})

@@ -19,6 +19,8 @@ class PublishedScore:
     protocol: str
     """Rules under which it was reached; scores under other rules cannot be compared closely."""
     agent_steps: int
+    yardstick: bool
+    """Shown beside runs under any protocol."""
     score: float
 
 
@@ -34,8 +36,8 @@ def random_and_human(game: str) -> tuple[float, float] | None:
 def published(game: str) -> tuple[PublishedScore, ...]:
     """What agents are known to have reached in a game, in order of publication."""
     return tuple(
-        PublishedScore(label, source, protocol, steps, scores[game])
-        for label, source, protocol, steps, scores in PUBLISHED
+        PublishedScore(label, source, protocol, steps, yardstick, scores[game])
+        for label, source, protocol, steps, yardstick, scores in PUBLISHED
         if game in scores
     )
 
@@ -100,12 +102,13 @@ RANDOM_AND_HUMAN: dict[str, tuple[float, float]] = {
     "Zaxxon": (32.5, 9173.3),
 }
 
-PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
+PUBLISHED: tuple[tuple[str, str, str, int, bool, dict[str, float]], ...] = (
     (
         "Nature DQN, 50M steps, best snapshot",
         "Mnih et al. 2015, extended data table 2",
         "nature2015",
         50_000_000,
+        False,
         {
             "Pong": 18.9,
             "Breakout": 401.2,
@@ -124,6 +127,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "Mnih et al. 2013, arXiv 1312.5602, table 1",
         "dqn2013",
         2_500_000,
+        False,
         {
             "BeamRider": 4092.0,
             "Breakout": 168.0,
@@ -139,6 +143,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "google/dopamine, baselines/atari/data",
         "dopamine",
         10_000_000,
+        False,
         {
             "Pong": 10.0,
             "Breakout": 80.7,
@@ -157,6 +162,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "google/dopamine, baselines/atari/data",
         "dopamine",
         10_000_000,
+        True,
         {
             "Pong": 17.8,
             "Breakout": 103.2,
@@ -175,6 +181,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "google/dopamine, baselines/atari/data",
         "dopamine",
         50_000_000,
+        False,
         {
             "Pong": 15.9,
             "Breakout": 93.9,
@@ -193,6 +200,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "google/dopamine, baselines/atari/data",
         "dopamine",
         50_000_000,
+        True,
         {
             "Pong": 19.7,
             "Breakout": 198.0,
@@ -211,6 +219,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "DLR-RM/rl-baselines3-zoo, benchmark.md",
         "sb3",
         10_000_000,
+        False,
         {
             "Pong": 20.6,
             "Breakout": 358.3,
@@ -229,6 +238,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "vwxyzjn/cleanrl, docs/rl-algorithms/dqn.md",
         "sb3",
         10_000_000,
+        False,
         {
             "Breakout": 366.9,
             "Pong": 20.25,
@@ -240,6 +250,7 @@ PUBLISHED: tuple[tuple[str, str, str, int, dict[str, float]], ...] = (
         "Hessel et al. 2017, arXiv 1710.02298",
         "nature2015",
         50_000_000,
+        False,
         {
             "Pong": 20.9,
             "Breakout": 417.5,

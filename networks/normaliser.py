@@ -17,6 +17,22 @@ LARGEST = 10.0
 SMALLEST_VARIANCE = 1e-8
 
 
+def build_normaliser(spec: ObservationSpec, wanted: bool) -> ObservationNormaliser | NoNormaliser:
+    """What stands before the torsos of an agent's network.
+
+    Raises:
+        UserError: wanted for images or numbered states.
+    """
+    return ObservationNormaliser(spec) if wanted else NoNormaliser()
+
+
+class NoNormaliser(nn.Identity):
+    """Observations as they are; adds nothing to the weights that are saved."""
+
+    def update(self, observation: np.ndarray) -> None:
+        """Nothing is counted."""
+
+
 class ObservationNormaliser(nn.Module):
     """Vectors [B, ..., D] -> the same shape. Its statistics are saved with the weights and change
     in `update` only, so whoever is scored sees them as they are."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -100,6 +103,15 @@ def functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 def test_arrows_point_downwards() -> None:
     assert [text for path, tree in trees() for text in forbidden_imports(path, tree)] == []
+
+
+def test_users_install_only_what_the_application_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[^\w-]", text)[0] for text in project["dependencies"]}
+    imported = {module.split(".")[0] for _, tree in trees() for module in imported_modules(tree)}
+    packages = packages_distributions()
+    used = {package for name in imported for package in packages.get(name, ())}
+    assert declared - {package.lower().replace("_", "-") for package in used} == set()
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from agents.baselines.config import SB3Config, SB3DQNConfig, SB3PPOConfig
 from core.errors import UserError
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 
 SMALLEST_CNN_SIDE = 36
 """Nature's convolutions leave nothing of a smaller picture."""
+OURS = {"env", "lanes", "policy", "clip_rewards", "atari", "gymnasium", "run"}
+"""Options that the library's models do not take; the others have its names."""
+
+
+def seed_at(seed: int, agent_steps: int) -> int:
+    """What happens at one moment of a run is seeded by, 31 bits."""
+    return int(np.random.SeedSequence([seed, agent_steps]).generate_state(1)[0]) & 0x7FFFFFFF
 
 
 def build_env(config: SB3Config) -> LanesVecEnv:
@@ -30,9 +40,10 @@ def build_env(config: SB3Config) -> LanesVecEnv:
     """
     from agents.baselines.vec_env import LanesVecEnv
 
-    atari = is_atari(config.env)
+    atari, workers = is_atari(config.env), min(1, config.gymnasium.env_workers)
+    gymnasium = dataclasses.replace(config.gymnasium, env_workers=workers)  # for one lane
     return LanesVecEnv(
-        lambda lane: make_lanes(config.env, 1, config.atari, config.gymnasium, first_lane=lane),
+        lambda lane: make_lanes(config.env, 1, config.atari, gymnasium, first_lane=lane),
         config.lanes,
         clip_rewards=config.clip_rewards,
         life_loss_terminal=atari and PROTOCOLS[config.atari.protocol].life_loss_terminal,
@@ -53,34 +64,14 @@ def build_model(config: SB3Config, env: LanesVecEnv) -> BaseAlgorithm:
         "env": env,
         "seed": config.run.seed,
         "device": resolve_device(config.run.device),
-        "batch_size": config.batch_size,
-        "gamma": config.gamma,
-        "max_grad_norm": config.max_grad_norm,
     }
+    options |= {name: value for name, value in vars(config).items() if name not in OURS}
     if isinstance(config, SB3PPOConfig):
-        return PPO(
-            **options,
-            learning_rate=LinearSchedule(config.learning_rate, 0.0, 1.0),
-            n_steps=config.n_steps,
-            n_epochs=config.n_epochs,
-            gae_lambda=config.gae_lambda,
-            clip_range=LinearSchedule(config.clip_range, 0.0, 1.0),
-            vf_coef=config.vf_coef,
-            ent_coef=config.ent_coef,
-        )
+        for name in ("learning_rate", "clip_range"):
+            options[name] = LinearSchedule(options[name], 0.0, 1.0)
+        return PPO(**options)
     require_memory(config, env)
-    return DQN(
-        **options,
-        learning_rate=config.learning_rate,
-        buffer_size=config.buffer_size,
-        learning_starts=config.learning_starts,
-        train_freq=config.train_freq,
-        gradient_steps=config.gradient_steps,
-        target_update_interval=config.target_update_interval,
-        exploration_fraction=config.exploration_fraction,
-        exploration_initial_eps=config.exploration_initial_eps,
-        exploration_final_eps=config.exploration_final_eps,
-    )
+    return DQN(**options)
 
 
 def policy_name(config: SB3Config, env: LanesVecEnv) -> str:
@@ -114,8 +105,11 @@ def describe(config: SB3Config) -> list[str]:
 
 def replay_bytes(config: SB3DQNConfig, spec: ObservationSpec) -> int:
     """What the library's replay takes: an observation and the next one, both as whole stacks."""
-    item = 1 if spec.is_image else 4
-    return 2 * config.buffer_size * math.prod(spec.stacked_shape) * item
+    from agents.baselines.vec_env import observation_space
+
+    space = observation_space(spec)
+    assert space.dtype is not None
+    return 2 * config.buffer_size * math.prod(space.shape) * space.dtype.itemsize
 
 
 def require_memory(config: SB3DQNConfig, env: LanesVecEnv) -> None:

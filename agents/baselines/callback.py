@@ -11,6 +11,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
+from agents.baselines.build import seed_at
+from agents.baselines.config import SB3Config, SB3DQNConfig
 from agents.baselines.policy import SB3Policy
 from core.agent import Assessment, Metrics
 from core.atomic import replace_file
@@ -20,6 +22,8 @@ from core.json_files import disk_errors
 from core.lanes import Lanes
 from core.learner import DivergedError
 from core.recorder import Recorder
+from envs.atari_protocol import PROTOCOLS
+from envs.make import is_atari
 
 MODEL_NAME = "model.zip"
 
@@ -39,24 +43,19 @@ TAGS = {
 class RecordedRun(BaseCallback):
     """Logs, evaluates and saves between the steps of the library's own loop."""
 
-    def __init__(
-        self,
-        record: Recorder,
-        interrupt: Interrupt,
-        loss_tag: str,
-        evaluation_epsilon: float,
-    ) -> None:
+    def __init__(self, config: SB3Config, record: Recorder, interrupt: Interrupt) -> None:
         """Args:
+        config: options of the run.
         record: open, of the run's folder.
         interrupt: ends training once a stop was asked for.
-        loss_tag: what the library's ``train/loss`` is here.
-        evaluation_epsilon: chance of a random action when scored.
         """
         super().__init__()
         self.record = record
         self.interrupt = interrupt
-        self.tags = TAGS | {"train/loss": loss_tag}
-        self.evaluation_epsilon = evaluation_epsilon
+        loss = "loss/td" if isinstance(config, SB3DQNConfig) else "loss/total"
+        self.tags = TAGS | {"train/loss": loss}
+        protocol = PROTOCOLS[config.atari.protocol] if is_atari(config.env) else None
+        self.evaluation_epsilon = protocol.evaluation_epsilon if protocol else 0.0
         self.episodes = 0
 
     def continue_recording(self) -> None:
@@ -102,8 +101,13 @@ class RecordedRun(BaseCallback):
         Raises:
             DivergedError: the loss is not finite.
         """
-        self._require_finite()
         values = self.model.logger.name_to_value  # kept by the library until it prints them
+        loss = float(values.get("train/loss", 0.0))
+        if not math.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss}: training diverged; what was saved before "
+                f"stays in {self.record.folder.path / MODEL_NAME}"
+            )
         scalars = {
             ours: float(values[theirs]) for theirs, ours in self.tags.items() if theirs in values
         }
@@ -112,18 +116,9 @@ class RecordedRun(BaseCallback):
         scalars["return/episodes"] = float(self.episodes)
         self.record.log(self.num_timesteps, Metrics(scalars), mean)
 
-    def _require_finite(self) -> None:
-        loss = float(self.model.logger.name_to_value.get("train/loss", 0.0))
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the loss became {loss}: training diverged; what was saved before "
-                f"stays in {self.record.folder.path / MODEL_NAME}"
-            )
-
     def evaluate(self) -> None:
         """Score the present policy as one of ours is scored, in lanes of its own."""
-        words = [self.record.config.seed, self.num_timesteps]
-        seed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
+        seed = seed_at(self.record.config.seed, self.num_timesteps)
 
         def policy(lanes: Lanes, seed: int) -> SB3Policy:
             rng = np.random.default_rng(seed)

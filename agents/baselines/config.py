@@ -58,7 +58,7 @@ class SB3DQNConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work."""
-        _require_defaults(self.run, self.gymnasium)
+        _require_supported(self)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class SB3PPOConfig:
         """Raise UserError for values that cannot work."""
         if self.n_steps * self.lanes == 1:
             raise UserError("--n-steps must be at least 2 with one lane, got 1")
-        _require_defaults(self.run, self.gymnasium)
+        _require_supported(self)
 
 
 SB3Config = SB3DQNConfig | SB3PPOConfig
@@ -126,10 +126,11 @@ def environment_settings(env: str) -> Mapping[str, Any]:
     return {"clip_rewards": is_atari(env)}
 
 
-def _require_defaults(run: RunConfig, gymnasium: GymnasiumConfig) -> None:
-    # Every lane is apart here, so each would start a process.
-    if gymnasium.env_workers:
-        raise UserError(f"--env-workers must be 0 for this agent, got {gymnasium.env_workers}")
+def _require_supported(config: SB3Config) -> None:
+    run, lanes, workers = config.run, config.lanes, config.gymnasium.env_workers
+    # Every lane is apart here, so each has a process of its own or none has.
+    if workers not in (0, lanes):
+        raise UserError(f"--env-workers must be 0 or as many as --lanes, {lanes}, got {workers}")
     if run.seed >= 2**32:
         raise UserError(f"--seed must be under 2**32 for stable-baselines3, got {run.seed}")
     if run.precision == "bf16" or run.compile:

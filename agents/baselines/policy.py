@@ -100,15 +100,7 @@ def archive_algorithm(path: Path) -> str:
                 options = json.loads(file.read(MAX_DATA_BYTES))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        RecursionError,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-    ) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, RuntimeError, EOFError) as error:
         raise UserError(
             f"{path} is no stable-baselines3 model: it must be a .zip written by the model's save"
         ) from error

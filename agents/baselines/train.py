@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from agents.baselines.build import build_env, build_model
+from agents.baselines.build import build_env, build_model, seed_at
 from agents.baselines.config import SB3Config, SB3DQNConfig
 from agents.baselines.policy import archive_algorithm, load_model, require_trust
 from core.errors import UserError
 from core.interrupt import Interrupt
+from core.json_files import flatten
 from core.learner import DivergedError
 from core.probe import resolve_device
 from core.progress import Progress
 from core.recorder import Recorder
 from core.run_folder import RunFolder
-from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari
 from envs.task import make_task
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from agents.baselines.callback import RecordedRun
     from agents.baselines.vec_env import LanesVecEnv
 
 NEVER = 1 << 62
@@ -60,15 +57,15 @@ def start(
         if not archive.exists():
             raise UserError(f"{folder.path} has no model.zip any more; start a new run")
         require_trust(archive, trust)
-    with _failure_recorded(folder):
-        env = build_env(config)
-        try:
+    try:
+        with closing(build_env(config)) as env:
             model = _restored(config, env, folder) if resume else build_model(config, env)
             if config.run.threads:
                 torch.set_num_threads(config.run.threads)
             finished = _train(config, model, folder, progress, resume)
-        finally:
-            env.close()
+    except Exception as error:
+        folder.set_status("diverged" if isinstance(error, DivergedError) else "failed")
+        raise
     where = f"{model.num_timesteps:,} steps"
     if finished:
         rules = f" --protocol {config.atari.protocol}" if is_atari(config.env) else ""
@@ -84,18 +81,6 @@ def start(
         )
 
 
-@contextmanager
-def _failure_recorded(folder: RunFolder) -> Iterator[None]:
-    try:
-        yield
-    except DivergedError:
-        folder.set_status("diverged")
-        raise
-    except Exception:
-        folder.set_status("failed")
-        raise
-
-
 def _restored(config: SB3Config, env: LanesVecEnv, folder: RunFolder) -> BaseAlgorithm:
     """The model as it was saved. Its replay memory was not: that starts empty."""
     path = folder.path / "model.zip"
@@ -105,12 +90,8 @@ def _restored(config: SB3Config, env: LanesVecEnv, folder: RunFolder) -> BaseAlg
         raise UserError(f"{path} holds a model of {algorithm}, the run is one of {wanted}")
     model = load_model(path, algorithm, resolve_device(config.run.device), env=env)
     # Loading seeds everything anew, which would play the first games once more.
-    model.set_random_seed(_seed_after(config.run.seed, model.num_timesteps))
+    model.set_random_seed(seed_at(config.run.seed, model.num_timesteps))
     return model
-
-
-def _seed_after(seed: int, agent_steps: int) -> int:
-    return int(np.random.SeedSequence([seed, agent_steps]).generate_state(1)[0]) & 0x7FFFFFFF
 
 
 def _train(
@@ -119,15 +100,18 @@ def _train(
     """True when all steps were made, False when the user stopped it."""
     from stable_baselines3.common.logger import Logger
 
+    from agents.baselines.callback import RecordedRun
+
     facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
     folder.write_meta(folder.read_meta() | facts)
     model.set_logger(Logger(folder=None, output_formats=[]))
     task = make_task(config.env, config.atari, config.gymnasium)
     record = Recorder(folder, config.run, task, progress)
+    options = flatten(dataclasses.asdict(config))
     with Interrupt() as interrupt:
-        record.open(model.num_timesteps, resumed=resume, hyperparameters=_flat(config))
+        record.open(model.num_timesteps, resumed=resume, hyperparameters=options)
         try:
-            recorded = _recorded(config, record, interrupt)
+            recorded = RecordedRun(config, record, interrupt)
             if resume:
                 recorded.continue_recording()
             callbacks = [recorded, *_after_resume(config, model, progress, resume)]
@@ -144,19 +128,14 @@ def _train(
                     raise
                 enough = model.num_timesteps >= config.run.total_steps
                 finished = enough or record.is_good_enough
-                _finish(recorded, finished)
+                scored = record.evaluated_at == model.num_timesteps
+                if finished and config.run.evaluate_every and not scored:
+                    recorded.evaluate()
+                recorded.save()
         finally:
             record.close()
     folder.set_status("finished" if finished else "stopped", agent_steps=model.num_timesteps)
     return finished
-
-
-def _recorded(config: SB3Config, record: Recorder, interrupt: Interrupt) -> RecordedRun:
-    from agents.baselines.callback import RecordedRun
-
-    loss = "loss/td" if isinstance(config, SB3DQNConfig) else "loss/total"
-    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
-    return RecordedRun(record, interrupt, loss, epsilon)
 
 
 def _after_resume(
@@ -176,22 +155,3 @@ def _after_resume(
         f"before learning goes on"
     )
     return [RefillReplay(wanted // config.lanes, config.train_freq)]
-
-
-def _finish(recorded: RecordedRun, finished: bool) -> None:
-    """The last point, score and model of a run."""
-    record, agent_steps = recorded.record, recorded.num_timesteps
-    if finished and record.config.evaluate_every and record.evaluated_at < agent_steps:
-        recorded.evaluate()
-    recorded.save()
-
-
-def _flat(config: SB3Config) -> dict[str, Any]:
-    """All options on one level, for TensorBoard's page of hyperparameters."""
-    flat: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(config).items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
-        else:
-            flat[name] = value
-    return flat

@@ -18,22 +18,16 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from core.errors import UserError
+from core.episodes import EpisodeTracker
 from core.evaluation import Episode
 from core.lanes import FrameStack, Lanes, ObservationSpec, Step
+from envs.seeds import lane_seeds
 
 
 def observation_space(spec: ObservationSpec) -> spaces.Box:
-    """The space of what the networks see.
-
-    Raises:
-        UserError: numbered states, which these networks cannot read.
-    """
-    if spec.dtype == "int64":
-        raise UserError(
-            "this environment shows numbered states, and the networks of "
-            "stable-baselines3 need pictures or vectors; use `tengen train q-learning`"
-        )
+    """The space of what the networks see."""
+    if spec.categories:
+        return spaces.Box(0.0, 1.0, (spec.categories,), np.float32)
     shape = network_view(np.zeros((1, *spec.stacked_shape), dtype=spec.dtype), spec).shape[1:]
     if spec.is_image:
         return spaces.Box(0, 255, shape, np.uint8)
@@ -41,14 +35,18 @@ def observation_space(spec: ObservationSpec) -> spaces.Box:
 
 
 def network_view(observation: np.ndarray, spec: ObservationSpec) -> np.ndarray:
-    """Stacked observations as that library's networks expect them: channels first.
+    """Stacked observations as that library's networks expect them: channels first, states one-hot.
 
     Args:
-        observation: from ``FrameStack``, [L, K, H, W], [L, K, H, W, C] or [L, features].
+        observation: from ``FrameStack``, [L, K, H, W], [L, K, H, W, C], [L, features] or numbers of
+            states, [L, 1].
 
     Returns:
-        A copy, [L, K, H, W], [L, K * C, H, W] or [L, features].
+        A copy, [L, K, H, W], [L, K * C, H, W], [L, features] or float32 [L, categories].
     """
+    if spec.categories:
+        one_hot: np.ndarray = observation == np.arange(spec.categories)
+        return one_hot.astype(np.float32)
     if len(spec.shape) == 3:
         lanes, stack, height, width, channels = observation.shape
         observation = np.moveaxis(observation, -1, 2)
@@ -62,10 +60,10 @@ class _Lane:
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._frames = FrameStack(lanes.observation_spec, 1)
-        self._score, self._length = 0.0, 0
+        self._episodes = EpisodeTracker(1)
 
     def reset(self, seed: int) -> np.ndarray:
-        self._score, self._length = 0.0, 0
+        self._episodes.drop_unfinished()
         return self.skip(self._push(self.lanes.reset(seed)), ended=False)[0]
 
     def send(self, action: int) -> None:
@@ -74,14 +72,8 @@ class _Lane:
     def receive(self) -> tuple[np.ndarray, Step, Episode | None]:
         """Observation, what the tick returned, and the episode if it ended."""
         step = self.lanes.receive()
-        observation = self._push(step)
-        self._score += float(step.reward[0])
-        self._length += int(step.valid[0])
-        if not step.done[0]:
-            return observation, step, None
-        episode = Episode(self._score, self._length)
-        self._score, self._length = 0.0, 0
-        return observation, step, episode
+        finished = self._episodes.update(step)
+        return self._push(step), step, finished[0] if finished else None
 
     def skip(self, observation: np.ndarray, ended: bool) -> tuple[np.ndarray, Episode | None]:
         """Take the ticks that ignore their action, if any: the one that resets, and those that
@@ -97,9 +89,8 @@ class _Lane:
         return bool(getattr(self.lanes, "ignores_action", [False])[0])
 
     def _push(self, step: Step) -> np.ndarray:
-        observations = network_view(self._frames.push(step), self.lanes.observation_spec)
-        first: np.ndarray = observations[0]
-        return first
+        shown: np.ndarray = network_view(self._frames.push(step), self.lanes.observation_spec)[0]
+        return shown
 
 
 class LanesVecEnv(VecEnv):
@@ -140,13 +131,9 @@ class LanesVecEnv(VecEnv):
         self._started = time.monotonic()
 
     def seed(self, seed: int | None = None) -> list[int]:
-        """Seeds of the lanes for the next ``reset``, derived from one.
-
-        Counting up from it, as that library does, would give lane 1 of seed 1 the games of lane 0
-        of seed 2.
-        """
-        words = np.random.SeedSequence(seed).generate_state(self.num_envs)
-        seeds = [int(word) & 0x7FFFFFFF for word in words]
+        """Seeds of the lanes for the next ``reset``, derived from one."""
+        seed = np.random.randint(1 << 31) if seed is None else seed
+        seeds: list[int] = lane_seeds(seed, self.num_envs).tolist()
         self._seeds = list(seeds)
         return seeds
 

@@ -127,8 +127,7 @@ class DQN:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Store one transition per lane."""
-        if self.normaliser is not None:
-            self.normaliser.update(step.observation)
+        self.normaliser.update(step.observation)
         terminated = outcome.terminated
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost

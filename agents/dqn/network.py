@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
-from networks.normaliser import ObservationNormaliser
+from networks.normaliser import build_normaliser
 from networks.registry import build_torso
 
 STREAM_GRADIENT = 2**-0.5
@@ -39,7 +39,7 @@ class QNetwork(nn.Module):
         normalise: bring vectors to mean 0 and deviation 1 first.
         """
         super().__init__()
-        self.normaliser = ObservationNormaliser(spec) if normalise else None
+        self.normaliser = build_normaliser(spec, normalise)
         self.torso = build_torso(torso, spec, hidden)
         self.advantage: nn.Module
         self.value: nn.Module | None
@@ -54,9 +54,7 @@ class QNetwork(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Action values [B, A]."""
-        if self.normaliser is not None:
-            observation = self.normaliser(observation)
-        features = self.torso(observation)
+        features = self.torso(self.normaliser(observation))
         if self.value is None:
             q: Tensor = self.advantage(features)
             return q

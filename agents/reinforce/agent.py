@@ -95,8 +95,7 @@ class Reinforce:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Add one step to the episode of every lane."""
-        if self.network.normaliser is not None:
-            self.network.normaliser.update(step.observation)
+        self.network.normaliser.update(step.observation)
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from core.lanes import ObservationSpec
-from networks.normaliser import ObservationNormaliser
+from networks.normaliser import build_normaliser
 from networks.registry import build_torso
 
 
@@ -34,7 +34,7 @@ class PolicyAndBaseline(nn.Module):
         normalise: bring vectors to mean 0 and deviation 1 first.
         """
         super().__init__()
-        self.normaliser = ObservationNormaliser(spec) if normalise else None
+        self.normaliser = build_normaliser(spec, normalise)
         self.policy_torso = build_torso(torso, spec, hidden)
         self.value_torso = build_torso(torso, spec, hidden) if separate_baseline else None
         self.policy_logits = nn.Linear(self.policy_torso.num_features, num_actions)
@@ -45,7 +45,7 @@ class PolicyAndBaseline(nn.Module):
 
     def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [B, A] and values [B]."""
-        observation = self._seen(observation)
+        observation = self.normaliser(observation)
         features = self.policy_torso(observation)
         logits: Tensor = self.policy_logits(features)
         if self.value_torso is not None:
@@ -54,17 +54,11 @@ class PolicyAndBaseline(nn.Module):
 
     def policy(self, observation: Tensor) -> Tensor:
         """Logits [B, A] alone, for acting."""
-        logits: Tensor = self.policy_logits(self.policy_torso(self._seen(observation)))
+        logits: Tensor = self.policy_logits(self.policy_torso(self.normaliser(observation)))
         return logits
 
     def value(self, observation: Tensor) -> Tensor:
         """Values [B] alone."""
         torso = self.policy_torso if self.value_torso is None else self.value_torso
-        value: Tensor = self.value_head(torso(self._seen(observation))).squeeze(1)
+        value: Tensor = self.value_head(torso(self.normaliser(observation))).squeeze(1)
         return value
-
-    def _seen(self, observation: Tensor) -> Tensor:
-        if self.normaliser is None:
-            return observation
-        normalised: Tensor = self.normaliser(observation)
-        return normalised

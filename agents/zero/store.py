@@ -251,7 +251,7 @@ class GameStore:
             arrays, digest = tensor_file.read(path)
             if digest != file["sha256"]:
                 self.note(f"{path} has changed since it was written: what it holds is checked")
-            records = _unpack({name: stored.to_array() for name, stored in arrays.items()})
+            records = _unpack({n: tensor_file.to_array(stored) for n, stored in arrays.items()})
         except (OSError, ValueError, KeyError) as error:
             reason = getattr(error, "strerror", None) or error
             self.note(f"skipped {path} with {file['games']} games: {reason}")

@@ -39,6 +39,7 @@ from core.evaluation import play_episodes
 from core.lanes import ObservationSpec, Step, check_actions, first_step
 from envs.atari import AtariLanes
 from envs.atari_protocol import PROTOCOLS, AtariConfig
+from envs.gymnasium_config import GymnasiumConfig
 from envs.make import make_lanes
 from tests.envs.slow_atari import area_resize
 
@@ -280,6 +281,35 @@ def test_a_run_is_recorded_like_ours_and_goes_on_when_trusted(name: str, tmp_pat
     assert steps[: len(episodes)] == [e["agent_steps"] for e in episodes]
     assert len(steps) > len(episodes) and steps == sorted(steps) and steps[-1] <= 384
     assert run.read_status()["agent_steps"] == 384
+
+
+def test_numbered_states_are_seen_one_hot_and_workers_change_nothing(tmp_path: Path) -> None:
+    env = LanesVecEnv(
+        lambda lane: make_lanes("FrozenLake-v1", 1, AtariConfig()),
+        2,
+        clip_rewards=False,
+        life_loss_terminal=False,
+    )
+    start = np.eye(16, dtype=np.float32)[[0, 0]]
+    np.testing.assert_array_equal(env.reset(), start)
+    assert env.observation_space.contains(start[0])
+    played = []
+    for workers in (0, 2):
+        folder = tmp_path / str(workers)
+        config = SB3PPOConfig(
+            env="FrozenLake-v1",
+            lanes=2,
+            n_steps=32,
+            batch_size=32,
+            gymnasium=GymnasiumConfig(env_workers=workers),
+            run=run_config(folder, 128),
+        )
+        run = start_training(AGENTS["sb3-ppo"], config, "", ["test"])
+        played.append([(e["agent_steps"], e["return"]) for e in run.read_jsonl("episodes.jsonl")])
+        assert len(run.read_jsonl("evaluations.jsonl")) == 2
+    assert played[0] == played[1] and len(played[0]) > 5
+    with pytest.raises(UserError, match="--env-workers must be 0 or as many as --lanes, 2"):
+        replace(config, gymnasium=GymnasiumConfig(env_workers=1)).validate()
 
 
 class WritesAFile:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from agents.registry import AGENTS, load_object
+from commands.compare import HOW_IT_RAN
 from commands.dispatch import main
 from core.config import resolve, to_toml
+from core.json_files import flatten
 from core.run_folder import RunFolder
 
 QUIET = ["--threads", "1", "--precision", "fp32", "--no-video", "--no-progress"]
@@ -52,16 +57,43 @@ def test_what_differs_is_named_and_few_runs_claim_nothing(
     assert "too few" in shown
 
 
-def fake_atari_run(path: Path, protocol: str, n_step: int = 3) -> str:
+def fake_atari_run(path: Path, protocol: str, n_step: int = 3, **more: Any) -> str:
     from agents.dqn.config import DQNConfig
 
     folder = RunFolder.create(path.parent, "dqn", "ALE/Pong-v5", 1, path)
-    options = {"atari": {"protocol": protocol}, "n_step": n_step}
+    atari = {"protocol": protocol, **more.pop("atari", {})}
+    options = {"atari": atari, "n_step": n_step, **more}
     folder.write_config(to_toml(resolve(DQNConfig, options)))
     folder.write_meta({"agent": "dqn"})
     folder.append_jsonl("evaluations.jsonl", {
         "agent_steps": 10, "scores": [1.0, 2.0], "mean": 1.5, "human_normalised": 0.6})  # fmt: skip
     return str(path)
+
+
+def test_what_changes_only_the_speed_splits_no_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how: list[dict[str, Any]] = [
+        {}, {"atari": {"env_threads": 2}}, {"gymnasium": {"env_workers": 2}}, {"replay": "packed"},
+        {"save_replay": False}, {"run": {"device": "cpu"}},
+    ]  # fmt: skip
+    same = [fake_atari_run(tmp_path / str(n), "sb3", **options) for n, options in enumerate(how)]
+    drawing = tmp_path / "c.svg"
+    assert main(["compare", *same, "--out", str(drawing)]) == 0
+    assert "of 6 runs" in capsys.readouterr().out
+    assert "stable-baselines3 DQN, 10M" in drawing.read_text()
+    assert "Dopamine DQN (Adam), 10M" in drawing.read_text(), "the yardstick of every protocol"
+    assert "Dopamine DQN (RMSProp)" not in drawing.read_text()
+    other = fake_atari_run(tmp_path / "other", "sb3", evaluation_epsilon=0.5)
+    assert main(["compare", *same, other, "--out", str(drawing)]) == 0
+    assert "evaluation_epsilon: -1.0 in dqn A, 0.5 in dqn B" in capsys.readouterr().out
+
+
+def test_what_changes_only_the_speed_are_options_there_are() -> None:
+    configs = [
+        flatten(dataclasses.asdict(load_object(entry.config)())) for entry in AGENTS.values()
+    ]
+    assert {name for config in configs for name in config} >= HOW_IT_RAN
 
 
 def test_protocols_are_not_mixed_silently(

@@ -148,11 +148,7 @@ def test_newest_and_best_stay(tmp_path: Path) -> None:
     for step, score in enumerate(scores):
         checkpoint.save(tmp_path, step, small_state(step), identity={}, best_score=score)
     kept = [f"step_{step:09d}" for step in (1, 4, 5)]
-    assert names(tmp_path) == ["best", "latest", *kept]
-    assert checkpoint.best(tmp_path) == tmp_path / kept[0]
-    assert checkpoint.newest(tmp_path) == tmp_path / kept[2]
-    for pointer in ("best", "latest"):
-        (tmp_path / pointer).write_bytes(b"{")
+    assert names(tmp_path) == kept
     assert checkpoint.best(tmp_path) == tmp_path / kept[0]
     assert checkpoint.newest(tmp_path) == tmp_path / kept[2]
 
@@ -162,7 +158,7 @@ def test_going_back_to_an_earlier_step_and_saving_a_step_again(tmp_path: Path) -
         path = checkpoint.save(tmp_path, step, small_state(step), identity={})
         assert checkpoint.load(tmp_path).path == path
         assert_same(checkpoint.load(tmp_path).state, small_state(step))
-    assert names(tmp_path) == ["latest", "step_000000050-3", "step_000000200"]
+    assert names(tmp_path) == ["step_000000050-3", "step_000000200"]
 
 
 @pytest.fixture
@@ -188,25 +184,12 @@ def test_every_truncation_and_bit_flip_is_noticed(two: Path) -> None:
             for variant in damaged:
                 file.write_bytes(variant)
                 with pytest.raises(CheckpointError):
-                    checkpoint.verify(newest)
+                    checkpoint.load(newest)
         file.write_bytes(content + b"\0")
         with pytest.raises(CheckpointError):
-            checkpoint.verify(newest)
+            checkpoint.load(newest)
         file.write_bytes(content)
-    checkpoint.verify(newest)
-
-
-def test_damaged_pointers_cost_nothing(two: Path) -> None:
-    for name, expected in (("latest", 2), ("best", 2)):
-        pointer = two / "checkpoints" / name
-        content = pointer.read_bytes()
-        for position in range(len(content)):
-            flipped = bytearray(content)
-            flipped[position] ^= 1 << (position % 8)
-            for variant in (content[:position], bytes(flipped)):
-                pointer.write_bytes(variant)
-                path = checkpoint.newest(two) if name == "latest" else checkpoint.best(two)
-                assert path == two / "checkpoints" / f"step_{expected:09d}"
+    checkpoint.load(newest)
 
 
 def test_a_damaged_newest_is_refused_and_the_good_one_named(two: Path) -> None:
@@ -223,8 +206,6 @@ def test_a_damaged_newest_is_refused_and_the_good_one_named(two: Path) -> None:
     with pytest.raises(CheckpointError, match=r"network\.safetensors: No such file"):
         checkpoint.load(two)
     atomic.remove(newest)
-    with pytest.raises(CheckpointError, match=r"is missing.*--checkpoint step_000000001"):
-        checkpoint.load(two)
     with pytest.raises(CheckpointError, match="no such folder; did you mean 'step_000000001'"):
         checkpoint.load(newest)
     (two / "checkpoints/step_000000001/MANIFEST.json").unlink()

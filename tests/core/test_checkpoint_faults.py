@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 
-from core import atomic, checkpoint
+from core import atomic, checkpoint, checkpoint_index
 from core.checkpoint import CheckpointError
 
 FUNCTIONS = {
@@ -146,15 +146,32 @@ def test_a_fault_at_any_operation_leaves_the_old_or_the_new(
     pytest.fail("the save never ran through")
 
 
-def test_a_whole_checkpoint_counts_though_no_pointer_names_it_yet(tmp_path: Path) -> None:
-    save(tmp_path, 1, 1, None)
-    pointer = (tmp_path / "latest").read_bytes()
-    save(tmp_path, 2, 2, None)
-    (tmp_path / "latest").write_bytes(pointer)
-    assert value_of(tmp_path) == 2
-    (tmp_path / "step_000000001" / "MANIFEST.json").write_text("not what was written")
-    with pytest.raises(CheckpointError, match="newest good one is step_000000002"):
+@pytest.mark.parametrize("damaged", [1, 2, 3])
+def test_a_checkpoint_that_cannot_be_read_is_never_passed_over_in_silence(
+    tmp_path: Path, damaged: int
+) -> None:
+    for step, score in ((1, 5.0), (3, 4.0), (2, None)):
+        save(tmp_path, step, step, score)
+    path = tmp_path / f"step_{damaged:09d}"
+    (path / "MANIFEST.json").write_text("not what was written")
+    assert checkpoint.newest(tmp_path) == checkpoint.best(tmp_path) == path
+    good = 3 if damaged == 2 else 2
+    with pytest.raises(CheckpointError, match=f"newest good one is step_{good:09d}"):
         checkpoint.load(tmp_path)
+    checkpoint.save(tmp_path, 9, state_of(9), identity={}, keep=5)
+    assert value_of(tmp_path) == 9, "a new one is whole, and what was damaged is gone"
+    assert not path.exists()
+
+
+def test_a_folder_of_an_older_version_needs_no_pointers(tmp_path: Path) -> None:
+    save(tmp_path, 1, 1, 7.0)
+    save(tmp_path, 2, 2, None)
+    for name, step in (("latest", 1), ("best", 2)):  # a crash came before they were moved
+        (tmp_path / name).write_bytes(checkpoint_index.seal({"name": f"step_{step:09d}"}))
+    best = checkpoint.best(tmp_path)
+    assert value_of(tmp_path) == 2 and best and value_of(best) == 1
+    save(tmp_path, 3, 3, None)
+    assert {path.name for path in tmp_path.iterdir()} == {f"step_{s:09d}" for s in (1, 2, 3)}
 
 
 def save(folder: Path, step: int, value: int, score: float | None) -> None:
@@ -201,12 +218,8 @@ def test_everything_is_synced_before_it_gets_its_name(tmp_path: Path) -> None:
         last_write = max(i for i, event in enumerate(log) if event == ("write_bytes", file))
         assert last_write < log.index(("sync", file)) < log.index(("sync_folder", temporary))
     assert log.index(("sync_folder", temporary)) < renamed
-    pointer = f".tmp-latest-{os.getpid()}"
     parent_synced = log.index(("sync_folder", tmp_path.name), renamed)
-    pointed = log.index(("rename", pointer))
-    assert parent_synced < log.index(("sync", pointer)) < pointed
-    pointer_synced = log.index(("sync_folder", tmp_path.name), pointed)
-    assert pointer_synced < log.index(("rename", "step_000000001"))
+    assert parent_synced < log.index(("rename", "step_000000001"))
 
 
 def test_a_full_disk_is_one_line_and_costs_nothing(tmp_path: Path) -> None:
@@ -220,7 +233,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(error.value)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "step_000000001"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_000000001"]
     assert value_of(tmp_path) == 1
 
 

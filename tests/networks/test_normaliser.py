@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from agents.dqn.network import QNetwork
+from agents.reinforce.network import PolicyAndBaseline
 from core.errors import UserError
 from core.lanes import ObservationSpec
 from networks.normaliser import ObservationNormaliser
@@ -34,6 +36,19 @@ def test_statistics_travel_with_the_weights() -> None:
     second.load_state_dict(first.state_dict())
     x = torch.tensor([[2.0, 3.0]])
     torch.testing.assert_close(first(x), second(x), rtol=0, atol=0)
+
+
+def test_a_network_without_one_sees_observations_as_they_are() -> None:
+    spec = ObservationSpec((3,), "float32")
+    networks = [
+        QNetwork("mlp", spec, 2, dueling=True),
+        PolicyAndBaseline("mlp", spec, 2, separate_baseline=True),
+    ]
+    for network in networks:
+        network.normaliser.update(np.ones((4, 3), dtype=np.float32))
+        x = torch.tensor([[2.0, 3.0, 1e9]])
+        assert network.normaliser(x) is x
+        assert not [name for name in network.state_dict() if "normaliser" in name]
 
 
 def test_what_needs_no_scale_is_refused() -> None:
