@@ -125,6 +125,7 @@ def measure_ours(options: Options, storage: str) -> tuple[float, float]:
                 outcome.truncated,
                 outcome.valid,
                 step.first,
+                outcome.busy,
             )
         rng = np.random.default_rng(2)
 

@@ -158,8 +158,6 @@ class Policy:
         Raises:
             UserError: not what the environment's observation space says.
         """
-        import numpy as np
-
         from core.lanes import first_step
         from envs.handed_over import HandoverError
 
@@ -169,7 +167,7 @@ class Policy:
             raise UserError(str(error)) from error
         step = first_step(frame[None])
         if not self._first:
-            step = dataclasses.replace(step, valid=np.ones(1, dtype=bool))
+            step = dataclasses.replace(step, valid=step.first, first=step.valid)
         self._first = False
         return int(self._policy.act(step)[0]) + self._first_action
 

@@ -1,12 +1,12 @@
 """Lanes: many things in progress that advance together, one agent step each per tick.
 
 A lane is one episode at a time: an Atari game, a board game, a network being designed.
-At every tick the actor chooses one action per lane and all lanes take it.
+At every tick the actor chooses one action per lane. See ``Step`` for what may come of it.
 
 Autoreset is Gymnasium's NEXT_STEP: the tick that ends an episode returns its true final
 observation; the tick after it ignores its action and returns the first observation of the next
-episode, with ``valid`` false. So every tick appends exactly one frame per lane, final frames
-included, and a truncated episode can be bootstrapped from the frame it really ended on.
+episode. So every tick appends exactly one frame per lane, final frames included, and a truncated
+episode can be bootstrapped from the frame it really ended on.
 
 Legend: L lanes, K frames stacked.
 """
@@ -49,7 +49,19 @@ class ObservationSpec:
 
 @dataclass(frozen=True)
 class Step:
-    """What one tick returned. Every array has a leading axis of L lanes."""
+    """What one tick returned. Every array has a leading axis of L lanes.
+
+        valid   first    the lane ...
+        true    false    carried out its action: a transition, which may have ended the episode
+        true    true     did so, and shows the next episode already; only after ``terminated``
+        false   true     ignored its action: it reset, or started a life
+        false   false    is busy: no news. Its observation is the one before, its reward is 0,
+                         nothing ended; nothing is stored, stacked, counted or learned for it.
+
+    A busy lane is at work on the action it was sent last: a network is trained, a worker is asked.
+    What is sent to it meanwhile changes nothing, and the transition that comes in the end is that
+    of the first action (``standing_actions``).
+    """
 
     observation: np.ndarray
     """The newest single frame, [L, *shape]."""
@@ -62,13 +74,15 @@ class Step:
     life_lost: np.ndarray
     """A life was lost and the episode goes on, bool [L]."""
     valid: np.ndarray
-    """False where this tick ignored its action: it reset the lane or started a life, bool [L]."""
+    """The action was carried out: there is a transition, bool [L]."""
+    first: np.ndarray
+    """The observation starts an episode or a life, and with it a stack of frames, bool [L]."""
 
     @property
-    def first(self) -> np.ndarray:
-        """True where the observation starts an episode or, after a tick that ignored its action, a
-        life, bool [L]."""
-        return ~self.valid
+    def busy(self) -> np.ndarray:
+        """True where there is no news, bool [L]."""
+        busy: np.ndarray = ~(self.valid | self.first)
+        return busy
 
     @property
     def done(self) -> np.ndarray:
@@ -94,13 +108,13 @@ class Lanes(Protocol):
     """True when lanes step in the background between ``send`` and ``receive``."""
 
     def reset(self, seed: int) -> Step:
-        """Start every lane anew; ``valid`` is false everywhere in the returned step."""
+        """Start every lane anew; the returned step is ``first`` and not ``valid`` everywhere."""
 
     def send(self, actions: np.ndarray) -> None:
         """Hand over one action per lane, int64 [L]. Raises ValueError for one out of range."""
 
     def receive(self) -> Step:
-        """Wait until every lane has taken its action."""
+        """Wait for what came of the actions; a lane that takes longer may say that it is busy."""
 
     def state_dict(self) -> dict[str, Any]:
         """The lanes' whole state where ``restorable``, else an empty dict."""
@@ -113,10 +127,23 @@ class Lanes(Protocol):
 
 
 def first_step(observation: np.ndarray) -> Step:
-    """The step that a reset returns: no reward, nothing ended, not valid."""
+    """The step that a reset returns: no reward, nothing ended, no transition."""
     lanes = len(observation)
     none = np.zeros(lanes, dtype=bool)
-    return Step(observation, np.zeros(lanes), none, none.copy(), none.copy(), none.copy())
+    return Step(observation, np.zeros(lanes), none, none.copy(), none.copy(), none.copy(), ~none)
+
+
+def restored_step(state: Mapping[str, Any]) -> Step:
+    """The step of a checkpoint: its fields by name."""
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    # Earlier versions had no busy lanes, so `first` was what is not valid.
+    return Step(**{"first": ~arrays["valid"], **arrays})
+
+
+def standing_actions(step: Step, chosen: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The actions to send, int64 [L]: those ``chosen``, but where a lane is busy the one
+    ``before``, which it is at work on."""
+    return np.where(step.busy, before, chosen)
 
 
 def check_actions(actions: np.ndarray, num_lanes: int, num_actions: int) -> np.ndarray:
@@ -145,14 +172,16 @@ class FrameStack:
         self._frames = np.zeros((num_lanes, spec.stack, *spec.shape), dtype=spec.dtype)
 
     def push(self, step: Step) -> np.ndarray:
-        """Add the newest frame; return observations [L, K, *shape], or [L, *shape] for vectors.
+        """Add the newest frame of the lanes that are not busy; return observations
+        [L, K, *shape], or [L, *shape] for vectors.
 
         The array is reused by the next call.
         """
-        frames = self._frames
-        frames[:, :-1] = frames[:, 1:]
+        frames, busy = self._frames, step.busy
+        new = ~busy if busy.any() else slice(None)  # the slice copies nothing twice
+        frames[new, :-1] = frames[new, 1:]
         frames[step.first, :-1] = 0
-        frames[:, -1] = step.observation
+        frames[new, -1] = step.observation[new]
         return self.observation
 
     @property

@@ -2,7 +2,8 @@
 
 Row t of lane l holds frame o_t, action a_t and what it led to: raw reward r_t, terminated_t,
 truncated_t; valid_t is false where the action was ignored, first_t true where o_t starts an
-episode. The row after the last of an episode holds the final frame and is not valid:
+episode. The row after the last of an episode holds the final frame and is not valid. Where a lane
+was busy its place in the row is a hole, over which stacks and returns reach:
 
     frame       o0     o1     o2     o3     p0     ...
     valid       yes    yes    yes    no     yes
@@ -28,7 +29,7 @@ import numpy as np
 from core import atomic
 from core import replay_kernels as kernels
 from core.errors import UserError
-from core.replay_kernels import FIRST, TERMINATED, TRUNCATED, VALID
+from core.replay_kernels import FIRST, HOLE, TERMINATED, TRUNCATED, VALID
 from core.replay_packed import PackedFrames
 from core.replay_plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
 from core.replay_storage import (
@@ -109,8 +110,11 @@ class FrameReplay:
         truncated: np.ndarray,
         valid: np.ndarray,
         first: np.ndarray,
+        busy: np.ndarray | None = None,
     ) -> None:
         """Store one tick: one transition per lane, arrays [L, ...] (see the module).
+
+        Where ``busy``, bool [L], nothing happened; a tick in which all lanes were takes no room.
 
         Raises:
             ValueError: a frame of another shape or kind.
@@ -125,6 +129,14 @@ class FrameReplay:
                 f"frames must be {spec.frame_dtype} {(spec.lanes, *spec.frame_shape)},"
                 f" got {frame.dtype} {frame.shape}"
             )
+        hole = np.zeros(spec.lanes, bool) if busy is None else np.asarray(busy, bool)
+        first = np.asarray(first, bool)
+        if self._end > self._oldest:
+            before = self._columns["flags"][(self._end - 1) % self.plan.rows]
+            started = before & (HOLE | FIRST) == HOLE | FIRST  # and o_t is still to come
+            if hole.all() and not (first & ~started).any():
+                return
+            first = first | started
         self._store.put(self._end, frame.reshape(spec.lanes, spec.frame_items))
         slot = self._end % self.plan.rows
         self._columns["action"][slot] = action
@@ -133,7 +145,8 @@ class FrameReplay:
             np.asarray(terminated, bool) * TERMINATED
             + np.asarray(truncated, bool) * TRUNCATED
             + np.asarray(valid, bool) * VALID
-            + np.asarray(first, bool) * FIRST
+            + first * FIRST
+            + hole * HOLE
         )
         self._end += 1
         self._oldest = max(self._oldest, self._end - spec.retained_rows)
@@ -144,8 +157,12 @@ class FrameReplay:
             return
         none = np.zeros(self.spec.lanes, bool)
         self.append(observation, none, none, none, none, none, none)
-        last = self._columns["flags"][(self._end - 2) % self.plan.rows]
-        last |= (last & VALID > 0) * np.uint8(TRUNCATED)  # where terminated, that counts
+        flags = self._columns["flags"]
+        slots = np.arange(self._oldest, self._end - 1) % self.plan.rows
+        for lane in range(self.spec.lanes):
+            stored = slots[flags[slots, lane] & HOLE == 0]
+            if len(stored) and flags[stored[-1], lane] & VALID:
+                flags[stored[-1], lane] |= TRUNCATED  # where terminated, that counts
 
     # ---------------------------------------------------------------- draw
 
@@ -165,22 +182,16 @@ class FrameReplay:
 
     def can_sample(self, batch_size: int) -> bool:
         """Tell whether at least `batch_size` different transitions can be drawn."""
-        spec = self.spec
-        # At most three of four rows are not valid, so a well-filled memory need not be counted.
-        margin = (spec.n_step + spec.stack + 1) * spec.lanes
-        return self.size >= 4 * (batch_size + margin) or self._count() >= batch_size
-
-    def _count(self) -> int:
-        return int(
-            kernels.count_sampleable(
-                self._columns["flags"],
-                self._window_start,
-                self._oldest,
-                self._end,
-                self.spec.n_step,
-                self.spec.stack,
-            )
+        found = kernels.count_sampleable(
+            self._columns["flags"],
+            self._window_start,
+            self._oldest,
+            self._end,
+            self.spec.n_step,
+            self.spec.stack,
+            batch_size,
         )
+        return bool(found == batch_size)
 
     def sample(
         self, rng: np.random.Generator, batch_size: int, discount: float, clip_rewards: bool

@@ -124,7 +124,7 @@ class GymnasiumLanes:
         self._require_finite(frames, reward)
         self._done = terminated | truncated
         life_lost = np.zeros(self.num_lanes, dtype=bool)
-        return Step(frames, reward, terminated, truncated, life_lost, valid)
+        return Step(frames, reward, terminated, truncated, life_lost, valid, ~valid)
 
     def _failure(self, lane: int, error: Exception, call: str) -> UserError:
         if not isinstance(error, HandoverError):

@@ -126,9 +126,9 @@ class DQN:
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Store one transition per lane."""
+        """Store one transition per lane that made one."""
         if self.normaliser is not None:
-            self.normaliser.update(step.observation)
+            self.normaliser.update(step.observation[~outcome.busy])
         terminated = outcome.terminated
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost
@@ -140,6 +140,7 @@ class DQN:
             outcome.truncated,
             outcome.valid,
             step.first,
+            outcome.busy,
         )
 
     # ---------------------------------------------------------------- learn

@@ -94,9 +94,9 @@ class Reinforce:
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Add one step to the episode of every lane."""
+        """Add one step to the episode of every lane that made one."""
         if self.network.normaliser is not None:
-            self.network.normaliser.update(step.observation)
+            self.network.normaliser.update(step.observation[~outcome.busy])
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn

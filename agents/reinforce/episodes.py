@@ -47,16 +47,19 @@ class EpisodeCollector:
         self._action = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=np.int64)
         self._reward = np.zeros((num_lanes, INITIAL_CAPACITY))
         self._length = np.zeros(num_lanes, dtype=np.int64)
+        self._starts = np.zeros(num_lanes, dtype=bool)  # stacks, since the last step added
         self.finished: list[FinishedEpisode] = []
 
     def append(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Add one tick. Rows that ignored their action are left out."""
+        """Add one tick. Lanes that ignored their action or are busy are left out."""
         lanes = np.flatnonzero(outcome.valid)
+        self._starts |= step.first
         if self._length.max() >= self._action.shape[1]:
             self._grow()
         at = self._length[lanes]
         self._frames[lanes, at] = step.observation[lanes]
-        self._first[lanes, at] = step.first[lanes]
+        self._first[lanes, at] = self._starts[lanes]
+        self._starts[lanes] = False
         self._action[lanes, at] = actions[lanes]
         self._reward[lanes, at] = outcome.reward[lanes]
         self._length[lanes] += 1
@@ -90,6 +93,7 @@ class EpisodeCollector:
     def drop_unfinished(self) -> None:
         """Forget episodes in progress: their lanes were restarted."""
         self._length[:] = 0
+        self._starts[:] = False
 
     def state_dict(self) -> dict[str, Any]:
         """Episodes in progress and finished ones."""
@@ -100,12 +104,14 @@ class EpisodeCollector:
             "action": self._action[:, :longest].copy(),
             "reward": self._reward[:, :longest].copy(),
             "length": self._length.copy(),
+            "starts": self._starts.copy(),
             "finished": [dict(vars(episode)) for episode in self.finished],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``."""
         self._length = np.asarray(state["length"]).copy()
+        self._starts = np.array(state.get("starts", np.zeros_like(self._starts)))
         longest = int(self._length.max())
         while self._action.shape[1] < longest:
             self._grow()

@@ -75,6 +75,7 @@ class GameLanes:
             none,
             none.copy(),
             ~none,
+            stepped.ended.copy(),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -74,8 +74,10 @@ class Fan:
 class Model:
     """Feeds a memory from random episodes, and says what may be drawn from it."""
 
-    def __init__(self, spec: ReplaySpec, seed: int) -> None:
+    def __init__(self, spec: ReplaySpec, seed: int, busy: float = 0.0) -> None:
         self.spec = spec
+        self.busy = busy
+        self.fresh = set(range(spec.lanes))  # lanes whose newest observation starts an episode
         self.rng = np.random.default_rng(seed)
         self.rows = 0
         self.oldest = 0
@@ -91,22 +93,31 @@ class Model:
         """One tick of every lane."""
         columns = [self._tick_lane(lane) for lane in range(self.spec.lanes)]
         replay.append(*(np.array(column) for column in zip(*columns, strict=True)))
-        self.rows += 1
+        busy, first = (np.array([column[i] for column in columns]) for i in (-1, -2))
+        if not (busy.all() and not first.any()) or self.rows == 0:  # else it takes no room
+            self.rows += 1
 
     def _tick_lane(self, lane: int) -> tuple[Any, ...]:
         frame, action = self.frame(lane), int(self.rng.integers(18))
         episode = self.lanes[lane][-1]
+        if self.rng.random() < self.busy:
+            first = lane in self.fresh
+            self.fresh.discard(lane)
+            return frame, action, 9.0, False, False, False, first, True
         last = episode.turns[-1] if episode.turns else None
         reward = float(np.float32(self.rng.choice([-2.5, 0.0, 0.1, 7.0])))
         if last and (last.truncated or (last.terminated and not last.life_lost)):
             episode.final = (self.rows, frame)
             self.lanes[lane].append(Episode())
-            return frame, action, 0.0, False, False, False, False
+            self.fresh.add(lane)
+            return frame, action, 0.0, False, False, False, False, False
         chance = self.rng.random()
         ends, cut, life = chance < 0.1, 0.1 <= chance < 0.2, 0.2 <= chance < 0.3
         turn = Turn(self.rows, frame, action, reward, ends or life, cut, life)
         episode.turns.append(turn)
-        return frame, action, reward, ends or life, cut, True, len(episode.turns) == 1
+        first = lane in self.fresh
+        self.fresh.discard(lane)
+        return frame, action, reward, ends or life, cut, True, first, False
 
     def end_episodes(self, replay: FrameReplay | Fan) -> None:
         """The program stopped here, and the lanes start anew."""
@@ -122,13 +133,15 @@ class Model:
                 last.truncated = last.truncated or not last.terminated
                 episode.final = (self.rows, frame)
                 episodes.append(Episode())
+        self.fresh = set(range(self.spec.lanes))
         self.rows += 1
 
     def transitions(self, discount: float, clip: bool) -> dict[tuple[int, int], tuple[Any, ...]]:
         """Everything that may be drawn: (row, lane) -> what a batch must say about it."""
         spec = self.spec
         found = {}
-        window = max(self.oldest, self.rows - spec.capacity // spec.lanes)
+        oldest = max(self.oldest, self.rows - spec.retained_rows)
+        window = max(oldest, self.rows - spec.capacity // spec.lanes)
         for lane, episodes in enumerate(self.lanes):
             for episode in episodes:
                 frames = [(turn.row, turn.frame) for turn in episode.turns]
@@ -142,7 +155,7 @@ class Model:
                     used = used[:stop]
                     if turn.row < window or t + stop >= len(frames):
                         continue
-                    if frames[max(0, t - spec.stack + 1)][0] < self.oldest:
+                    if frames[max(0, t - spec.stack + 1)][0] < oldest:
                         continue
                     rewards = [np.sign(x.reward) if clip else x.reward for x in used]
                     total = sum(discount**i * reward for i, reward in enumerate(rewards))
@@ -223,14 +236,16 @@ def filled(spec: ReplaySpec, folder: Path, ticks: int, seed: int = 0) -> tuple[F
     n_step=st.integers(1, 4),
     form=st.sampled_from([((2, 3), "uint8"), ((3,), "float32"), ((2,), "int64")]),
     clip=st.booleans(),
+    busy=st.sampled_from([0.0, 0.4]),
 )
 def test_draws_what_the_episodes_hold(
     tmp_path_factory: pytest.TempPathFactory, seed: int, ticks: int, stops: set[int], lanes: int,
     window: int, stack: int, n_step: int, form: tuple[tuple[int, ...], str], clip: bool,
+    busy: float,
 ) -> None:  # fmt: skip
     folder = tmp_path_factory.mktemp("replay")
     spec = ReplaySpec(window * lanes + lanes // 2, lanes, *form, stack, n_step, "ram", 3)
-    model = Model(spec, seed)
+    model = Model(spec, seed, busy)
     replays = [FrameReplay(replace(spec, storage=name), folder / name) for name in STORAGES]
     for tick in range(ticks):
         if tick > 0 and tick in stops:
@@ -244,6 +259,15 @@ def test_draws_what_the_episodes_hold(
         assert_same(batches[0], batches[2])
     for replay in replays:
         replay.close()
+
+
+def test_holes_of_busy_lanes_survive_a_checkpoint(tmp_path: Path) -> None:
+    replay, model = FrameReplay(SPEC, tmp_path), Model(SPEC, 4, busy=0.6)
+    for _ in range(90):
+        model.tick(replay)
+        state, replay = replay.checkpoint(), FrameReplay(SPEC, tmp_path)
+        replay.restore(state)
+    assert_agrees(replay, model)
 
 
 def test_observations_are_channels_last_in_memory(tmp_path: Path) -> None:
