@@ -13,7 +13,7 @@ Legend: L lanes, K frames stacked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class ObservationSpec:
     categories: int = 0
     """Where a frame is the number of a state, [1] int64: how many states there are, counted from 0.
     Stored as the number; networks see it one-hot."""
+    masked: bool = False
+    """Every step says which actions are legal."""
 
     @property
     def is_image(self) -> bool:
@@ -77,6 +79,11 @@ class Step:
     """The action was carried out: there is a transition, bool [L]."""
     first: np.ndarray
     """The observation starts an episode or a life, and with it a stack of frames, bool [L]."""
+    legal: np.ndarray | None = None
+    """Actions that may be chosen now, bool [L, A]; None where all may, always. At least one a lane,
+    but where an episode has ended."""
+    player: np.ndarray | None = None
+    """The player to move, int8 [L]; None where there is only one."""
 
     @property
     def busy(self) -> np.ndarray:
@@ -126,16 +133,28 @@ class Lanes(Protocol):
         """Free what the lanes hold."""
 
 
-def first_step(observation: np.ndarray) -> Step:
+def first_step(
+    observation: np.ndarray, legal: np.ndarray | None = None, player: np.ndarray | None = None
+) -> Step:
     """The step that a reset returns: no reward, nothing ended, no transition."""
     lanes = len(observation)
     none = np.zeros(lanes, dtype=bool)
-    return Step(observation, np.zeros(lanes), none, none.copy(), none.copy(), none.copy(), ~none)
+    flags = (none, none.copy(), none.copy(), none.copy(), ~none)
+    return Step(observation, np.zeros(lanes), *flags, legal, player)
+
+
+def joined(steps: Sequence[Step]) -> Step:
+    """One step of all the lanes of ``steps``, in this order."""
+    columns: dict[str, Any] = {}
+    for name in Step.__dataclass_fields__:
+        parts = [getattr(step, name) for step in steps]
+        columns[name] = None if parts[0] is None else np.concatenate(parts)
+    return Step(**columns)
 
 
 def restored_step(state: Mapping[str, Any]) -> Step:
     """The step of a checkpoint: its fields by name."""
-    arrays = {name: np.asarray(value) for name, value in state.items()}
+    arrays = {name: np.asarray(value) for name, value in state.items() if value is not None}
     # Earlier versions had no busy lanes, so `first` was what is not valid.
     return Step(**{"first": ~arrays["valid"], **arrays})
 

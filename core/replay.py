@@ -69,6 +69,8 @@ class Batch:
     """Number of the row drawn, counted from the first ever appended, int64 [B]."""
     lane: np.ndarray
     """int64 [B]."""
+    next_legal: np.ndarray | None = None
+    """Legal actions in the next observation, bool [B, A]; None where no column says so."""
 
 
 class FrameReplay:
@@ -98,6 +100,8 @@ class FrameReplay:
         self._store: FrameStore = _STORES[plan.spec.storage](plan, self._folder)
         shape = (plan.rows, plan.spec.lanes)
         self._columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
+        for column in plan.spec.columns:
+            self._columns[column.name] = np.zeros((*shape, *column.shape), column.dtype)
 
     # ---------------------------------------------------------------- add
 
@@ -111,10 +115,12 @@ class FrameReplay:
         valid: np.ndarray,
         first: np.ndarray,
         busy: np.ndarray | None = None,
+        **more: np.ndarray | None,
     ) -> None:
         """Store one tick: one transition per lane, arrays [L, ...] (see the module).
 
         Where ``busy``, bool [L], nothing happened; a tick in which all lanes were takes no room.
+        ``more`` holds columns of the spec's, by name; None for their default.
 
         Raises:
             ValueError: a frame of another shape or kind.
@@ -139,6 +145,9 @@ class FrameReplay:
             first = first | started
         self._store.put(self._end, frame.reshape(spec.lanes, spec.frame_items))
         slot = self._end % self.plan.rows
+        for column in spec.columns:
+            given = more.get(column.name)
+            self._columns[column.name][slot] = column.default if given is None else given
         self._columns["action"][slot] = action
         self._columns["reward"][slot] = reward
         self._columns["flags"][slot] = (
@@ -151,12 +160,15 @@ class FrameReplay:
         self._end += 1
         self._oldest = max(self._oldest, self._end - spec.retained_rows)
 
-    def end_episodes(self, observation: np.ndarray) -> None:
-        """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape]."""
+    def end_episodes(self, observation: np.ndarray, **more: np.ndarray | None) -> None:
+        """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape].
+
+        ``more`` is as for ``append``.
+        """
         if self._end == 0:
             return
         none = np.zeros(self.spec.lanes, bool)
-        self.append(observation, none, none, none, none, none, none)
+        self.append(observation, none, none, none, none, none, none, **more)
         flags = self._columns["flags"]
         slots = np.arange(self._oldest, self._end - 1) % self.plan.rows
         for lane in range(self.spec.lanes):
@@ -235,8 +247,19 @@ class FrameReplay:
         row, lane = np.divmod(chosen, spec.lanes)
         observation, next_observation = self._stacks(numbers)
         action = columns["action"][row % self.plan.rows, lane].astype(np.int64)
+        next_legal = None
+        if "legal" in columns:
+            next_row, same_lane = np.divmod(numbers[1, :, -1], spec.lanes)
+            next_legal = columns["legal"][next_row % self.plan.rows, same_lane]
         return Batch(
-            observation, action, n_step_return, bootstrap_discount, next_observation, row, lane
+            observation,
+            action,
+            n_step_return,
+            bootstrap_discount,
+            next_observation,
+            row,
+            lane,
+            next_legal,
         )
 
     def _stacks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -287,6 +310,7 @@ class FrameReplay:
             "lanes": spec.lanes,
             "frame_shape": list(spec.frame_shape),
             "frame_dtype": spec.frame_dtype,
+            "columns": [f"{c.name} {c.dtype} {list(c.shape)}" for c in spec.columns],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -300,14 +324,16 @@ class FrameReplay:
             self._allocate(
                 self.plan.with_file_rows(form["rows"])
             )  # of a version with less headroom
+        if isinstance(form, Mapping):
+            form = {"columns": [], **form}  # which earlier versions did not know
         check_form(form, self._form())
         oldest, end = int(state["oldest"]), int(state["end"])
         if not 0 <= oldest <= end <= oldest + self.plan.rows:
             raise UserError(f"the checkpoint's replay has impossible rows {oldest}..{end}; {FRESH}")
         shape = (end - oldest, self.spec.lanes)
         columns = {
-            name: checked_array(state["columns"], name, dtype, shape)
-            for name, dtype in _COLUMNS.items()
+            name: checked_array(state["columns"], name, str(column.dtype), shape + column.shape[2:])
+            for name, column in self._columns.items()
         }
         kept_from = self._store.load(oldest, end, state["frames"]) if end > oldest else oldest
         if kept_from == end > oldest:

@@ -18,6 +18,7 @@ from agents.dqn.network import QNetwork
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
+from core.legal import legal_only, random_actions
 from core.optimisers import build_optimiser
 from core.replay import FrameReplay
 from core.schedule import linear
@@ -48,12 +49,14 @@ class EpsilonGreedy:
         observation = self.frames.push(step)
         num_lanes = len(observation)
         explore = self.rng.random(num_lanes) < self.epsilon
-        random_actions = self.rng.integers(0, self.num_actions, num_lanes)
+        drawn = random_actions(self.rng, num_lanes, self.num_actions, step.legal)
         if explore.all():
-            return random_actions
+            return drawn
         with torch.no_grad():
             q = self.network(self.arithmetic.tensor(observation))  # [L, A]
-        return np.where(explore, random_actions, greedy_action(q).cpu().numpy())
+        if step.legal is not None:
+            q = legal_only(q, self.arithmetic.tensor(step.legal))
+        return np.where(explore, drawn, greedy_action(q).cpu().numpy())
 
 
 class DQN:
@@ -141,6 +144,7 @@ class DQN:
             outcome.valid,
             step.first,
             outcome.busy,
+            legal=step.legal,
         )
 
     # ---------------------------------------------------------------- learn
@@ -178,6 +182,8 @@ class DQN:
                 sample.next_observation,
             )
         )
+        legal = sample.next_legal
+        legal_t = None if legal is None else self.arithmetic.tensor(legal)
 
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             with torch.no_grad():
@@ -188,6 +194,7 @@ class DQN:
                     bootstrap_discount,
                     target_network(observation_t).float(),
                     q_online_t,
+                    legal_t,
                 )
             q_tm1 = self.online(observation_tm1).float()
             loss, self._last_errors = td_loss(q_tm1, action_tm1, target, config.loss)
@@ -282,7 +289,7 @@ class DQN:
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""
-        self.replay.end_episodes(last.observation)
+        self.replay.end_episodes(last.observation, legal=last.legal)
 
 
 def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:

@@ -34,6 +34,8 @@ class FinishedEpisode:
     """int64 [T]."""
     reward: np.ndarray
     """float64 [T], raw."""
+    legal: np.ndarray
+    """Legal actions, bool [T, A]; [T, 0] where all are."""
     terminated: bool
     """False where it was cut off by a limit: the final observation has a value then."""
 
@@ -41,7 +43,10 @@ class FinishedEpisode:
 class EpisodeCollector:
     """Episodes in progress, one per lane, and finished ones until they are taken."""
 
-    def __init__(self, spec: ObservationSpec, num_lanes: int) -> None:
+    def __init__(self, spec: ObservationSpec, num_lanes: int, num_actions: int = 0) -> None:
+        """``num_actions`` is needed where the observations are masked."""
+        width = num_actions if spec.masked else 0
+        self._legal = np.ones((num_lanes, INITIAL_CAPACITY, width), dtype=bool)
         self._frames = np.zeros((num_lanes, INITIAL_CAPACITY, *spec.shape), dtype=spec.dtype)
         self._first = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=bool)
         self._action = np.zeros((num_lanes, INITIAL_CAPACITY), dtype=np.int64)
@@ -62,6 +67,8 @@ class EpisodeCollector:
         self._starts[lanes] = False
         self._action[lanes, at] = actions[lanes]
         self._reward[lanes, at] = outcome.reward[lanes]
+        if step.legal is not None and self._legal.shape[2]:
+            self._legal[lanes, at] = step.legal[lanes]
         self._length[lanes] += 1
         for lane in np.flatnonzero(outcome.done & (self._length > 0)):
             self._finish(int(lane), outcome)
@@ -74,15 +81,16 @@ class EpisodeCollector:
                 np.append(self._first[lane, :length], False),
                 self._action[lane, :length].copy(),
                 self._reward[lane, :length].copy(),
+                self._legal[lane, :length].copy(),
                 bool(outcome.terminated[lane]),
             )
         )
         self._length[lane] = 0
 
     def _grow(self) -> None:
-        self._frames, self._first, self._action, self._reward = (
+        self._frames, self._first, self._action, self._reward, self._legal = (
             np.concatenate([array, np.zeros_like(array)], axis=1)
-            for array in (self._frames, self._first, self._action, self._reward)
+            for array in (self._frames, self._first, self._action, self._reward, self._legal)
         )
 
     def take(self) -> list[FinishedEpisode]:
@@ -103,6 +111,7 @@ class EpisodeCollector:
             "first": self._first[:, :longest].copy(),
             "action": self._action[:, :longest].copy(),
             "reward": self._reward[:, :longest].copy(),
+            "legal": self._legal[:, :longest].copy(),
             "length": self._length.copy(),
             "starts": self._starts.copy(),
             "finished": [dict(vars(episode)) for episode in self.finished],
@@ -120,13 +129,20 @@ class EpisodeCollector:
             (self._first, "first"),
             (self._action, "action"),
             (self._reward, "reward"),
+            (self._legal, "legal"),
         ):
             mine[:, :longest] = np.asarray(state.get(name, mine[:, :longest]))
         self.finished = [
-            # Earlier versions had no `first`.
-            FinishedEpisode(**{"first": np.zeros(len(episode["frames"]), bool), **episode})
+            FinishedEpisode(**{**self._assumed(episode), **episode})
             for episode in state["finished"]
         ]
+
+    def _assumed(self, episode: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What the episodes of earlier versions lack: `first`, and then `legal`."""
+        return {
+            "first": np.zeros(len(episode["frames"]), dtype=bool),
+            "legal": np.ones((len(episode["action"]), self._legal.shape[2]), dtype=bool),
+        }
 
 
 def stack_frames(frames: np.ndarray, first: np.ndarray, spec: ObservationSpec) -> np.ndarray:

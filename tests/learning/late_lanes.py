@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from core.lanes import Step, check_actions
+from core.lanes import Step, check_actions, joined
 from envs.small import CatchLanes
 
 
@@ -58,9 +57,3 @@ class LateLanes(CatchLanes):
             games.load_state_dict(saved)
         self._shown.observation[:] = state["shown"]
         self._free, self._begun = np.array(state["free"]), np.array(state["begun"])
-
-
-def joined(steps: list[Step]) -> Step:
-    """One step of all lanes."""
-    names = [field.name for field in fields(Step)]
-    return Step(*(np.concatenate([getattr(step, name) for step in steps]) for name in names))
