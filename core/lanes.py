@@ -211,12 +211,15 @@ class FrameStack:
         return self._frames
 
     def state_dict(self) -> dict[str, Any]:
-        """The frames held, the stack axis last."""
-        return {"frames": np.moveaxis(self._frames, 1, -1).copy()}
+        """The frames held."""
+        return {"stacks": self._frames.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the frames. Raises UserError when they have another shape."""
-        frames = np.moveaxis(np.asarray(state["frames"]), -1, 1)
+        if "stacks" in state:
+            frames = np.asarray(state["stacks"])
+        else:  # an earlier version's, with the stack axis last
+            frames = np.moveaxis(np.asarray(state["frames"]), -1, 1)
         if frames.shape != self._frames.shape or frames.dtype != self._frames.dtype:
             raise UserError(
                 f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "

@@ -65,6 +65,26 @@ def _has_stack(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int) 
 
 
 @kernel
+def _list_stack(flags: np.ndarray, oldest: int, row: int, lane: int, frames: np.ndarray) -> None:
+    """Fill `frames` [K] with the frame numbers of the stack that ends at `row`, -1 for a blank."""
+    rows, lanes = flags.shape
+    for place in range(len(frames) - 1, -1, -1):
+        frames[place] = row * lanes + lane if row >= 0 else -1
+        if row >= 0:
+            first = flags[row % rows, lane] & FIRST
+            row = -1 if first else _row_before(flags, row, lane, oldest)
+
+
+@kernel
+def list_stacks(
+    flags: np.ndarray, oldest: int, row: np.ndarray, lane: np.ndarray, frames: np.ndarray
+) -> None:
+    """Fill `frames` [B, K] with the stacks that end at rows and lanes, int64 [B]."""
+    for index in range(len(row)):
+        _list_stack(flags, oldest, row[index], lane[index], frames[index])
+
+
+@kernel
 def count_sampleable(
     flags: np.ndarray, low: int, oldest: int, end: int, n_step: int, stack: int, most: int
 ) -> int:
@@ -130,13 +150,8 @@ def select(
         n_step_return[filled] = total
         bootstrap_discount[filled] = 0.0 if terminated else power
         chosen[filled] = number
-        for which, newest in enumerate((row, following)):
-            source = newest
-            for place in range(stack - 1, -1, -1):
-                frames[which, filled, place] = source * lanes + lane if source >= 0 else -1
-                if source >= 0:
-                    first = flags[source % rows, lane] & FIRST
-                    source = -1 if first else _row_before(flags, source, lane, oldest)
+        _list_stack(flags, oldest, row, lane, frames[0, filled])
+        _list_stack(flags, oldest, following, lane, frames[1, filled])
         filled += 1
     return filled
 

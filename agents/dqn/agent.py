@@ -21,6 +21,7 @@ from core.learner import Arithmetic, Learner, load_weights
 from core.legal import legal_only, random_actions
 from core.optimisers import build_optimiser
 from core.replay import FrameReplay
+from core.replay_sampling import TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
 
@@ -82,6 +83,7 @@ class DQN:
         self.config = config
         self.lanes = lanes
         self.replay = replay
+        self.sampler = TransitionSampler(replay)
         self.arithmetic = arithmetic
         self.evaluation_epsilon = evaluation_epsilon
         self.life_loss_terminal = life_loss_terminal
@@ -161,7 +163,7 @@ class DQN:
         if due < config.updates_at_once:
             return
         self._learned_until += due * config.update_every
-        if not self.replay.can_sample(config.batch_size):
+        if not self.sampler.can_sample(config.batch_size):
             return
         for _ in range(due):
             self._update()
@@ -169,7 +171,7 @@ class DQN:
     def _update(self) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
         config = self.config
-        sample = self.replay.sample(
+        sample = self.sampler.sample(
             self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
         )
         observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (

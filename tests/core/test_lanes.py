@@ -60,7 +60,15 @@ def test_frame_stack_equals_deques(
         if tick == cut:  # a resumed run goes on with the same frames
             saved, frames = frames.state_dict(), FrameStack(spec, 2)
             frames.load_state_dict(saved)
-            saved["frames"][:] = 7
+            saved["stacks"][:] = 7
+
+
+def test_frame_stacks_of_an_earlier_version_are_read() -> None:
+    spec = ObservationSpec((3, 2), "uint8", 4)
+    shown = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 2), dtype=np.uint8)
+    frames = FrameStack(spec, 2)
+    frames.load_state_dict({"frames": np.moveaxis(shown, 1, -1)})
+    assert np.array_equal(frames.observation, shown)
 
 
 def test_frame_stack_refuses_another_shape() -> None:

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.replay import Batch, FrameReplay, ReplaySpec, check_fits, plan_replay
+from core.replay import FrameReplay, ReplaySpec, check_fits, plan_replay
 from core.replay_plan import read_available_memory
+from core.replay_sampling import Transitions, TransitionSampler
 
 STORAGES = ("ram", "mmap", "packed")
 SPEC = ReplaySpec(
@@ -176,7 +177,7 @@ class Model:
 
 def draw_all(replay: FrameReplay, clip: bool, draws: int) -> dict[tuple[int, int], tuple[Any, ...]]:
     """Everything that turns up in that many draws."""
-    batch = replay.sample(np.random.default_rng(5), draws, 0.9, clip)
+    batch = TransitionSampler(replay).sample(np.random.default_rng(5), draws, 0.9, clip)
     keys = zip(batch.row.tolist(), batch.lane.tolist(), strict=True)
     values = zip(
         batch.observation, batch.action, batch.n_step_return, batch.bootstrap_discount,
@@ -188,12 +189,13 @@ def draw_all(replay: FrameReplay, clip: bool, draws: int) -> dict[tuple[int, int
 def assert_agrees(replay: FrameReplay, model: Model, clip: bool = False) -> None:
     """Exactly the model's transitions can be drawn, and each says what the model says."""
     expected = model.transitions(0.9, clip)
-    assert replay.can_sample(len(expected))
+    sampler = TransitionSampler(replay)
+    assert sampler.can_sample(len(expected))
     if len(expected) < 20:
-        assert not replay.can_sample(len(expected) + 1)
+        assert not sampler.can_sample(len(expected) + 1)
     if not expected:
         with pytest.raises(RuntimeError):
-            replay.sample(np.random.default_rng(0), 1, 0.9, clip)
+            sampler.sample(np.random.default_rng(0), 1, 0.9, clip)
         return
     # 25 draws each: the chance to miss one of 100 is below 1e-8.
     drawn = draw_all(replay, clip, 25 * len(expected))
@@ -206,13 +208,13 @@ def assert_agrees(replay: FrameReplay, model: Model, clip: bool = False) -> None
         np.testing.assert_array_equal(got[4], following)
 
 
-def assert_same(a: Batch, b: Batch) -> None:
+def assert_same(a: Transitions, b: Transitions) -> None:
     for name, value in vars(a).items():
         np.testing.assert_array_equal(value, getattr(b, name), strict=True)
 
 
-def draw(replay: FrameReplay) -> Batch:
-    return replay.sample(np.random.default_rng(3), 200, 0.9, False)
+def draw(replay: FrameReplay) -> Transitions:
+    return TransitionSampler(replay).sample(np.random.default_rng(3), 200, 0.9, False)
 
 
 def filled(spec: ReplaySpec, folder: Path, ticks: int, seed: int = 0) -> tuple[FrameReplay, Model]:
@@ -282,7 +284,7 @@ def test_observations_are_channels_last_in_memory(tmp_path: Path) -> None:
 def test_every_transition_is_as_likely(tmp_path: Path) -> None:
     replay, model = filled(SPEC, tmp_path, 90)
     keys = sorted(model.transitions(0.9, False))
-    batch = replay.sample(np.random.default_rng(1), 400 * len(keys), 0.9, False)
+    batch = TransitionSampler(replay).sample(np.random.default_rng(1), 400 * len(keys), 0.9, False)
     counts = np.unique(batch.row * SPEC.lanes + batch.lane, return_counts=True)[1]
     chi_squared = float(((counts - 400) ** 2 / 400).sum())
     freedom = len(keys) - 1
