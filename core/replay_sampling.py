@@ -80,10 +80,12 @@ class TransitionSampler:
         chosen = np.empty(batch_size, np.int64)
         numbers = np.empty((2, batch_size, spec.stack), np.int64)
         low, high = replay.window_start * spec.lanes, (replay.end - 1) * spec.lanes
-        filled = 0
+        filled, drawn = 0, False
         while filled < batch_size:
-            if filled == 0 and not self.can_sample(1):
+            # Asked only where a first draw found none: counting is not free.
+            if low >= high or (drawn and not filled and not self.can_sample(1)):
                 raise RuntimeError("the replay memory holds no transition that can be drawn yet")
+            drawn = True
             filled = kernels.select(
                 rng.integers(low, high, batch_size),
                 filled,
@@ -101,7 +103,9 @@ class TransitionSampler:
             )
         row, lane = np.divmod(chosen, spec.lanes)
         observation, next_observation = replay.stacks(numbers)
-        next_row, _ = np.divmod(numbers[1, :, -1], spec.lanes)
+        next_legal = None
+        if "legal" in columns:
+            next_legal = replay.read("legal", numbers[1, :, -1] // spec.lanes, lane)
         return Transitions(
             observation,
             replay.read("action", row, lane).astype(np.int64),
@@ -110,7 +114,7 @@ class TransitionSampler:
             next_observation,
             row,
             lane,
-            replay.read("legal", next_row, lane) if "legal" in columns else None,
+            next_legal,
         )
 
 
