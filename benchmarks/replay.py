@@ -104,6 +104,7 @@ def measure_ours(options: Options, storage: str) -> tuple[float, float]:
     import torch
 
     from core.replay import FrameReplay, ReplaySpec
+    from core.replay_sampling import TransitionSampler
 
     spec = ReplaySpec(
         capacity=options.capacity,
@@ -125,11 +126,12 @@ def measure_ours(options: Options, storage: str) -> tuple[float, float]:
                 outcome.truncated,
                 outcome.valid,
                 step.first,
+                outcome.busy,
             )
-        rng = np.random.default_rng(2)
+        rng, sampler = np.random.default_rng(2), TransitionSampler(replay)
 
         def draw() -> None:
-            batch = replay.sample(rng, options.batch_size, 0.99, True)
+            batch = sampler.sample(rng, options.batch_size, 0.99, True)
             for array in (
                 batch.observation,
                 batch.next_observation,

@@ -128,8 +128,8 @@ def load(run: AnyRun, *, checkpoint: str = "newest", seed: int = 0, device: str 
     try:
         policy = subject.make_policy(lanes, seed)
         if isinstance(lanes, GymnasiumLanes):
-            return Policy(policy, lanes.reader, lanes.first_action)
-        return Policy(policy, SingleReader(lanes.observation_spec), 0)
+            return Policy(policy, lanes.reader, lanes.first_action, lanes.num_actions)
+        return Policy(policy, SingleReader(lanes.observation_spec), 0, lanes.num_actions)
     finally:
         lanes.close()
 
@@ -137,39 +137,43 @@ def load(run: AnyRun, *, checkpoint: str = "newest", seed: int = 0, device: str 
 class Policy:
     """Chooses actions in one episode after the other."""
 
-    def __init__(self, policy: Any, reader: ObservationReader, first_action: int) -> None:
+    def __init__(
+        self, policy: Any, reader: ObservationReader, first_action: int, num_actions: int
+    ) -> None:
         """Use `load`."""
         self._policy = policy
         self._reader = reader
         self._first_action = first_action
+        self._num_actions = num_actions
         self._first = True
 
     def reset(self) -> None:
         """Say that the next observation begins an episode: frames of the last are forgotten."""
         self._first = True
 
-    def predict(self, observation: Any) -> int:
+    def predict(self, observation: Any, legal: Any = None) -> int:
         """The action for the newest observation, as the environment counts its actions.
 
         Args:
             observation: one, as the environment of the run shows it, not a batch; of images the
                 newest frame, which is stacked here.
+            legal: a 0 or 1 for each action, such as ``info["action_mask"]``; None where all may be
+                taken.
 
         Raises:
-            UserError: not what the environment's observation space says.
+            UserError: not what the environment's spaces say.
         """
-        import numpy as np
-
         from core.lanes import first_step
-        from envs.handed_over import HandoverError
+        from envs.handed_over import HandoverError, legal_actions
 
         try:
             frame = self._reader.first_frame(observation)
+            mask = legal_actions({"action_mask": legal}, self._num_actions)
         except HandoverError as error:
             raise UserError(str(error)) from error
-        step = first_step(frame[None])
+        step = first_step(frame[None], None if legal is None else mask[None])
         if not self._first:
-            step = dataclasses.replace(step, valid=np.ones(1, dtype=bool))
+            step = dataclasses.replace(step, valid=step.first, first=step.valid)
         self._first = False
         return int(self._policy.act(step)[0]) + self._first_action
 

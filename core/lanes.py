@@ -1,19 +1,19 @@
 """Lanes: many things in progress that advance together, one agent step each per tick.
 
 A lane is one episode at a time: an Atari game, a board game, a network being designed.
-At every tick the actor chooses one action per lane and all lanes take it.
+At every tick the actor chooses one action per lane. See ``Step`` for what may come of it.
 
 Autoreset is Gymnasium's NEXT_STEP: the tick that ends an episode returns its true final
 observation; the tick after it ignores its action and returns the first observation of the next
-episode, with ``valid`` false. So every tick appends exactly one frame per lane, final frames
-included, and a truncated episode can be bootstrapped from the frame it really ended on.
+episode. So every tick appends exactly one frame per lane, final frames included, and a truncated
+episode can be bootstrapped from the frame it really ended on.
 
 Legend: L lanes, K frames stacked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -35,6 +35,8 @@ class ObservationSpec:
     categories: int = 0
     """Where a frame is the number of a state, [1] int64: how many states there are, counted from 0.
     Stored as the number; networks see it one-hot."""
+    masked: bool = False
+    """Every step says which actions are legal."""
 
     @property
     def is_image(self) -> bool:
@@ -49,7 +51,19 @@ class ObservationSpec:
 
 @dataclass(frozen=True)
 class Step:
-    """What one tick returned. Every array has a leading axis of L lanes."""
+    """What one tick returned. Every array has a leading axis of L lanes.
+
+        valid   first    the lane ...
+        true    false    carried out its action: a transition, which may have ended the episode
+        true    true     did so, and shows the next episode already; only after ``terminated``
+        false   true     ignored its action: it reset, or started a life
+        false   false    is busy: no news. Its observation is the one before, its reward is 0,
+                         nothing ended; nothing is stored, stacked, counted or learned for it.
+
+    A busy lane is at work on the action it was sent last: a network is trained, a worker is asked.
+    What is sent to it meanwhile changes nothing, and the transition that comes in the end is that
+    of the first action (``standing_actions``).
+    """
 
     observation: np.ndarray
     """The newest single frame, [L, *shape]."""
@@ -62,13 +76,20 @@ class Step:
     life_lost: np.ndarray
     """A life was lost and the episode goes on, bool [L]."""
     valid: np.ndarray
-    """False where this tick ignored its action: it reset the lane or started a life, bool [L]."""
+    """The action was carried out: there is a transition, bool [L]."""
+    first: np.ndarray
+    """The observation starts an episode or a life, and with it a stack of frames, bool [L]."""
+    legal: np.ndarray | None = None
+    """Actions that may be chosen now, bool [L, A]; None where all may, always. At least one a lane,
+    but where an episode has ended."""
+    player: np.ndarray | None = None
+    """The player to move, int8 [L]; None where there is only one."""
 
     @property
-    def first(self) -> np.ndarray:
-        """True where the observation starts an episode or, after a tick that ignored its action, a
-        life, bool [L]."""
-        return ~self.valid
+    def busy(self) -> np.ndarray:
+        """True where there is no news, bool [L]."""
+        busy: np.ndarray = ~(self.valid | self.first)
+        return busy
 
     @property
     def done(self) -> np.ndarray:
@@ -94,13 +115,13 @@ class Lanes(Protocol):
     """True when lanes step in the background between ``send`` and ``receive``."""
 
     def reset(self, seed: int) -> Step:
-        """Start every lane anew; ``valid`` is false everywhere in the returned step."""
+        """Start every lane anew; the returned step is ``first`` and not ``valid`` everywhere."""
 
     def send(self, actions: np.ndarray) -> None:
         """Hand over one action per lane, int64 [L]. Raises ValueError for one out of range."""
 
     def receive(self) -> Step:
-        """Wait until every lane has taken its action."""
+        """Wait for what came of the actions; a lane that takes longer may say that it is busy."""
 
     def state_dict(self) -> dict[str, Any]:
         """The lanes' whole state where ``restorable``, else an empty dict."""
@@ -112,11 +133,36 @@ class Lanes(Protocol):
         """Free what the lanes hold."""
 
 
-def first_step(observation: np.ndarray) -> Step:
-    """The step that a reset returns: no reward, nothing ended, not valid."""
+def first_step(
+    observation: np.ndarray, legal: np.ndarray | None = None, player: np.ndarray | None = None
+) -> Step:
+    """The step that a reset returns: no reward, nothing ended, no transition."""
     lanes = len(observation)
     none = np.zeros(lanes, dtype=bool)
-    return Step(observation, np.zeros(lanes), none, none.copy(), none.copy(), none.copy())
+    flags = (none, none.copy(), none.copy(), none.copy(), ~none)
+    return Step(observation, np.zeros(lanes), *flags, legal, player)
+
+
+def joined(steps: Sequence[Step]) -> Step:
+    """One step of all the lanes of ``steps``, in this order."""
+    columns: dict[str, Any] = {}
+    for name in Step.__dataclass_fields__:
+        parts = [getattr(step, name) for step in steps]
+        columns[name] = None if parts[0] is None else np.concatenate(parts)
+    return Step(**columns)
+
+
+def restored_step(state: Mapping[str, Any]) -> Step:
+    """The step of a checkpoint: its fields by name."""
+    arrays = {name: np.asarray(value) for name, value in state.items() if value is not None}
+    # Earlier versions had no busy lanes, so `first` was what is not valid.
+    return Step(**{"first": ~arrays["valid"], **arrays})
+
+
+def standing_actions(step: Step, chosen: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The actions to send, int64 [L]: those ``chosen``, but where a lane is busy the one
+    ``before``, which it is at work on."""
+    return np.where(step.busy, before, chosen)
 
 
 def check_actions(actions: np.ndarray, num_lanes: int, num_actions: int) -> np.ndarray:
@@ -145,14 +191,16 @@ class FrameStack:
         self._frames = np.zeros((num_lanes, spec.stack, *spec.shape), dtype=spec.dtype)
 
     def push(self, step: Step) -> np.ndarray:
-        """Add the newest frame; return observations [L, K, *shape], or [L, *shape] for vectors.
+        """Add the newest frame of the lanes that are not busy; return observations
+        [L, K, *shape], or [L, *shape] for vectors.
 
         The array is reused by the next call.
         """
-        frames = self._frames
-        frames[:, :-1] = frames[:, 1:]
+        frames, busy = self._frames, step.busy
+        new = ~busy if busy.any() else slice(None)  # the slice copies nothing twice
+        frames[new, :-1] = frames[new, 1:]
         frames[step.first, :-1] = 0
-        frames[:, -1] = step.observation
+        frames[new, -1] = step.observation[new]
         return self.observation
 
     @property
@@ -163,12 +211,15 @@ class FrameStack:
         return self._frames
 
     def state_dict(self) -> dict[str, Any]:
-        """The frames held, the stack axis last."""
-        return {"frames": np.moveaxis(self._frames, 1, -1).copy()}
+        """The frames held."""
+        return {"stacks": self._frames.copy()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the frames. Raises UserError when they have another shape."""
-        frames = np.moveaxis(np.asarray(state["frames"]), -1, 1)
+        if "stacks" in state:
+            frames = np.asarray(state["stacks"])
+        else:  # an earlier version's, with the stack axis last
+            frames = np.moveaxis(np.asarray(state["frames"]), -1, 1)
         if frames.shape != self._frames.shape or frames.dtype != self._frames.dtype:
             raise UserError(
                 f"the checkpoint's frame stack is {frames.dtype} {frames.shape}, "

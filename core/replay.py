@@ -2,33 +2,33 @@
 
 Row t of lane l holds frame o_t, action a_t and what it led to: raw reward r_t, terminated_t,
 truncated_t; valid_t is false where the action was ignored, first_t true where o_t starts an
-episode. The row after the last of an episode holds the final frame and is not valid:
+episode. The row after the last of an episode holds the final frame and is not valid. Where a lane
+was busy its place in the row is a hole, over which stacks and returns reach:
 
     frame       o0     o1     o2     o3     p0     ...
     valid       yes    yes    yes    no     yes
     done               .      end                        n-step returns stop here ...
     first       yes                         yes          ... and stacks of frames there
 
-Stacks, n-step returns and discounts are built when a batch is drawn. So a truncated episode is
-bootstrapped from the frame it really ended on, and a life lost (terminated, and the episode goes
-on) ends the return and not the stack.
+Stacks, n-step returns and discounts are built when a batch is drawn (core/replay_sampling.py). So a
+truncated episode is bootstrapped from the frame it really ended on, and a life lost (terminated,
+and the episode goes on) ends the return and not the stack.
 
 Legend: L lanes, B batch, K frames stacked, R physical rows, F numbers in a frame.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from core import atomic
-from core import replay_kernels as kernels
 from core.errors import UserError
-from core.replay_kernels import FIRST, TERMINATED, TRUNCATED, VALID
+from core.replay_kernels import FIRST, HOLE, TERMINATED, TRUNCATED, VALID
 from core.replay_packed import PackedFrames
 from core.replay_plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
 from core.replay_storage import (
@@ -41,7 +41,7 @@ from core.replay_storage import (
     explain_write_errors,
 )
 
-__all__ = ["Batch", "FrameReplay", "ReplayPlan", "ReplaySpec", "check_fits", "plan_replay"]
+__all__ = ["FrameReplay", "ReplayPlan", "ReplaySpec", "check_fits", "plan_replay"]
 
 _STORES: dict[str, type[RingFrames | MappedFrames | PackedFrames]] = {
     "ram": RingFrames,
@@ -51,27 +51,8 @@ _STORES: dict[str, type[RingFrames | MappedFrames | PackedFrames]] = {
 _COLUMNS = {"action": "int32", "reward": "float32", "flags": "uint8"}
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Transitions drawn. Observations are [B, K, *shape] with K last in memory, or [B, *shape]."""
-
-    observation: np.ndarray
-    action: np.ndarray
-    """int64 [B]."""
-    n_step_return: np.ndarray
-    """Discounted sum of up to n rewards, float32 [B]."""
-    bootstrap_discount: np.ndarray
-    """discount**k for k rewards summed, 0 where the last one terminated, float32 [B]."""
-    next_observation: np.ndarray
-    """The observation k steps later."""
-    row: np.ndarray
-    """Number of the row drawn, counted from the first ever appended, int64 [B]."""
-    lane: np.ndarray
-    """int64 [B]."""
-
-
 class FrameReplay:
-    """The newest transitions of L lanes. Identical draws whatever the storage."""
+    """The newest rows of L lanes, whatever the storage; samplers draw from them."""
 
     def __init__(self, spec: ReplaySpec, folder: Path) -> None:
         """Args:
@@ -86,8 +67,9 @@ class FrameReplay:
         with explain_write_errors(folder):
             atomic.make_folder(folder)
         self._allocate(plan_replay(spec))
-        self._end = 0  # rows [_oldest, _end) are held
-        self._oldest = 0
+        self.end = 0
+        """Rows [oldest, end) are held, counted from the first ever appended."""
+        self.oldest = 0
         self._checkpoint_end = 0
         self.dropped = 0
         """Transitions of the restored checkpoint that had been overwritten since."""
@@ -96,7 +78,9 @@ class FrameReplay:
         self.plan = plan
         self._store: FrameStore = _STORES[plan.spec.storage](plan, self._folder)
         shape = (plan.rows, plan.spec.lanes)
-        self._columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
+        self.columns = {name: np.zeros(shape, dtype) for name, dtype in _COLUMNS.items()}
+        for column in plan.spec.columns:
+            self.columns[column.name] = np.zeros((*shape, *column.shape), column.dtype)
 
     # ---------------------------------------------------------------- add
 
@@ -109,8 +93,16 @@ class FrameReplay:
         truncated: np.ndarray,
         valid: np.ndarray,
         first: np.ndarray,
-    ) -> None:
+        busy: np.ndarray | None = None,
+        **more: np.ndarray | None,
+    ) -> int:
         """Store one tick: one transition per lane, arrays [L, ...] (see the module).
+
+        Where ``busy``, bool [L], nothing happened; a tick in which all lanes were takes no room.
+        ``more`` holds columns of the spec's, by name; None for their default.
+
+        Returns:
+            The number of the row, counted from the first ever appended.
 
         Raises:
             ValueError: a frame of another shape or kind.
@@ -125,125 +117,118 @@ class FrameReplay:
                 f"frames must be {spec.frame_dtype} {(spec.lanes, *spec.frame_shape)},"
                 f" got {frame.dtype} {frame.shape}"
             )
-        self._store.put(self._end, frame.reshape(spec.lanes, spec.frame_items))
-        slot = self._end % self.plan.rows
-        self._columns["action"][slot] = action
-        self._columns["reward"][slot] = reward
-        self._columns["flags"][slot] = (
+        hole = np.zeros(spec.lanes, bool) if busy is None else np.asarray(busy, bool)
+        first = np.asarray(first, bool)
+        if self.end > self.oldest:
+            before = self.columns["flags"][(self.end - 1) % self.plan.rows]
+            started = before & (HOLE | FIRST) == HOLE | FIRST  # and o_t is still to come
+            if hole.all() and not (first & ~started).any():
+                return self.end - 1
+            first = first | started
+        self._store.put(self.end, frame.reshape(spec.lanes, spec.frame_items))
+        slot = self.end % self.plan.rows
+        for column in spec.columns:
+            given = more.get(column.name)
+            self.columns[column.name][slot] = column.default if given is None else given
+        self.columns["action"][slot] = action
+        self.columns["reward"][slot] = reward
+        self.columns["flags"][slot] = (
             np.asarray(terminated, bool) * TERMINATED
             + np.asarray(truncated, bool) * TRUNCATED
             + np.asarray(valid, bool) * VALID
-            + np.asarray(first, bool) * FIRST
+            + first * FIRST
+            + hole * HOLE
         )
-        self._end += 1
-        self._oldest = max(self._oldest, self._end - spec.retained_rows)
+        self.end += 1
+        self.oldest = max(self.oldest, self.end - spec.retained_rows)
+        return self.end - 1
 
-    def end_episodes(self, observation: np.ndarray) -> None:
-        """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape]."""
-        if self._end == 0:
+    def amend(
+        self, rows: np.ndarray, lanes: np.ndarray, column: str, values: np.ndarray | float
+    ) -> None:
+        """Write what became known later, such as the outcome of a game, into one column.
+
+        Args:
+            rows: numbers of rows, int64 [N]; those that are no longer held are passed over.
+            lanes: int64 [N].
+            column: a column of the spec's.
+            values: [N, ...], or one for all.
+
+        Raises:
+            ValueError: a row that was not appended yet, or a column that is not the spec's own.
+        """
+        if column not in (own.name for own in self.spec.columns):
+            raise ValueError(f"the replay memory has no column {column!r} to amend")
+        rows, lanes = np.broadcast_arrays(rows, lanes)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.end:
+            raise ValueError(
+                f"rows 0..{self.end - 1} were appended, not {rows.min()}..{rows.max()}"
+            )
+        held = rows >= self.oldest
+        target = self.columns[column]
+        values = np.broadcast_to(values, (len(rows), *target.shape[2:]))
+        target[rows[held] % self.plan.rows, lanes[held]] = values[held]
+
+    def end_episodes(self, observation: np.ndarray, **more: np.ndarray | None) -> None:
+        """Close the unfinished episodes as truncated; they ended on `observation` [L, *shape].
+
+        ``more`` is as for ``append``.
+        """
+        if self.end == 0:
             return
         none = np.zeros(self.spec.lanes, bool)
-        self.append(observation, none, none, none, none, none, none)
-        last = self._columns["flags"][(self._end - 2) % self.plan.rows]
-        last |= (last & VALID > 0) * np.uint8(TRUNCATED)  # where terminated, that counts
+        self.append(observation, none, none, none, none, none, none, **more)
+        flags = self.columns["flags"]
+        slots = np.arange(self.oldest, self.end - 1) % self.plan.rows
+        for lane in range(self.spec.lanes):
+            stored = slots[flags[slots, lane] & HOLE == 0]
+            if len(stored) and flags[stored[-1], lane] & VALID:
+                flags[stored[-1], lane] |= TRUNCATED  # where terminated, that counts
 
-    # ---------------------------------------------------------------- draw
+    # ---------------------------------------------------------------- what is held
 
     @property
-    def _window_start(self) -> int:
-        return max(self._oldest, self._end - self.spec.window_rows)
+    def window_start(self) -> int:
+        """The oldest row that may be drawn; those before it are for its stack of frames."""
+        return max(self.oldest, self.end - self.spec.window_rows)
 
     @property
     def size(self) -> int:
         """Transitions held, valid or not; at most the capacity."""
-        return (self._end - self._window_start) * self.spec.lanes
+        return (self.end - self.window_start) * self.spec.lanes
 
     @property
     def largest_size(self) -> int:
         """Transitions held when it is full: the capacity, in whole rows."""
         return self.spec.window_rows * self.spec.lanes
 
-    def can_sample(self, batch_size: int) -> bool:
-        """Tell whether at least `batch_size` different transitions can be drawn."""
-        spec = self.spec
-        # At most three of four rows are not valid, so a well-filled memory need not be counted.
-        margin = (spec.n_step + spec.stack + 1) * spec.lanes
-        return self.size >= 4 * (batch_size + margin) or self._count() >= batch_size
+    def read(self, column: str, rows: np.ndarray, lanes: np.ndarray) -> np.ndarray:
+        """The column's values at places that are held, [B, ...]; `rows` and `lanes` are [B]."""
+        values: np.ndarray = self.columns[column][rows % self.plan.rows, lanes]
+        return values
 
-    def _count(self) -> int:
-        return int(
-            kernels.count_sampleable(
-                self._columns["flags"],
-                self._window_start,
-                self._oldest,
-                self._end,
-                self.spec.n_step,
-                self.spec.stack,
-            )
-        )
-
-    def sample(
-        self, rng: np.random.Generator, batch_size: int, discount: float, clip_rewards: bool
-    ) -> Batch:
-        """Draw transitions uniformly, with replacement, from those that can be drawn.
+    def stacks(self, numbers: np.ndarray) -> np.ndarray:
+        """Observations, [..., K, *shape] with K last in memory, or [..., *shape].
 
         Args:
-            rng: the random stream; what is taken from it does not depend on the storage.
-            batch_size: B.
-            discount: per step.
-            clip_rewards: replace rewards by their sign.
-
-        Raises:
-            RuntimeError: nothing can be drawn yet.
+            numbers: which frames (row * L + lane), int64 [..., K]; -1 for a blank.
         """
-        spec, columns = self.spec, self._columns
-        n_step_return = np.empty(batch_size, np.float32)
-        bootstrap_discount = np.empty(batch_size, np.float32)
-        chosen = np.empty(batch_size, np.int64)
-        numbers = np.empty((2, batch_size, spec.stack), np.int64)
-        low, high = self._window_start * spec.lanes, (self._end - 1) * spec.lanes
-        filled = 0
-        while filled < batch_size:
-            if filled == 0 and not self.can_sample(1):
-                raise RuntimeError("the replay memory holds no transition that can be drawn yet")
-            filled = kernels.select(
-                rng.integers(low, high, batch_size),
-                filled,
-                columns["flags"],
-                columns["reward"],
-                self._oldest,
-                self._end,
-                spec.n_step,
-                float(discount),
-                bool(clip_rewards),
-                n_step_return,
-                bootstrap_discount,
-                chosen,
-                numbers,
-            )
-        row, lane = np.divmod(chosen, spec.lanes)
-        observation, next_observation = self._stacks(numbers)
-        action = columns["action"][row % self.plan.rows, lane].astype(np.int64)
-        return Batch(
-            observation, action, n_step_return, bootstrap_discount, next_observation, row, lane
-        )
-
-    def _stacks(self, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the frames `numbers` [2, B, K] as observations and next observations."""
         spec = self.spec
-        _, batch_size, stack = numbers.shape
-        out = np.empty((2, batch_size, spec.frame_items, stack), spec.frame_dtype)
-        self._store.gather(numbers.reshape(-1, stack), out.reshape(-1, spec.frame_items, stack))
-        shaped = out.reshape(2, batch_size, *spec.frame_shape, stack)
-        views = np.moveaxis(shaped, -1, 2) if spec.is_stacked else shaped[..., 0]
-        return views[0], views[1]
+        *batch, stack = numbers.shape
+        out = np.empty((math.prod(batch), spec.frame_items, stack), spec.frame_dtype)
+        self._store.gather(numbers.reshape(-1, stack), out)
+        shaped = out.reshape(*batch, *spec.frame_shape, stack)
+        stacked: np.ndarray = shaped[..., 0]
+        if spec.is_stacked:
+            stacked = np.moveaxis(shaped, -1, len(batch))
+        return stacked
 
     # ---------------------------------------------------------------- save
 
     @property
     def rows_since_checkpoint(self) -> int:
         """Rows appended since the last checkpoint was taken or restored."""
-        return self._end - self._checkpoint_end
+        return self.end - self._checkpoint_end
 
     @property
     def headroom_rows(self) -> int:
@@ -256,14 +241,14 @@ class FrameReplay:
         Raises:
             UserError: the disk is full; nothing in memory changes, and a later call may succeed.
         """
-        frames = self._store.save(self._oldest, self._end)
-        self._checkpoint_end = self._end
-        slots = np.arange(self._oldest, self._end) % self.plan.rows
+        frames = self._store.save(self.oldest, self.end)
+        self._checkpoint_end = self.end
+        slots = np.arange(self.oldest, self.end) % self.plan.rows
         return {
             "form": self._form(),
-            "oldest": self._oldest,
-            "end": self._end,
-            "columns": {name: column[slots] for name, column in self._columns.items()},
+            "oldest": self.oldest,
+            "end": self.end,
+            "columns": {name: column[slots] for name, column in self.columns.items()},
             "frames": frames,
         }
 
@@ -276,6 +261,7 @@ class FrameReplay:
             "lanes": spec.lanes,
             "frame_shape": list(spec.frame_shape),
             "frame_dtype": spec.frame_dtype,
+            "columns": [f"{c.name} {c.dtype} {list(c.shape)}" for c in spec.columns],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -289,14 +275,16 @@ class FrameReplay:
             self._allocate(
                 self.plan.with_file_rows(form["rows"])
             )  # of a version with less headroom
+        if isinstance(form, Mapping):
+            form = {"columns": [], **form}  # which earlier versions did not know
         check_form(form, self._form())
         oldest, end = int(state["oldest"]), int(state["end"])
         if not 0 <= oldest <= end <= oldest + self.plan.rows:
             raise UserError(f"the checkpoint's replay has impossible rows {oldest}..{end}; {FRESH}")
         shape = (end - oldest, self.spec.lanes)
         columns = {
-            name: checked_array(state["columns"], name, dtype, shape)
-            for name, dtype in _COLUMNS.items()
+            name: checked_array(state["columns"], name, str(column.dtype), shape + column.shape[2:])
+            for name, column in self.columns.items()
         }
         kept_from = self._store.load(oldest, end, state["frames"]) if end > oldest else oldest
         if kept_from == end > oldest:
@@ -305,8 +293,8 @@ class FrameReplay:
             )
         slots = np.arange(oldest, end) % self.plan.rows
         for name, column in columns.items():
-            self._columns[name][slots] = column
-        self._oldest, self._end, self._checkpoint_end = kept_from, end, end
+            self.columns[name][slots] = column
+        self.oldest, self.end, self._checkpoint_end = kept_from, end, end
         self.dropped = (kept_from - oldest) * self.spec.lanes
 
     def close(self) -> None:

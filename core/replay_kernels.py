@@ -10,51 +10,92 @@ import numpy as np
 
 from core.kernels import kernel
 
-TERMINATED, TRUNCATED, VALID, FIRST = 1, 2, 4, 8
-"""Bits of the flags column."""
+TERMINATED, TRUNCATED, VALID, FIRST, HOLE = 1, 2, 4, 8, 16
+"""Bits of the flags column. A hole is where the lane was busy: it is passed over."""
 DONE = TERMINATED | TRUNCATED
 
 
 @kernel
-def _count_steps(flags: np.ndarray, end: int, row: int, lane: int, n_step: int) -> int:
-    """Return how many rewards the transition at `row` sums; 0 if it must not be drawn (yet).
-
-    It must not where the action was ignored, or where the frame to bootstrap from is not there.
-    """
-    rows = flags.shape[0]
-    if not flags[row % rows, lane] & VALID:
-        return 0
-    for steps in range(1, n_step + 1):
-        if row + steps >= end:
-            return 0
-        if flags[(row + steps - 1) % rows, lane] & DONE:
-            return steps
-    return n_step
+def _next_row(flags: np.ndarray, row: int, lane: int, end: int) -> int:
+    """Return the row after `row`, `end` if there is none."""
+    row += 1
+    while row < end and flags[row % flags.shape[0], lane] & HOLE:
+        row += 1
+    return row
 
 
 @kernel
-def _stack_start(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int) -> int:
-    """Return the oldest row of the stack that ends at `row`; -1 if its frames are gone."""
-    start = row
-    for _ in range(stack - 1):
-        if flags[start % flags.shape[0], lane] & FIRST:
-            break
-        start -= 1
-        if start < oldest:
+def _row_before(flags: np.ndarray, row: int, lane: int, oldest: int) -> int:
+    """Return the row before `row`, -1 if it is gone."""
+    row -= 1
+    while row >= oldest and flags[row % flags.shape[0], lane] & HOLE:
+        row -= 1
+    return row if row >= oldest else -1
+
+
+@kernel
+def _bootstrap_row(flags: np.ndarray, end: int, row: int, lane: int, n_step: int) -> int:
+    """Return the row whose frame the transition at `row` leads to; -1 if it must not be drawn.
+
+    It must not where there is no transition, or where that frame is not there (yet).
+    """
+    rows = flags.shape[0]
+    if not flags[row % rows, lane] & VALID:
+        return -1
+    for _ in range(n_step):
+        done = flags[row % rows, lane] & DONE
+        row = _next_row(flags, row, lane, end)
+        if row >= end:
             return -1
-    return start
+        if done:
+            break
+    return row
+
+
+@kernel
+def _has_stack(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int) -> bool:
+    """Tell whether the frames of the stack that ends at `row` are there."""
+    for _ in range(stack - 1):
+        if flags[row % flags.shape[0], lane] & FIRST:
+            return True
+        row = _row_before(flags, row, lane, oldest)
+        if row < 0:
+            return False
+    return True
+
+
+@kernel
+def _list_stack(flags: np.ndarray, oldest: int, row: int, lane: int, frames: np.ndarray) -> None:
+    """Fill `frames` [K] with the frame numbers of the stack that ends at `row`, -1 for a blank."""
+    rows, lanes = flags.shape
+    for place in range(len(frames) - 1, -1, -1):
+        frames[place] = row * lanes + lane if row >= 0 else -1
+        if row >= 0:
+            first = flags[row % rows, lane] & FIRST
+            row = -1 if first else _row_before(flags, row, lane, oldest)
+
+
+@kernel
+def list_stacks(
+    flags: np.ndarray, oldest: int, row: np.ndarray, lane: np.ndarray, frames: np.ndarray
+) -> None:
+    """Fill `frames` [B, K] with the stacks that end at rows and lanes, int64 [B]."""
+    for index in range(len(row)):
+        _list_stack(flags, oldest, row[index], lane[index], frames[index])
 
 
 @kernel
 def count_sampleable(
-    flags: np.ndarray, low: int, oldest: int, end: int, n_step: int, stack: int
+    flags: np.ndarray, low: int, oldest: int, end: int, n_step: int, stack: int, most: int
 ) -> int:
-    """Count the transitions of rows [low, end) that may be drawn."""
+    """Count the transitions of rows [low, end) that may be drawn, up to `most`."""
     count = 0
     for row in range(low, end):
         for lane in range(flags.shape[1]):
-            if _count_steps(flags, end, row, lane, n_step) > 0:
-                count += _stack_start(flags, oldest, row, lane, stack) >= 0
+            if count >= most:
+                return most
+            if _bootstrap_row(flags, end, row, lane, n_step) >= 0:
+                count += _has_stack(flags, oldest, row, lane, stack)
     return count
 
 
@@ -96,23 +137,21 @@ def select(
         if filled == len(chosen):
             break
         row, lane = number // lanes, number % lanes
-        steps = _count_steps(flags, end, row, lane, n_step)
-        if steps == 0 or _stack_start(flags, oldest, row, lane, stack) < 0:
+        following = _bootstrap_row(flags, end, row, lane, n_step)
+        if following < 0 or not _has_stack(flags, oldest, row, lane, stack):
             continue
-        total, power = 0.0, 1.0
-        for step in range(steps):
-            value = reward[(row + step) % rows, lane]
+        total, power, last, source = 0.0, 1.0, row, row
+        while source < following:
+            value = reward[source % rows, lane]
             total += power * (np.sign(value) if clip_rewards else value)
             power *= discount
-        terminated = flags[(row + steps - 1) % rows, lane] & TERMINATED
+            last, source = source, _next_row(flags, source, lane, following)
+        terminated = flags[last % rows, lane] & TERMINATED
         n_step_return[filled] = total
         bootstrap_discount[filled] = 0.0 if terminated else power
         chosen[filled] = number
-        for which, newest in enumerate((row, row + steps)):
-            start = _stack_start(flags, oldest, newest, lane, stack)
-            for place in range(stack):
-                source = newest - stack + 1 + place
-                frames[which, filled, place] = source * lanes + lane if source >= start else -1
+        _list_stack(flags, oldest, row, lane, frames[0, filled])
+        _list_stack(flags, oldest, following, lane, frames[1, filled])
         filled += 1
     return filled
 

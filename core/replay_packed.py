@@ -46,13 +46,12 @@ class _Segment:
         self.lanes = lanes
         self.path = path
         self.blocks: list[bytes] = []
-        self.checksums: list[int] = []
+        self.checksums: list[int] = []  # of the durable groups
         self.durable_groups = 0
         self.durable_bytes = 0
 
     def append(self, blocks: list[bytes]) -> None:
         """Add the blocks of all lanes of the next group."""
-        self.checksums.append(zlib.crc32(self._record(blocks)))
         self.blocks += blocks
 
     @staticmethod
@@ -61,11 +60,12 @@ class _Segment:
 
     def write(self) -> None:
         """Append to the file what it lacks, and sync. After an error the next call tries again."""
-        groups = range(self.durable_groups, len(self.checksums))
         lanes = self.lanes
-        content = b"".join(self._record(self.blocks[g * lanes : (g + 1) * lanes]) for g in groups)
-        if not content:
+        groups = range(self.durable_groups, len(self.blocks) // lanes)
+        records = [self._record(self.blocks[g * lanes : (g + 1) * lanes]) for g in groups]
+        if not records:
             return
+        content = b"".join(records)
         with explain_write_errors(self.path):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
@@ -74,6 +74,7 @@ class _Segment:
                 atomic.sync(descriptor)
             finally:
                 os.close(descriptor)
+        self.checksums += map(zlib.crc32, records)
         self.durable_groups = groups.stop
         self.durable_bytes += len(content)
 
@@ -83,6 +84,7 @@ class _Segment:
             content = file.read()
         offset = 0
         for group in range(groups):
+            begin = offset
             header = content[offset : offset + 4 * self.lanes]
             offset += 4 * self.lanes
             blocks = []
@@ -93,6 +95,7 @@ class _Segment:
                 row = (self.first_group + group) * GROUP_ROWS
                 raise damage(self.path, f"it ends before rows from {row} on")
             self.append(blocks)
+            self.checksums.append(zlib.crc32(content[begin:offset]))
         self.durable_groups, self.durable_bytes = groups, offset
 
 

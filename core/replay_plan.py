@@ -30,6 +30,22 @@ _RESERVED_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)
+class Column:
+    """One more thing that every row keeps of each lane."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+    default: float = 0.0
+    """Stands where ``append`` is told nothing."""
+
+
+def legal_column(num_actions: int) -> Column:
+    """Which actions are legal in the observation of a row: samplers look for this name."""
+    return Column("legal", "bool", (num_actions,), default=True)
+
+
+@dataclass(frozen=True)
 class ReplaySpec:
     """The size and form of a replay memory."""
 
@@ -50,6 +66,15 @@ class ReplaySpec:
     one."""
     durable: bool = True
     """Whether checkpoints will hold the memory; else only 'mmap' needs a disk."""
+    columns: tuple[Column, ...] = ()
+    """What every row keeps besides."""
+
+    @property
+    def column_bytes(self) -> int:
+        """Bytes per transition in the columns of this memory's own."""
+        return sum(
+            math.prod(column.shape) * np.dtype(column.dtype).itemsize for column in self.columns
+        )
 
     @property
     def frame_items(self) -> int:
@@ -134,7 +159,7 @@ def plan_replay(spec: ReplaySpec) -> ReplayPlan:
     if spec.storage == "packed":
         ratio = _PACKED_RATIO if spec.frame_dtype == "uint8" and len(spec.frame_shape) > 1 else 1
         frame = spec.frame_bytes // ratio + _PACKED_OVERHEAD
-    memory = rows * spec.lanes * _COLUMN_BYTES + file_rows * _CHECKSUM_BYTES
+    memory = rows * spec.lanes * (_COLUMN_BYTES + spec.column_bytes) + file_rows * _CHECKSUM_BYTES
     memory += 0 if spec.storage == "mmap" else rows * spec.lanes * frame
     disk = file_rows * (spec.lanes * frame + _CHECKSUM_BYTES)
     if not spec.durable and spec.storage != "mmap":

@@ -128,7 +128,7 @@ class RingFrames:
     def put(self, row: int, frames: np.ndarray) -> None:
         """Store one row, [L, F]."""
         self._frames[row % self._shape[0]] = frames
-        self._checksum[row % self._file_rows] = self._compute_checksum(row)
+        self._checksum[row % self._file_rows] = 0  # computed when it is saved
 
     def _compute_checksum(self, row: int) -> int:
         return zlib.crc32(self._frames[row % self._shape[0]], row & 0xFFFFFFFF)
@@ -141,7 +141,10 @@ class RingFrames:
         """Write the rows that are not on disk yet, and sync."""
         with explain_write_errors(self._path):
             # Older rows than `oldest`, too: so an old checkpoint's rows vanish oldest first.
-            self._write(max(self._durable_end, end - self._shape[0]), end)
+            begin = max(self._durable_end, end - self._shape[0])
+            for row in range(begin, end):
+                self._checksum[row % self._file_rows] = self._compute_checksum(row)
+            self._write(begin, end)
         self._durable_end = end
         return {"checksum": self._checksum[np.arange(oldest, end) % self._file_rows]}
 

@@ -24,7 +24,7 @@ from core.config import RunConfig
 from core.episodes import EpisodeTracker
 from core.evaluation import Policy
 from core.interrupt import Interrupt
-from core.lanes import Lanes, Step
+from core.lanes import Lanes, Step, restored_step, standing_actions
 from core.learner import Arithmetic, DivergedError, require_finite
 from core.progress import Progress
 from core.recorder import Recorder
@@ -70,6 +70,7 @@ class Trainer:
         self.episodes = EpisodeTracker(agent.lanes.num_lanes)
         self.record = Recorder(folder, config, task, progress)
         self.step: Step | None = None
+        self.actions = np.zeros(agent.lanes.num_lanes, dtype=np.int64)
         self._restored = False
         self._sound = False
         self._lanes_sound = True
@@ -135,7 +136,8 @@ class Trainer:
         agent, step = self.agent, self.step
         assert step is not None
         with self._timed("acting"):
-            actions = agent.act(step, self.agent_steps)
+            chosen = agent.act(step, self.agent_steps)
+            self.actions = actions = standing_actions(step, chosen, self.actions)
         with self._timed("environment"):
             agent.lanes.send(actions)
         self._sound = False
@@ -148,7 +150,7 @@ class Trainer:
         with self._timed("other"):
             agent.observe(step, actions, outcome)
             self.step = outcome
-            self.agent_steps += agent.lanes.num_lanes
+            self.agent_steps += int(np.count_nonzero(~outcome.busy))
             finished = self.episodes.update(outcome)
             self._sound = True
             for number, episode in enumerate(finished, self.episodes.finished - len(finished) + 1):
@@ -247,6 +249,7 @@ class Trainer:
             **self.record.state_dict(),
             "episodes": self.episodes.state_dict(),
             "step": dict(vars(self.step)),
+            "actions": self.actions,
             "torch_rng": torch.get_rng_state(),
         }
         return {
@@ -273,7 +276,8 @@ class Trainer:
         self.agent_steps = int(trainer["agent_steps"])
         self.record.load_state_dict(trainer)
         self.episodes.load_state_dict(trainer["episodes"])
-        last = Step(**{name: np.asarray(value) for name, value in trainer["step"].items()})
+        last = restored_step(trainer["step"])
+        self.actions = np.asarray(trainer.get("actions", self.actions))
         if self.agent.lanes.restorable and state["lanes"] and not fresh_replay:
             self.agent.lanes.reset(self._seed("lanes"))
             self.agent.lanes.load_state_dict(state["lanes"])

@@ -164,6 +164,7 @@ class AtariLanes:
             truncated,
             life_lost,
             valid,
+            ~valid,
         )
 
     @staticmethod

@@ -7,6 +7,8 @@ classic control; heavy ones have workers (``envs.worker_lanes``), Atari has nati
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,14 @@ import numpy as np
 from core.errors import UserError
 from core.lanes import Step, check_actions, first_step
 from envs.gymnasium_making import discrete_actions, make_environment
-from envs.handed_over import HandoverError, explain, require_finite, reset_observation, step_parts
+from envs.handed_over import (
+    HandoverError,
+    explain,
+    legal_actions,
+    require_finite,
+    reset_parts,
+    step_parts,
+)
 from envs.observations import reader_for
 from envs.seeds import GlobalRandomness, lane_seeds
 
@@ -58,11 +67,12 @@ class GymnasiumLanes:
                 self._envs.append(make_environment(env_id, arguments or {}, mode))
             self.num_actions, self.first_action = discrete_actions(env_id, self._envs[0])
             self.reader = reader_for(env_id, self._envs[0].observation_space)
+            masked = _hands_over_masks(self._envs[0])
         except BaseException:
             self.close()
             raise
         self.num_lanes = num_lanes
-        self.observation_spec = self.reader.spec
+        self.observation_spec = replace(self.reader.spec, masked=masked)
         self._done = np.zeros(num_lanes, dtype=bool)
         self._actions = np.zeros(num_lanes, dtype=np.int64)
         self._ticks = 0
@@ -80,20 +90,27 @@ class GymnasiumLanes:
         self._randomness.seed(int(seeds[0]))
         self._ticks = 0
         self._done[:] = False
-        frames = self._new_frames()
+        frames, legal = self._new_frames(), self._new_masks()
         for lane, (env, lane_seed) in enumerate(zip(self._envs, seeds, strict=True)):
             try:
-                observation = reset_observation(env.reset(seed=int(lane_seed)))
+                observation, info = reset_parts(env.reset(seed=int(lane_seed)))
                 frames[lane] = self.reader.first_frame(observation)
+                if legal is not None:
+                    legal[lane] = legal_actions(info, self.num_actions)
             except Exception as error:
                 raise self._failure(lane, error, "reset") from error
-        return first_step(frames)
+        return first_step(frames, legal)
 
     def _new_frames(self) -> np.ndarray:
         """Room for a frame of every lane, which an environment may overwrite in the next lane's
         step."""
         spec = self.observation_spec
         return np.empty((self.num_lanes, *spec.shape), spec.dtype)
+
+    def _new_masks(self) -> np.ndarray | None:
+        """Room for the legal actions of every lane, where the environment names them."""
+        shape = (self.num_lanes, self.num_actions)
+        return np.empty(shape, dtype=bool) if self.observation_spec.masked else None
 
     def send(self, actions: np.ndarray) -> None:
         """Keep the actions, int64 [L], for ``receive``."""
@@ -106,25 +123,27 @@ class GymnasiumLanes:
             UserError: the environment fails, or hands over what its spaces do not promise.
         """
         self._ticks += 1
-        frames, reward = self._new_frames(), np.zeros(self.num_lanes)
+        frames, legal, reward = self._new_frames(), self._new_masks(), np.zeros(self.num_lanes)
         terminated = np.zeros(self.num_lanes, dtype=bool)
         truncated = np.zeros(self.num_lanes, dtype=bool)
         valid = ~self._done
         for lane, env in enumerate(self._envs):
             try:
                 if self._done[lane]:
-                    observation, _ = env.reset()
+                    observation, info = env.reset()
                 else:
-                    observation, reward[lane], terminated[lane], truncated[lane] = step_parts(
+                    observation, reward[lane], terminated[lane], truncated[lane], info = step_parts(
                         env.step(int(self._actions[lane]) + self.first_action)
                     )
                 frames[lane] = self.reader.frame(observation)
+                if legal is not None:
+                    legal[lane] = legal_actions(info, self.num_actions)
             except Exception as error:
                 raise self._failure(lane, error, "step" if valid[lane] else "reset") from error
         self._require_finite(frames, reward)
         self._done = terminated | truncated
         life_lost = np.zeros(self.num_lanes, dtype=bool)
-        return Step(frames, reward, terminated, truncated, life_lost, valid)
+        return Step(frames, reward, terminated, truncated, life_lost, valid, ~valid, legal)
 
     def _failure(self, lane: int, error: Exception, call: str) -> UserError:
         if not isinstance(error, HandoverError):
@@ -177,3 +196,12 @@ class GymnasiumLanes:
                 env.close()
         finally:
             self._randomness.restore()
+
+
+def _hands_over_masks(env: Any) -> bool:
+    """Whether ``info`` names the legal actions: nothing but a reset tells. What is wrong with that
+    reset is told by the one of all lanes, with the number of the lane."""
+    with suppress(Exception):
+        _, info = env.reset(seed=0)
+        return info.get("action_mask") is not None
+    return False

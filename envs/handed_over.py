@@ -17,8 +17,8 @@ class HandoverError(Exception):
     """What was wrong; the lanes add the environment, the lane and the step."""
 
 
-def reset_observation(result: Any) -> Any:
-    """The observation in what ``reset`` returned.
+def reset_parts(result: Any) -> tuple[Any, dict[str, Any]]:
+    """(observation, info) of what ``reset`` returned.
 
     Raises:
         HandoverError: anything but (observation, info).
@@ -27,7 +27,7 @@ def reset_observation(result: Any) -> Any:
         raise HandoverError(
             f"reset() returned {_short(result)} instead of (observation, info), as Gymnasium wants"
         )
-    return result[0]
+    return result
 
 
 def require_exact(given: np.ndarray, spec: ObservationSpec) -> None:
@@ -40,8 +40,24 @@ def require_exact(given: np.ndarray, spec: ObservationSpec) -> None:
         )
 
 
-def step_parts(result: Any) -> tuple[Any, float, bool, bool]:
-    """(observation, reward, terminated, truncated) of what ``step`` returned.
+def legal_actions(info: Any, num_actions: int) -> np.ndarray:
+    """The legal actions that ``info`` names as ``action_mask``, bool [A]: all where it has none.
+
+    Raises:
+        HandoverError: not one number per action.
+    """
+    if not isinstance(info, dict) or info.get("action_mask") is None:
+        return np.ones(num_actions, dtype=bool)
+    mask = np.asarray(info["action_mask"])
+    if mask.shape != (num_actions,) or mask.dtype.kind not in "biu":
+        raise HandoverError(
+            f"info['action_mask'] is {_short(mask)}, not a 0 or 1 for each of {num_actions} actions"
+        )
+    return mask.astype(bool)
+
+
+def step_parts(result: Any) -> tuple[Any, float, bool, bool, Any]:
+    """(observation, reward, terminated, truncated, info) of what ``step`` returned.
 
     Raises:
         HandoverError: not five values, or a reward that is not one number.
@@ -49,13 +65,13 @@ def step_parts(result: Any) -> tuple[Any, float, bool, bool]:
     if not isinstance(result, tuple | list) or len(result) != 5:
         count = len(result) if isinstance(result, tuple | list) else 1
         raise HandoverError(_wrong_count(count))
-    observation, reward, terminated, truncated, _ = result
+    observation, reward, terminated, truncated, info = result
     if type(reward) is not float:
         number = np.asarray(reward)
         if number.size != 1 or number.dtype.kind not in "biuf":
             raise HandoverError(f"the reward is {_short(reward)} and not one number")
         reward = float(number.reshape(()))
-    return observation, reward, bool(terminated), bool(truncated)
+    return observation, reward, bool(terminated), bool(truncated), info
 
 
 def checked_frame(observation: Any, spec: ObservationSpec, first_state: int) -> np.ndarray:

@@ -58,7 +58,7 @@ class _SmallLanes:
         truncated = valid & ~terminated & (self._age >= self.STEP_LIMIT)
         self._done = terminated | truncated
         life_lost = np.zeros(self.num_lanes, dtype=bool)
-        return Step(self._observe(), reward, terminated, truncated, life_lost, valid)
+        return Step(self._observe(), reward, terminated, truncated, life_lost, valid, ~valid)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything: positions, what ended, and the random stream."""

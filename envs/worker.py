@@ -98,21 +98,23 @@ def _answer(lanes: GymnasiumLanes, command: bytes, numbers: bytes) -> bytes:
 
 def packed(step: Step) -> bytes:
     """The arrays of a step, one after the other."""
-    flags = (step.terminated, step.truncated, step.valid)
-    return b"".join(array.tobytes() for array in (step.observation, step.reward, *flags))
+    flags = (step.terminated, step.truncated, step.valid, step.first)
+    legal = () if step.legal is None else (step.legal,)
+    return b"".join(array.tobytes() for array in (step.observation, step.reward, *flags, *legal))
 
 
-def unpacked(data: bytes, spec: ObservationSpec, num_lanes: int) -> Step:
+def unpacked(data: bytes, spec: ObservationSpec, num_lanes: int, num_actions: int) -> Step:
     """The step that ``packed`` made; its arrays are read-only."""
     ends = np.cumsum(
         [
             num_lanes * int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize,
             8 * num_lanes,
-            *[num_lanes] * 3,
+            *[num_lanes] * 4,
+            num_lanes * num_actions * spec.masked,
         ]
     )
     parts = [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-    terminated, truncated, valid = (np.frombuffer(part, bool) for part in parts[2:])
+    terminated, truncated, valid, first = (np.frombuffer(part, bool) for part in parts[2:6])
     return Step(
         np.frombuffer(parts[0], spec.dtype).reshape(num_lanes, *spec.shape),
         np.frombuffer(parts[1], np.float64),
@@ -120,4 +122,6 @@ def unpacked(data: bytes, spec: ObservationSpec, num_lanes: int) -> Step:
         truncated,
         np.zeros(num_lanes, dtype=bool),
         valid,
+        first,
+        np.frombuffer(parts[6], bool).reshape(num_lanes, -1) if spec.masked else None,
     )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
-from core.lanes import ObservationSpec, Step, check_actions
+from core.lanes import ObservationSpec, Step, check_actions, joined
 from envs.seeds import lane_seeds
 from envs.worker import CLOSE, ERROR, RESET, STEP, unpacked
 
@@ -157,12 +157,8 @@ class WorkerLanes:
         """Wait for all lanes. Raises UserError where an environment or a worker fails."""
         spec = self.observation_spec
         self._stepping = False
-        steps = [unpacked(w.receive(), spec, len(w.lanes)) for w in self._workers]
-        return Step(
-            *(
-                np.concatenate([getattr(step, name) for step in steps])
-                for name in Step.__dataclass_fields__
-            )
+        return joined(
+            [unpacked(w.receive(), spec, len(w.lanes), self.num_actions) for w in self._workers]
         )
 
     def _send(self, command: bytes, numbers: np.ndarray) -> None:

@@ -55,6 +55,8 @@ class ObservationNormaliser(nn.Module):
 
     def update(self, observation: np.ndarray) -> None:
         """Count in new observations [B, D]: Chan et al. 1979, on combining variances."""
+        if not len(observation):
+            return
         seen = torch.as_tensor(observation, dtype=torch.float64, device=self.mean.device)
         new, mean = len(seen), seen.mean(dim=0)
         total = self.count + new

@@ -52,7 +52,7 @@ class ExampleLanes:
     def receive(self) -> Step:
         """The next batch: observation int64 [L]."""
         none = np.zeros(self.num_lanes, dtype=bool)
-        return Step(self._deal(), np.zeros(self.num_lanes), none, none, none, ~none)
+        return Step(self._deal(), np.zeros(self.num_lanes), none, none, none, ~none, none)
 
     def _deal(self) -> np.ndarray:
         """The numbers of the next L examples."""

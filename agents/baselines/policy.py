@@ -43,12 +43,31 @@ class SB3Policy:
     def act(self, step: Step) -> np.ndarray:
         """Actions, int64 [L], for the newest step. One forward for all lanes."""
         from agents.baselines.vec_env import network_view
+        from core.legal import random_actions
 
         observation = network_view(self.frames.push(step), self.frames.spec)
-        actions, _ = self.model.predict(observation, deterministic=True)
+        if step.legal is None:
+            actions, _ = self.model.predict(observation, deterministic=True)
+        else:
+            actions = np.where(step.legal, self._scores(observation), -np.inf).argmax(axis=1)
         explore = self.rng.random(len(actions)) < self.epsilon
-        random_actions = self.rng.integers(0, self.num_actions, len(actions))
-        return np.where(explore, random_actions, actions).astype(np.int64)
+        drawn = random_actions(self.rng, len(actions), self.num_actions, step.legal)
+        return np.where(explore, drawn, actions).astype(np.int64)
+
+    def _scores(self, observation: np.ndarray) -> np.ndarray:
+        """What the model prefers, [L, A]: `predict` takes the best of these, legal or not."""
+        import torch
+
+        policy: Any = self.model.policy
+        policy.set_training_mode(False)
+        tensor, _ = policy.obs_to_tensor(observation)
+        with torch.no_grad():
+            if hasattr(policy, "q_net"):
+                scores = policy.q_net(tensor)
+            else:
+                scores = policy.get_distribution(tensor).distribution.logits
+        preferred: np.ndarray = scores.cpu().numpy()
+        return preferred
 
 
 def load_sb3_policy(

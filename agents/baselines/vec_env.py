@@ -61,17 +61,22 @@ class _Lane:
         self.lanes = lanes
         self._frames = FrameStack(lanes.observation_spec, 1)
         self._episodes = EpisodeTracker(1)
+        self._action = np.zeros(1, dtype=np.int64)
 
     def reset(self, seed: int) -> np.ndarray:
         self._episodes.drop_unfinished()
         return self.skip(self._push(self.lanes.reset(seed)), ended=False)[0]
 
     def send(self, action: int) -> None:
-        self.lanes.send(np.array([action]))
+        self._action = np.array([action])
+        self.lanes.send(self._action)
 
     def receive(self) -> tuple[np.ndarray, Step, Episode | None]:
         """Observation, what the tick returned, and the episode if it ended."""
         step = self.lanes.receive()
+        while step.busy[0]:  # that library knows no tick without a transition
+            self.lanes.send(self._action)
+            step = self.lanes.receive()
         finished = self._episodes.update(step)
         return self._push(step), step, finished[0] if finished else None
 

@@ -18,8 +18,10 @@ from agents.dqn.network import QNetwork
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
+from core.legal import legal_only, random_actions
 from core.optimisers import build_optimiser
 from core.replay import FrameReplay
+from core.replay_sampling import TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
 
@@ -48,12 +50,14 @@ class EpsilonGreedy:
         observation = self.frames.push(step)
         num_lanes = len(observation)
         explore = self.rng.random(num_lanes) < self.epsilon
-        random_actions = self.rng.integers(0, self.num_actions, num_lanes)
+        drawn = random_actions(self.rng, num_lanes, self.num_actions, step.legal)
         if explore.all():
-            return random_actions
+            return drawn
         with torch.no_grad():
             q = self.network(self.arithmetic.tensor(observation))  # [L, A]
-        return np.where(explore, random_actions, greedy_action(q).cpu().numpy())
+        if step.legal is not None:
+            q = legal_only(q, self.arithmetic.tensor(step.legal))
+        return np.where(explore, drawn, greedy_action(q).cpu().numpy())
 
 
 class DQN:
@@ -79,6 +83,7 @@ class DQN:
         self.config = config
         self.lanes = lanes
         self.replay = replay
+        self.sampler = TransitionSampler(replay)
         self.arithmetic = arithmetic
         self.evaluation_epsilon = evaluation_epsilon
         self.life_loss_terminal = life_loss_terminal
@@ -126,8 +131,8 @@ class DQN:
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Store one transition per lane."""
-        self.normaliser.update(step.observation)
+        """Store one transition per lane that made one."""
+        self.normaliser.update(step.observation[~outcome.busy])
         terminated = outcome.terminated
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost
@@ -139,6 +144,8 @@ class DQN:
             outcome.truncated,
             outcome.valid,
             step.first,
+            outcome.busy,
+            legal=step.legal,
         )
 
     # ---------------------------------------------------------------- learn
@@ -155,7 +162,7 @@ class DQN:
         if due < config.updates_at_once:
             return
         self._learned_until += due * config.update_every
-        if not self.replay.can_sample(config.batch_size):
+        if not self.sampler.can_sample(config.batch_size):
             return
         for _ in range(due):
             self._update()
@@ -163,7 +170,7 @@ class DQN:
     def _update(self) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
         config = self.config
-        sample = self.replay.sample(
+        sample = self.sampler.sample(
             self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
         )
         observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
@@ -176,6 +183,8 @@ class DQN:
                 sample.next_observation,
             )
         )
+        legal = sample.next_legal
+        legal_t = None if legal is None else self.arithmetic.tensor(legal)
 
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             with torch.no_grad():
@@ -186,6 +195,7 @@ class DQN:
                     bootstrap_discount,
                     target_network(observation_t).float(),
                     q_online_t,
+                    legal_t,
                 )
             q_tm1 = self.online(observation_tm1).float()
             loss, self._last_errors = td_loss(q_tm1, action_tm1, target, config.loss)
@@ -280,7 +290,7 @@ class DQN:
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""
-        self.replay.end_episodes(last.observation)
+        self.replay.end_episodes(last.observation, legal=last.legal)
 
 
 def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:

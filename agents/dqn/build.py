@@ -20,6 +20,7 @@ from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.probe import choose_arithmetic
 from core.replay import FrameReplay, ReplaySpec, check_fits, plan_replay
+from core.replay_plan import legal_column
 from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
@@ -123,6 +124,7 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         storage=config.replay,
         headroom=min(HEADROOM, max(LEAST_HEADROOM, config.replay_capacity)),
         durable=config.save_replay,
+        columns=(legal_column(lanes.num_actions),) if observation.masked else (),
     )
 
 

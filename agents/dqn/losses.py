@@ -9,12 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.legal import legal_only
+
 
 def td_target(
     n_step_return: Tensor,
     bootstrap_discount: Tensor,
     q_target_t: Tensor,
     q_online_t: Tensor | None = None,
+    legal_t: Tensor | None = None,
 ) -> Tensor:
     """What Q(s, a) should have been.
 
@@ -27,12 +30,13 @@ def td_target(
         bootstrap_discount: discount ** steps, 0 where the episode terminated, float [B].
         q_target_t: the target network's values of the bootstrap state, float [B, A].
         q_online_t: the online network's values of it, float [B, A], for double Q-learning.
+        legal_t: actions the maximum ranges over, bool [B, A]; None for all.
 
     Returns:
         float [B].
     """
     chooser = q_target_t if q_online_t is None else q_online_t
-    best = chooser.argmax(dim=1, keepdim=True)  # [B, 1]
+    best = legal_only(chooser, legal_t).argmax(dim=1, keepdim=True)  # [B, 1]
     return n_step_return + bootstrap_discount * q_target_t.gather(1, best).squeeze(1)
 
 

@@ -28,6 +28,7 @@ from agents.reinforce.network import PolicyAndBaseline
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
+from core.legal import legal_only
 from core.optimisers import build_optimiser
 from core.schedule import linear
 from networks.registry import hidden_sizes
@@ -57,6 +58,8 @@ class SoftmaxPolicy:
         observation = self.frames.push(step)
         with torch.no_grad():
             logits = self.network.policy(self.arithmetic.tensor(observation))  # [L, A]
+        if step.legal is not None:
+            logits = legal_only(logits, self.arithmetic.tensor(step.legal))
         if self.rng is None:
             return logits.argmax(dim=1).cpu().numpy()
         return sample_action(logits, self.rng.gumbel(size=tuple(logits.shape)))
@@ -85,7 +88,7 @@ class Reinforce:
         self.actor = SoftmaxPolicy(
             self.network, FrameStack(lanes.observation_spec, lanes.num_lanes), arithmetic, self.rng
         )
-        self.episodes = EpisodeCollector(lanes.observation_spec, lanes.num_lanes)
+        self.episodes = EpisodeCollector(lanes.observation_spec, lanes.num_lanes, lanes.num_actions)
 
     # ---------------------------------------------------------------- collect
 
@@ -94,8 +97,8 @@ class Reinforce:
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Add one step to the episode of every lane."""
-        self.network.normaliser.update(step.observation)
+        """Add one step to the episode of every lane that made one."""
+        self.network.normaliser.update(step.observation[~outcome.busy])
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn
@@ -114,7 +117,7 @@ class Reinforce:
 
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             logits, value = self.network(batch["observation"])
-            logits, value = logits.float(), value.float()
+            logits, value = legal_only(logits.float(), batch.get("legal")), value.float()
             advantage = advantages(batch["returns"], value, normalise=config.normalise_advantages)
             policy_loss, entropy = reinforce_loss(
                 logits, batch["action"], advantage, config.entropy_weight
@@ -140,7 +143,9 @@ class Reinforce:
             np.concatenate([e.reward for e in episodes]), last, bootstrap, self.config.discount
         )
         tensor = self.arithmetic.tensor
-        return {
+        legal = np.concatenate([e.legal for e in episodes])
+        masks = {"legal": tensor(legal)} if legal.shape[1] else {}
+        return masks | {
             "observation": tensor(np.concatenate([frames[:-1] for frames in stacked])),
             "action": tensor(np.concatenate([e.action for e in episodes])),
             "returns": tensor(returns.astype(np.float32)),

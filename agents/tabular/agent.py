@@ -36,8 +36,10 @@ class EpsilonGreedyTable:
         # Always taking the first of equals would keep an unlearned agent in a corner.
         tie_break = self.rng.random(q.shape)
         explore = self.rng.random(len(q)) < self.epsilon
+        if step.legal is not None:
+            q, tie_break = (np.where(step.legal, x, -np.inf) for x in (q, tie_break))
         best = (q == q.max(axis=1, keepdims=True)) | explore[:, None]
-        action: np.ndarray = np.where(best, tie_break, -1.0).argmax(axis=1)
+        action: np.ndarray = np.where(best, tie_break, -np.inf).argmax(axis=1)
         return action
 
 
@@ -73,6 +75,8 @@ class TabularQLearning:
             "terminated": outcome.terminated[rows],
             "next_state": outcome.observation[rows, 0],
         }
+        if outcome.legal is not None:
+            self._pending["next_legal"] = outcome.legal[rows]
 
     def learn(self, agent_steps: int) -> None:
         """Update the table with the transitions of the last tick."""

@@ -49,6 +49,7 @@ class QTable:
         next_state: np.ndarray,
         discount: float,
         power: float,
+        next_legal: np.ndarray | None = None,
     ) -> np.ndarray:
         """``Q(s, a) += alpha * (r + discount * max_b Q(s', b) - Q(s, a))``, one row at a time.
 
@@ -61,6 +62,7 @@ class QTable:
             terminated: bool [L]; what follows is worth 0 there.
             discount: per step.
             power: in (0.5, 1].
+            next_legal: actions b of the maximum, bool [L, A]; None for all.
 
         Returns:
             TD errors before each update, float64 [L].
@@ -78,7 +80,8 @@ class QTable:
             )
         ):
             visits[s, a] += 1
-            target = r if end else r + discount * max(q[after].tolist())
+            values = q[after] if next_legal is None else q[after][next_legal[i]]
+            target = r if end else r + discount * max(values.tolist())
             errors[i] = target - q[s, a]
             q[s, a] += errors[i] / visits[s, a] ** power
         return errors

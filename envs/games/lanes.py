@@ -31,7 +31,7 @@ class GameLanes:
         self.game, self.options = game, options
         self.num_lanes, self.num_actions = lanes, self.batch.num_actions
         shape = (game.planes, *options.shape)
-        self.observation_spec = ObservationSpec(shape, "uint8", 1)
+        self.observation_spec = ObservationSpec(shape, "uint8", 1, masked=True)
         self.resigned = np.zeros(lanes, np.bool_)
         """Lanes that give up instead of playing the next action, bool [L]."""
         self._stepped: BatchStep | None = None
@@ -44,7 +44,8 @@ class GameLanes:
     def reset(self, seed: int) -> Step:
         """Begin every game anew."""
         self.resigned[:] = False
-        return first_step(self.batch.reset().planes.copy())
+        fresh = self.batch.reset()
+        return first_step(fresh.planes.copy(), fresh.legal.astype(bool), fresh.to_move.copy())
 
     def begin(self, lane: int, options: np.ndarray) -> None:
         """Start a lane's game over under other options of the same board, as encoded."""
@@ -75,6 +76,9 @@ class GameLanes:
             none,
             none.copy(),
             ~none,
+            stepped.ended.copy(),
+            stepped.legal.astype(bool),
+            stepped.to_move.copy(),
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Game:
             self.episode, self.time = self.episode + 1, 0
             return first_step(self._frame())
         ended = self.time == len(rewards) - 1
-        flags = [ended and not cut, ended and cut, self.time in lives, True]
+        flags = [ended and not cut, ended and cut, self.time in lives, True, False]
         step = Step(self._frame(), np.array([rewards[self.time]]), *(np.array([f]) for f in flags))
         self.time += 1
         return step

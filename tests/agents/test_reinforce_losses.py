@@ -98,16 +98,19 @@ def _play(
         seen = stack.push(step).copy()
         actions = rng.integers(0, 4, lanes)
         between_lives = ~done & (rng.random(lanes) < 0.1)  # the action is ignored
-        moves = ~done & ~between_lives
+        busy = ~done & ~between_lives & (rng.random(lanes) < 0.2)
+        moves = ~done & ~between_lives & ~busy
         ended = moves & (rng.random(lanes) < 0.15)
         by_rules = rng.random(lanes) < 0.5
+        shown = rng.integers(0, 255, (lanes, *spec.shape)).astype(spec.dtype)
         outcome = Step(
-            rng.integers(0, 255, (lanes, *spec.shape)).astype(spec.dtype),
+            np.where(busy.reshape(-1, *[1] * len(spec.shape)), step.observation, shown),
             np.where(moves, rng.normal(size=lanes), 0.0),
             ended & by_rules,
             ended & ~by_rules,
             np.zeros(lanes, dtype=bool),
             moves,
+            done | between_lives,
         )
         for i in np.flatnonzero(moves):
             row = running[i]
@@ -166,7 +169,7 @@ def test_collector_forgets_episodes_cut_by_a_restart_and_grows_for_long_ones() -
     collector = EpisodeCollector(spec, 1)
     no, yes = np.array([False]), np.array([True])
     step = first_step(np.zeros((1, 1), dtype=np.float32))
-    cut = Step(np.full((1, 1), 9, dtype=np.float32), np.array([7.0]), no, no, no, yes)
+    cut = Step(np.full((1, 1), 9, dtype=np.float32), np.array([7.0]), no, no, no, yes, no)
     collector.append(step, np.array([0]), cut)
     collector.drop_unfinished()
     for t in range(1, 301):
@@ -177,6 +180,7 @@ def test_collector_forgets_episodes_cut_by_a_restart_and_grows_for_long_ones() -
             np.array([t == 300]),
             no,
             yes,
+            no,
         )
         collector.append(step, np.array([t]), outcome)
         step = outcome

@@ -8,15 +8,19 @@ from core.lanes import ObservationSpec, Step, check_actions, first_step
 
 
 class ScriptedLanes:
-    """Lane i plays the (length, reward per step) pairs of script i in turn, over and over."""
+    """Lane i plays the (length, reward per step) pairs of script i in turn, over and over.
+
+    Where `busy` draws True, a lane has no news.
+    """
 
     num_actions = 2
     observation_spec = ObservationSpec((1,), "float32")
     restorable = False
     overlaps = False
 
-    def __init__(self, scripts: list[list[tuple[int, float]]]) -> None:
+    def __init__(self, scripts: list[list[tuple[int, float]]], busy: float = 0.0) -> None:
         self.scripts, self.num_lanes = scripts, len(scripts)
+        self._busy, self._rng = busy, np.random.default_rng(0)
 
     def reset(self, seed: int) -> Step:
         self.seed = seed
@@ -28,12 +32,15 @@ class ScriptedLanes:
 
     def receive(self) -> Step:
         n = self.num_lanes
-        step = Step(np.zeros((n, 1), np.float32), np.zeros(n), *(np.zeros((4, n), bool)))
+        step = Step(np.zeros((n, 1), np.float32), np.zeros(n), *(np.zeros((5, n), bool)))
         for lane, script in enumerate(self.scripts):
+            if self._rng.random() < self._busy:
+                continue
             length, reward = script[self._episode[lane] % len(script)]
             if self._time[lane] == length:
                 self._episode[lane] += 1
                 self._time[lane] = 0
+                step.first[lane] = True
                 continue
             self._time[lane] += 1
             step.valid[lane] = True

@@ -19,11 +19,12 @@ EPISODE = st.tuples(st.integers(1, 5), st.sampled_from([-1.0, 0.5, 20.0]))
     scripts=st.lists(st.lists(EPISODE, min_size=1, max_size=3), min_size=1, max_size=3),
     ticks=st.integers(1, 150),
     cut=st.integers(0, 150),
+    busy=st.sampled_from([0.0, 0.5]),
 )
 def test_episodes_are_those_of_the_script(
-    scripts: list[list[tuple[int, float]]], ticks: int, cut: int
+    scripts: list[list[tuple[int, float]]], ticks: int, cut: int, busy: float
 ) -> None:
-    lanes = ScriptedLanes(scripts)
+    lanes = ScriptedLanes(scripts, busy)
     lanes.reset(0)
     tracker = EpisodeTracker(len(scripts))
     assert tracker.recent_mean is None

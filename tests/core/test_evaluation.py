@@ -15,9 +15,12 @@ EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
 @given(
     scripts=st.lists(st.lists(EPISODE, min_size=1, max_size=3), min_size=1, max_size=4),
     episodes=st.integers(0, 9),
+    busy=st.sampled_from([0.0, 0.5]),
 )
-def test_each_lane_plays_its_share(scripts: list[list[tuple[int, float]]], episodes: int) -> None:
-    lanes = ScriptedLanes(scripts)
+def test_each_lane_plays_its_share(
+    scripts: list[list[tuple[int, float]]], episodes: int, busy: float
+) -> None:
+    lanes = ScriptedLanes(scripts, busy)
     played = play_episodes(lanes, Idle(lanes.num_lanes), episodes, seed=5)
     expected = []
     for lane, script in enumerate(scripts):

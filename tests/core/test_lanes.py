@@ -10,33 +10,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.lanes import FrameStack, ObservationSpec, Step, check_actions, first_step
+from core.lanes import (
+    FrameStack,
+    ObservationSpec,
+    Step,
+    check_actions,
+    first_step,
+    restored_step,
+    standing_actions,
+)
 
 
-def step_of(observation: np.ndarray, valid: np.ndarray) -> Step:
-    none = np.zeros(len(valid), dtype=bool)
-    return Step(observation, np.zeros(len(valid)), none, none, none, valid)
+def step_of(observation: np.ndarray, first: np.ndarray, busy: np.ndarray) -> Step:
+    none = np.zeros(len(first), dtype=bool)
+    return Step(observation, np.zeros(len(first)), none, none, none, ~(first | busy), first)
 
 
 @given(
     shape=st.sampled_from([(3, 2), (2, 3, 3), (4,)]),
     stack=st.integers(1, 4),
-    first=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=12),
+    news=st.lists(
+        st.lists(st.sampled_from(["step", "first", "busy"]), min_size=2, max_size=2),
+        min_size=1,
+        max_size=12,
+    ),
     cut=st.integers(0, 12),
 )
 def test_frame_stack_equals_deques(
-    shape: tuple[int, ...], stack: int, first: list[list[bool]], cut: int
+    shape: tuple[int, ...], stack: int, news: list[list[str]], cut: int
 ) -> None:
     spec = ObservationSpec(shape, "uint8", stack)
     frames = FrameStack(spec, 2)
     slow = [deque([np.zeros(shape, np.uint8)] * stack, maxlen=stack) for _ in range(2)]
-    for tick, firsts in enumerate(first):
+    for tick, kinds in enumerate(np.array(news)):
         observation = np.random.default_rng(tick).integers(0, 256, (2, *shape), dtype=np.uint8)
         for lane in range(2):
-            if firsts[lane]:
+            if kinds[lane] == "first":
                 slow[lane].extend([np.zeros(shape, np.uint8)] * stack)
-            slow[lane].append(observation[lane])
-        shown = frames.push(step_of(observation, ~np.array(firsts)))
+            if kinds[lane] != "busy":
+                slow[lane].append(observation[lane])
+        shown = frames.push(step_of(observation, kinds == "first", kinds == "busy"))
         expected = np.stack([np.stack(list(lane)) for lane in slow])
         if spec.stacked_shape == shape:
             expected = expected[:, 0]
@@ -47,7 +60,15 @@ def test_frame_stack_equals_deques(
         if tick == cut:  # a resumed run goes on with the same frames
             saved, frames = frames.state_dict(), FrameStack(spec, 2)
             frames.load_state_dict(saved)
-            saved["frames"][:] = 7
+            saved["stacks"][:] = 7
+
+
+def test_frame_stacks_of_an_earlier_version_are_read() -> None:
+    spec = ObservationSpec((3, 2), "uint8", 4)
+    shown = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 2), dtype=np.uint8)
+    frames = FrameStack(spec, 2)
+    frames.load_state_dict({"frames": np.moveaxis(shown, 1, -1)})
+    assert np.array_equal(frames.observation, shown)
 
 
 def test_frame_stack_refuses_another_shape() -> None:
@@ -59,6 +80,18 @@ def test_frame_stack_refuses_another_shape() -> None:
     ):
         with pytest.raises(UserError, match="frame stack"):
             FrameStack(spec, lanes).load_state_dict(state)
+
+
+def test_a_busy_lane_stays_with_the_action_it_was_sent() -> None:
+    step = step_of(np.zeros((3, 1)), np.array([True, False, False]), np.array([False, True, False]))
+    chosen, before = np.array([1, 2, 3]), np.array([7, 8, 9])
+    assert standing_actions(step, chosen, before).tolist() == [1, 8, 3]
+
+
+def test_a_step_of_an_earlier_checkpoint_started_where_it_was_not_valid() -> None:
+    step = step_of(np.zeros((2, 1)), np.array([True, False]), np.array([False, False]))
+    saved = {name: value for name, value in vars(step).items() if name != "first"}
+    assert restored_step(saved).first.tolist() == [True, False]
 
 
 def test_first_step_is_not_valid() -> None:

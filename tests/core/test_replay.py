@@ -1,11 +1,11 @@
-"""The replay memory against a slow model that keeps whole episodes as lists."""
+"""What is drawn from the replay memory, and what a checkpoint brings back, against a slow model."""
 
 from __future__ import annotations
 
 import errno
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,197 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.replay import Batch, FrameReplay, ReplaySpec, check_fits, plan_replay
-from core.replay_plan import read_available_memory
-
-STORAGES = ("ram", "mmap", "packed")
-SPEC = ReplaySpec(
-    capacity=60, lanes=2, frame_shape=(2, 3), frame_dtype="uint8", stack=4, n_step=2,
-    storage="ram", headroom=24,
-)  # fmt: skip
+from core.replay import FrameReplay, ReplaySpec
+from core.replay_sampling import TransitionSampler
+from tests.core.replay_model import (
+    SPEC,
+    STORAGES,
+    Fan,
+    Model,
+    assert_agrees,
+    assert_same,
+    draw,
+    filled,
+)
 
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spread the packed frames of small memories over several files."""
     monkeypatch.setattr("core.replay_packed._SEGMENT_FRAMES", 16)
-
-
-# ------------------------------------------------------------------ the model
-
-
-@dataclass
-class Turn:
-    """What an agent saw and did at one tick of an episode."""
-
-    row: int
-    frame: np.ndarray
-    action: int
-    reward: float
-    terminated: bool
-    truncated: bool
-    life_lost: bool
-
-
-@dataclass
-class Episode:
-    """Turns in order, and the frame on which a finished episode ended, with its row."""
-
-    turns: list[Turn] = field(default_factory=list)
-    final: tuple[int, np.ndarray] | None = None
-
-
-class Fan:
-    """Hands what one memory is told to several."""
-
-    def __init__(self, replays: list[FrameReplay]) -> None:
-        self.replays = replays
-
-    def append(self, *columns: np.ndarray) -> None:
-        for replay in self.replays:
-            replay.append(*columns)
-
-    def end_episodes(self, observation: np.ndarray) -> None:
-        for replay in self.replays:
-            replay.end_episodes(observation)
-
-
-class Model:
-    """Feeds a memory from random episodes, and says what may be drawn from it."""
-
-    def __init__(self, spec: ReplaySpec, seed: int) -> None:
-        self.spec = spec
-        self.rng = np.random.default_rng(seed)
-        self.rows = 0
-        self.oldest = 0
-        self.lanes: list[list[Episode]] = [[Episode()] for _ in range(spec.lanes)]
-
-    def frame(self, lane: int) -> np.ndarray:
-        """A frame that no other row or lane has, as far as uint8 can tell them apart."""
-        size = int(np.prod(self.spec.frame_shape))
-        number = np.arange(size) + 1 + self.rows * 7 + lane * 101
-        return (number % 251 + 1).astype(self.spec.frame_dtype).reshape(self.spec.frame_shape)
-
-    def tick(self, replay: FrameReplay | Fan) -> None:
-        """One tick of every lane."""
-        columns = [self._tick_lane(lane) for lane in range(self.spec.lanes)]
-        replay.append(*(np.array(column) for column in zip(*columns, strict=True)))
-        self.rows += 1
-
-    def _tick_lane(self, lane: int) -> tuple[Any, ...]:
-        frame, action = self.frame(lane), int(self.rng.integers(18))
-        episode = self.lanes[lane][-1]
-        last = episode.turns[-1] if episode.turns else None
-        reward = float(np.float32(self.rng.choice([-2.5, 0.0, 0.1, 7.0])))
-        if last and (last.truncated or (last.terminated and not last.life_lost)):
-            episode.final = (self.rows, frame)
-            self.lanes[lane].append(Episode())
-            return frame, action, 0.0, False, False, False, False
-        chance = self.rng.random()
-        ends, cut, life = chance < 0.1, 0.1 <= chance < 0.2, 0.2 <= chance < 0.3
-        turn = Turn(self.rows, frame, action, reward, ends or life, cut, life)
-        episode.turns.append(turn)
-        return frame, action, reward, ends or life, cut, True, len(episode.turns) == 1
-
-    def end_episodes(self, replay: FrameReplay | Fan) -> None:
-        """The program stopped here, and the lanes start anew."""
-        if self.rows == 0:
-            replay.end_episodes(np.zeros((self.spec.lanes, *self.spec.frame_shape), np.uint8))
-            return
-        frames = [self.frame(lane) for lane in range(self.spec.lanes)]
-        replay.end_episodes(np.array(frames))
-        for episodes, frame in zip(self.lanes, frames, strict=True):
-            episode = episodes[-1]
-            if episode.turns:
-                last = episode.turns[-1]
-                last.truncated = last.truncated or not last.terminated
-                episode.final = (self.rows, frame)
-                episodes.append(Episode())
-        self.rows += 1
-
-    def transitions(self, discount: float, clip: bool) -> dict[tuple[int, int], tuple[Any, ...]]:
-        """Everything that may be drawn: (row, lane) -> what a batch must say about it."""
-        spec = self.spec
-        found = {}
-        window = max(self.oldest, self.rows - spec.capacity // spec.lanes)
-        for lane, episodes in enumerate(self.lanes):
-            for episode in episodes:
-                frames = [(turn.row, turn.frame) for turn in episode.turns]
-                frames += [episode.final] if episode.final else []
-                for t, turn in enumerate(episode.turns):
-                    used = episode.turns[t : t + spec.n_step]
-                    stop = next(
-                        (i + 1 for i, x in enumerate(used) if x.terminated or x.truncated),
-                        spec.n_step,
-                    )
-                    used = used[:stop]
-                    if turn.row < window or t + stop >= len(frames):
-                        continue
-                    if frames[max(0, t - spec.stack + 1)][0] < self.oldest:
-                        continue
-                    rewards = [np.sign(x.reward) if clip else x.reward for x in used]
-                    total = sum(discount**i * reward for i, reward in enumerate(rewards))
-                    bootstrap = 0.0 if used[-1].terminated else discount**stop
-                    found[turn.row, lane] = (
-                        self.stack(frames, t), turn.action, np.float32(total),
-                        np.float32(bootstrap), self.stack(frames, t + stop),
-                    )  # fmt: skip
-        return found
-
-    def stack(self, frames: list[tuple[int, np.ndarray]], t: int) -> np.ndarray:
-        """The observation at position t of an episode."""
-        seen = [frame for _, frame in frames[max(0, t - self.spec.stack + 1) : t + 1]]
-        blank = np.zeros_like(seen[0])
-        stacked = np.array([blank] * (self.spec.stack - len(seen)) + seen)
-        return stacked if self.spec.stack > 1 or stacked.ndim > 2 else stacked[0]
-
-
-def draw_all(replay: FrameReplay, clip: bool, draws: int) -> dict[tuple[int, int], tuple[Any, ...]]:
-    """Everything that turns up in that many draws."""
-    batch = replay.sample(np.random.default_rng(5), draws, 0.9, clip)
-    keys = zip(batch.row.tolist(), batch.lane.tolist(), strict=True)
-    values = zip(
-        batch.observation, batch.action, batch.n_step_return, batch.bootstrap_discount,
-        batch.next_observation, strict=True,
-    )  # fmt: skip
-    return dict(zip(keys, values, strict=True))
-
-
-def assert_agrees(replay: FrameReplay, model: Model, clip: bool = False) -> None:
-    """Exactly the model's transitions can be drawn, and each says what the model says."""
-    expected = model.transitions(0.9, clip)
-    assert replay.can_sample(len(expected))
-    if len(expected) < 20:
-        assert not replay.can_sample(len(expected) + 1)
-    if not expected:
-        with pytest.raises(RuntimeError):
-            replay.sample(np.random.default_rng(0), 1, 0.9, clip)
-        return
-    # 25 draws each: the chance to miss one of 100 is below 1e-8.
-    drawn = draw_all(replay, clip, 25 * len(expected))
-    assert drawn.keys() == expected.keys()
-    for key, (observation, action, total, bootstrap, following) in expected.items():
-        got = drawn[key]
-        np.testing.assert_array_equal(got[0], observation)
-        assert got[1] == action
-        np.testing.assert_allclose(got[2:4], (total, bootstrap), rtol=1e-6, atol=1e-7)
-        np.testing.assert_array_equal(got[4], following)
-
-
-def assert_same(a: Batch, b: Batch) -> None:
-    for name, value in vars(a).items():
-        np.testing.assert_array_equal(value, getattr(b, name), strict=True)
-
-
-def draw(replay: FrameReplay) -> Batch:
-    return replay.sample(np.random.default_rng(3), 200, 0.9, False)
-
-
-def filled(spec: ReplaySpec, folder: Path, ticks: int, seed: int = 0) -> tuple[FrameReplay, Model]:
-    replay, model = FrameReplay(spec, folder), Model(spec, seed)
-    for _ in range(ticks):
-        model.tick(replay)
-    return replay, model
 
 
 # ------------------------------------------------------------------ what is drawn
@@ -223,14 +50,16 @@ def filled(spec: ReplaySpec, folder: Path, ticks: int, seed: int = 0) -> tuple[F
     n_step=st.integers(1, 4),
     form=st.sampled_from([((2, 3), "uint8"), ((3,), "float32"), ((2,), "int64")]),
     clip=st.booleans(),
+    busy=st.sampled_from([0.0, 0.4]),
 )
 def test_draws_what_the_episodes_hold(
     tmp_path_factory: pytest.TempPathFactory, seed: int, ticks: int, stops: set[int], lanes: int,
     window: int, stack: int, n_step: int, form: tuple[tuple[int, ...], str], clip: bool,
+    busy: float,
 ) -> None:  # fmt: skip
     folder = tmp_path_factory.mktemp("replay")
     spec = ReplaySpec(window * lanes + lanes // 2, lanes, *form, stack, n_step, "ram", 3)
-    model = Model(spec, seed)
+    model = Model(spec, seed, busy)
     replays = [FrameReplay(replace(spec, storage=name), folder / name) for name in STORAGES]
     for tick in range(ticks):
         if tick > 0 and tick in stops:
@@ -246,6 +75,15 @@ def test_draws_what_the_episodes_hold(
         replay.close()
 
 
+def test_holes_of_busy_lanes_survive_a_checkpoint(tmp_path: Path) -> None:
+    replay, model = FrameReplay(SPEC, tmp_path), Model(SPEC, 4, busy=0.6)
+    for _ in range(90):
+        model.tick(replay)
+        state, replay = replay.checkpoint(), FrameReplay(SPEC, tmp_path)
+        replay.restore(state)
+    assert_agrees(replay, model)
+
+
 def test_observations_are_channels_last_in_memory(tmp_path: Path) -> None:
     replay, _ = filled(SPEC, tmp_path, 40)
     batch = draw(replay)
@@ -258,7 +96,7 @@ def test_observations_are_channels_last_in_memory(tmp_path: Path) -> None:
 def test_every_transition_is_as_likely(tmp_path: Path) -> None:
     replay, model = filled(SPEC, tmp_path, 90)
     keys = sorted(model.transitions(0.9, False))
-    batch = replay.sample(np.random.default_rng(1), 400 * len(keys), 0.9, False)
+    batch = TransitionSampler(replay).sample(np.random.default_rng(1), 400 * len(keys), 0.9, False)
     counts = np.unique(batch.row * SPEC.lanes + batch.lane, return_counts=True)[1]
     chi_squared = float(((counts - 400) ** 2 / 400).sum())
     freedom = len(keys) - 1
@@ -455,7 +293,7 @@ def test_another_form_of_memory_is_refused(tmp_path: Path) -> None:
         FrameReplay(SPEC, tmp_path).restore(state)
 
 
-# ------------------------------------------------------------------ space
+# ------------------------------------------------------------------ a full disk
 
 
 @pytest.mark.parametrize("storage", STORAGES)
@@ -484,67 +322,3 @@ def test_a_full_disk_harms_nothing(
     restored = FrameReplay(replace(SPEC, storage=storage), tmp_path)
     restored.restore(state)
     assert_agrees(restored, model)
-
-
-ATARI = ReplaySpec(1_000_000, 1, (84, 84), "uint8", 4, 1, "ram", 128_000)
-
-
-def test_plans_of_a_million_frames() -> None:
-    assert plan_replay(ATARI).memory_bytes <= 7.1e9
-    assert plan_replay(replace(ATARI, lanes=8)).memory_bytes <= 7.1e9
-    mapped = plan_replay(replace(ATARI, storage="mmap"))
-    assert mapped.memory_bytes < 20e6 and 7.9e9 < mapped.disk_bytes <= 8.0e9
-    packed = plan_replay(replace(ATARI, storage="packed"))
-    assert packed.memory_bytes <= 2e9 and packed.disk_bytes <= 2e9
-    text = plan_replay(ATARI).text
-    assert "ram, 1,000,000 transitions, 7.07 GB of memory, 7.96 GB of disk" in text
-    assert plan_replay(replace(ATARI, durable=False)).disk_bytes == 0
-    assert plan_replay(replace(ATARI, durable=False, storage="mmap")).disk_bytes > 7.9e9
-
-
-def test_what_does_not_fit_is_refused_with_advice(tmp_path: Path) -> None:
-    plan = plan_replay(ATARI)
-    check_fits(plan, tmp_path / "new", available_memory=8 << 30, free_disk=8 << 30)
-    with pytest.raises(UserError) as caught:
-        check_fits(plan, tmp_path, available_memory=4 << 30, free_disk=8 << 30)
-    text = str(caught.value)
-    assert "\n" not in text and "needs 7.07 GB of memory, 3.76 GB can be used" in text
-    assert text.endswith("try --replay-capacity 530000 or --replay mmap or --replay packed")
-    check_fits(plan_replay(replace(ATARI, capacity=530_000)), tmp_path, 4 << 30, 8 << 30)
-    with pytest.raises(
-        UserError, match=r"disk space.*try --replay-capacity \d+ or --replay packed"
-    ):
-        check_fits(plan, tmp_path, available_memory=16 << 30, free_disk=2 << 30)
-    with pytest.raises(UserError, match="free some memory"):
-        check_fits(plan, tmp_path, available_memory=1 << 10, free_disk=1 << 40)
-    with pytest.raises(UserError, match="at least 16"):
-        plan_replay(replace(ATARI, capacity=10, lanes=8))
-    with pytest.raises(UserError, match="ram, mmap, packed"):
-        plan_replay(replace(ATARI, storage="disk"))
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_memory_limits_of_control_groups_count(tmp_path: Path, version: int) -> None:
-    root = tmp_path / "memory" if version == 1 else tmp_path
-    inner = root / "outer" / "inner"
-    inner.mkdir(parents=True)
-    limit, usage, cache = (
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        if version == 1
-        else ("memory.max", "memory.current", "inactive_file")
-    )
-    for group, size, used, cached in (
-        (inner, str(1 << 62), 5, 0),
-        (root / "outer", "9000", 4000, 7),
-    ):
-        (group / limit).write_text(f"{size}\n")
-        (group / usage).write_text(f"{used}\n")
-        (group / "memory.stat").write_text(f"anon 1\n{cache} {cached}\n")
-    membership = tmp_path / "cgroup"
-    membership.write_text(
-        "2:cpu:/\n1:memory:/outer/inner\n" if version == 1 else "0::/outer/inner\n"
-    )
-    assert read_available_memory(membership, tmp_path) == 5007
-    (root / "outer" / limit).write_text("max\n")
-    assert read_available_memory(membership, tmp_path) > 1 << 20
-    assert read_available_memory(tmp_path / "absent", tmp_path) > 1 << 20

@@ -170,6 +170,22 @@ def test_parts_are_one_vector_as_gymnasium_flattens_them(name: str) -> None:
         assert np.array_equal(observed.observation[0], expected)
 
 
+def test_legal_actions_are_those_that_info_names() -> None:
+    lanes, twin = GymnasiumLanes("Taxi-v4", 2), gymnasium.make("Taxi-v4")
+    assert lanes.observation_spec.masked
+    step, info = lanes.reset(7), twin.reset(seed=int(lane_seeds(7, 2)[1]))[1]
+    rng = np.random.default_rng(0)
+    for tick in range(230):  # over the end of an episode, at 200 steps
+        assert step.legal is not None and step.legal.dtype == bool
+        assert step.legal[1].tolist() == info["action_mask"].astype(bool).tolist(), tick
+        actions = np.array([0, rng.choice(np.flatnonzero(step.legal[1]))])
+        info = twin.reset()[1] if step.done[1] else twin.step(int(actions[1]))[4]
+        lanes.send(actions)
+        step = lanes.receive()
+    plain = GymnasiumLanes("CartPole-v1", 2)
+    assert not plain.observation_spec.masked and plain.reset(0).legal is None
+
+
 def test_actions_may_start_anywhere() -> None:
     lanes = GymnasiumLanes("tests/Shifted-v0", 2)
     lanes.reset(0)
