@@ -129,6 +129,7 @@ class RandomAgent:
 def measure_ours(options: Options) -> float:
     """Agent steps per second of the trainer with a random agent."""
     from core.config import RunConfig
+    from core.lane_agent import OnLanes
     from core.learner import Arithmetic
     from core.progress import Progress
     from core.run_folder import RunFolder
@@ -144,7 +145,7 @@ def measure_ours(options: Options) -> float:
     with tempfile.TemporaryDirectory() as parent:
         config = RunConfig(evaluate_every=0, checkpoint_seconds=1e9, progress=False)
         trainer = Trainer(
-            RandomAgent(lanes),
+            OnLanes(RandomAgent(lanes), seed=1),
             make_task(env, atari),
             config,
             RunFolder.create(Path(parent), "random", env, 1),

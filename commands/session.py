@@ -154,7 +154,7 @@ def _train(
         with _tracked(folder, config, progress):
             state = trainer.run()
     finally:
-        trainer.agent.lanes.close()
+        trainer.agent.close()
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "

@@ -1,7 +1,8 @@
 """What an agent gives the trainer, and what the trainer needs to know of the task.
 
 An agent differs from another only in how it chooses actions, what it stores and what its loss is.
-It contains no loop over time, writes no file and logs nothing: it is asked.
+It contains no loop over time, writes no file and logs nothing: it is asked. Those that act on lanes
+implement ``core.lane_agent.LaneAgent`` and are wrapped to advance by ticks.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core.evaluation import Policy
-from core.lanes import Lanes, Step
+from core.evaluation import Episode, Policy
+from core.lanes import Lanes
 
 
 @dataclass
@@ -40,26 +41,21 @@ class Assessment:
     """One line for the user."""
 
 
-class Agent(Protocol):
-    """A learner on L lanes."""
+@dataclass(frozen=True)
+class Advanced:
+    """What happened while an agent advanced."""
 
-    lanes: Lanes
+    agent_steps: int
+    """Made."""
+    episodes: list[Episode] = field(default_factory=list)
+    """That ended."""
 
-    def act(self, step: Step, agent_steps: int) -> np.ndarray:
-        """Actions, int64 [L], for the newest step; ``agent_steps`` drives schedules."""
 
-    def learn(self, agent_steps: int) -> None:
-        """Make all updates that are due. Runs while the lanes carry out the actions, so it sees
-        only experience committed before them."""
-
-    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Commit one tick of experience: the actions taken at ``step`` led to ``outcome``."""
+class Learning(Protocol):
+    """What everything that learns can be asked."""
 
     def metrics(self) -> Metrics:
         """What happened since the last call. Raises DivergedError when the loss is not finite."""
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """The policy to be scored, on lanes and random numbers of its own."""
 
     def needs_checkpoint(self) -> bool:
         """True when going on without a checkpoint would overwrite experience that the last one
@@ -76,8 +72,21 @@ class Agent(Protocol):
 
         Raises UserError when they belong to another network."""
 
-    def lanes_restarted(self, last: Step) -> None:
-        """The lanes could not be restored: ``last`` was the newest step of the cut episodes."""
+
+class Agent(Learning, Protocol):
+    """A learner as the trainer drives it."""
+
+    sound: bool
+    """False while an update or a store is half done: what failed there is not worth saving."""
+
+    def advance(self, agent_steps: int) -> Advanced:
+        """Act and learn a little; ``agent_steps``, made so far, drive schedules."""
+
+    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
+        """The policy to be scored, on lanes and random numbers of its own."""
+
+    def close(self) -> None:
+        """Free what it acts on."""
 
 
 @dataclass(frozen=True)

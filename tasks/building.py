@@ -15,7 +15,8 @@ from core.built import Built, Note
 from core.config import RunConfig
 from core.learner import Arithmetic, load_weights
 from core.probe import choose_arithmetic, resolve_device
-from tasks.example_lanes import ExampleLanes
+from core.seeds import derived_seed
+from tasks.epochs import Epochs
 from tasks.network_options import load_weights_file
 from tasks.options import TrainingConfig, scheduled_run
 from tasks.problem import Problem, Scored, Stop
@@ -76,7 +77,8 @@ class SupervisedTask:
         """
         problem = self.problem(config)
         run = scheduled_run(config.run, config.training, problem.num_examples)
-        lanes = ExampleLanes(config.training.batch_size, problem.num_examples)
+        seed = derived_seed(run.seed, "lanes")  # the name is older than the epochs
+        epochs = Epochs(config.training.batch_size, problem.num_examples, seed)
         for line in problem.describe():
             note(line)
         if arithmetic is None:
@@ -89,7 +91,7 @@ class SupervisedTask:
         if config.weights:
             load_weights_file(config.network, network, config.weights)
         arithmetic.place(network)
-        agent = Supervised(problem, config.training, run, lanes, network, arithmetic)
+        agent = Supervised(problem, config.training, run, epochs, network, arithmetic)
         task = Task(config.env, "", 1, _no_lanes, lambda score: None, agent.assess)
         return Built(agent, task, arithmetic, {"parameters": parameter_count(network)}, run)
 

@@ -15,6 +15,7 @@ from agents.dqn.config import DQNConfig
 from agents.dqn.losses import td_loss, td_target
 from core.built import Built, Note
 from core.evaluation import Policy
+from core.lane_agent import OnLanes
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -67,7 +68,7 @@ def build(
         lanes.close()
         raise
     return Built(
-        agent,
+        OnLanes(agent, config.run.seed),
         make_task(config.env, config.atari, config.gymnasium),
         arithmetic,
         {

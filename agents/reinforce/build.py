@@ -15,6 +15,7 @@ from agents.reinforce.config import ReinforceConfig
 from agents.reinforce.losses import reinforce_loss, value_loss
 from core.built import Built, Note
 from core.evaluation import Policy
+from core.lane_agent import OnLanes
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -55,7 +56,7 @@ def build(
         lanes.close()
         raise
     return Built(
-        agent,
+        OnLanes(agent, config.run.seed),
         make_task(config.env, config.atari, config.gymnasium),
         arithmetic,
         {

@@ -19,6 +19,7 @@ from core.agent import Assessment, Task
 from core.built import Built, Note
 from core.environment_facts import usable_cores
 from core.errors import UserError
+from core.lane_agent import OnLanes
 from core.learner import Arithmetic, Learner, load_weights
 from core.probe import choose_arithmetic
 from envs.games.game import Game
@@ -70,7 +71,9 @@ def build(
         raise UserError("board games are scored by matches: tengen match")
 
     task = Task(config.env, "", 1, no_lanes, lambda score: None, assess)
-    return Built(agent, task, arithmetic, {"parameters": parameter_count(network)})
+    return Built(
+        OnLanes(agent, config.run.seed), task, arithmetic, {"parameters": parameter_count(network)}
+    )
 
 
 def build_network(config: ZeroConfig, game: Game) -> ZeroNetwork:

@@ -40,7 +40,7 @@ def small_config(**changes: Any) -> ZeroConfig:
 
 def small_agent(tmp_path: Path, **changes: Any) -> Zero:
     built = build(small_config(**changes), tmp_path, lambda text: None, Arithmetic())
-    agent = built.agent
+    agent = built.agent.agent
     assert isinstance(agent, Zero)
     return agent
 

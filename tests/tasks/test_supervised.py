@@ -77,10 +77,10 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(
     cut = make_trainer(name, config, "cut")
     cut._start()
     for _ in range(4):
-        cut._tick()
+        cut._advance()
     cut.save()
     for _ in range(2):  # lost with the interruption
-        cut._tick()
+        cut._advance()
     resumed = make_trainer(name, config, "cut")
     assert resumed.agent_steps == 48
     resumed.run()
@@ -110,7 +110,7 @@ def test_epochs_make_as_many_updates_as_they_have_batches(
     make_trainer: MakeTrainer, configs: dict[str, Any]
 ) -> None:
     trainer = make_trainer("classify", configs["classify"])
-    examples = trainer.agent.lanes.num_examples
+    examples = trainer.agent.epochs.num_examples
     assert trainer.config.total_steps == round(2.5 * examples)
     assert trainer.config.evaluate_every == examples
     trainer.run()
