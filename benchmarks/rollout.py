@@ -104,10 +104,6 @@ class RandomAgent:
 
         return Metrics()
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
-        """Never asked for."""
-        raise NotImplementedError
-
     def needs_checkpoint(self) -> bool:
         """Never."""
         return False
@@ -126,6 +122,11 @@ class RandomAgent:
         """Nothing to close."""
 
 
+def no_policy(lanes: Any, seed: int) -> Any:
+    """Never asked for: nothing is evaluated."""
+    raise AssertionError
+
+
 def measure_ours(options: Options) -> float:
     """Agent steps per second of the trainer with a random agent."""
     from core.config import RunConfig
@@ -135,7 +136,7 @@ def measure_ours(options: Options) -> float:
     from core.run_folder import RunFolder
     from core.trainer import Trainer
     from envs.atari_protocol import AtariConfig
-    from envs.make import make_lanes
+    from envs.make import DEFAULTS, make_lanes
     from envs.task import make_task
 
     env = f"ALE/{options.game}-v5"
@@ -146,7 +147,7 @@ def measure_ours(options: Options) -> float:
         config = RunConfig(evaluate_every=0, checkpoint_seconds=1e9, progress=False)
         trainer = Trainer(
             OnLanes(RandomAgent(lanes), seed=1),
-            make_task(env, atari),
+            make_task(env, atari, DEFAULTS, config, no_policy),
             config,
             RunFolder.create(Path(parent), "random", env, 1),
             identity={},

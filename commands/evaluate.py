@@ -132,14 +132,13 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     from core.evaluation import CutShort, play_episodes
     from core.interrupt import Interrupt
     from core.statistics import summarise
-    from envs.task import make_task
+    from envs.task import environment_name, normalised, protocol_name
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    task = make_task(subject.environment, subject.atari, subject.gymnasium)
     episodes = options.episodes or _protocol_episodes(subject)
-    lanes = task.evaluation_lanes(min(options.lanes, episodes))
+    lanes = _lanes(subject, min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
     progress = EpisodeProgress(episodes)
     failure: CutShort | None = None
@@ -167,8 +166,8 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     summary = summarise(scores)
     result = Result(
         run=subject.name,
-        environment=task.environment,
-        protocol=task.protocol,
+        environment=environment_name(subject.environment, subject.gymnasium),
+        protocol=protocol_name(subject.environment, subject.atari),
         agent_steps=subject.agent_steps,
         checkpoint=subject.checkpoint,
         seed=options.seed,
@@ -177,13 +176,19 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
         lengths=[episode.length_steps for episode in played],
         cut_episodes=sum(episode.cut for episode in played),
         summary=summary,
-        human_normalised=task.normalise(summary.mean),
+        human_normalised=normalised(subject.environment, summary.mean),
     )
     keep(dataclasses.asdict(result), subject.results, options.out)
     if failure is not None:
         sys.stdout.write(report(result) + "\n")
         raise failure
     return result
+
+
+def _lanes(subject: Subject, count: int) -> Any:
+    from envs.make import make_lanes
+
+    return make_lanes(subject.environment, count, subject.atari, subject.gymnasium, evaluation=True)
 
 
 def subject_of(path: str, options: EvaluateOptions) -> Subject:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core.evaluation import Episode, Policy
-from core.lanes import Lanes
+from core.evaluation import Episode
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a task's own way of scoring found."""
+    """What an evaluation found."""
 
     scores: list[float]
     """Of each episode or game."""
@@ -39,6 +38,13 @@ class Assessment:
     """Names are TensorBoard tags."""
     text: str
     """One line for the user."""
+    film: list[np.ndarray] = field(default_factory=list)
+    """Frames worth a look, uint8 [H, W] or [H, W, 3]."""
+
+
+Evaluate = Callable[[int, int, Callable[[], bool]], Assessment | None]
+"""evaluate(agent_steps, seed, stop) scores what was learned so far: by episodes, matches, a loss;
+None where it was stopped."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,6 @@ class Agent(Learning, Protocol):
     def advance(self, agent_steps: int) -> Advanced:
         """Act and learn a little; ``agent_steps``, made so far, drive schedules."""
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """The policy to be scored, on lanes and random numbers of its own."""
-
     def close(self) -> None:
         """Free what it acts on."""
 
@@ -98,10 +101,6 @@ class Task:
     """The rules under which scores count, stored with every result; '' where there are none."""
     frames_per_step: int
     """Emulator frames per agent step; 1 where there are none."""
-    evaluation_lanes: Callable[[int], Lanes]
-    """Opens lanes for scoring, apart from those of training."""
+    evaluate: Evaluate
     normalise: Callable[[float], float | None]
     """Raw score to human-normalised score, None where no human score is known."""
-    assess: Callable[[int, Callable[[], bool]], Assessment | None] | None = None
-    """assess(agent_steps, stop): scores the agent in a way of its own, such as matches, instead of
-    episodes on evaluation lanes; None where it was stopped."""

@@ -18,7 +18,6 @@ import numpy as np
 
 from core.agent import Advanced, Learning, Metrics
 from core.episodes import EpisodesInProgress
-from core.evaluation import Policy
 from core.lanes import Lanes, Step
 from core.seeds import derived_seed
 
@@ -40,9 +39,6 @@ class LaneAgent(Learning, Protocol):
 
     def lanes_restarted(self, last: Step) -> None:
         """The lanes could not be restored: ``last`` was the newest step of the cut episodes."""
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """The policy to be scored, on lanes and random numbers of its own."""
 
 
 class OnLanes:
@@ -101,10 +97,6 @@ class OnLanes:
         metrics.scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
         self._times = dict.fromkeys(self._times, 0.0)
         return metrics
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """The agent's policy to be scored."""
-        return self.agent.evaluation_policy(num_lanes, seed)
 
     def needs_checkpoint(self) -> bool:
         """When the agent says so."""

@@ -14,17 +14,14 @@ from typing import Any
 import torch
 
 from core import checkpoint
-from core.agent import Agent, Assessment, Task
+from core.agent import Agent, Task
 from core.config import RunConfig
 from core.episodes import FinishedEpisodes
-from core.evaluation import Policy
 from core.interrupt import Interrupt
-from core.lanes import Lanes
 from core.learner import Arithmetic, DivergedError, require_finite
 from core.progress import Progress
 from core.recorder import Recorder
 from core.run_folder import RunFolder
-from core.seeds import derived_seed
 
 
 class Trainer:
@@ -152,18 +149,7 @@ class Trainer:
 
     def _evaluate(self, interrupt: Interrupt) -> None:
         """Score the present policy. Training's random numbers are not used."""
-
-        def assess() -> Assessment | None:
-            if self.task.assess is not None:
-                return self.task.assess(self.agent_steps, interrupt)
-
-            def policy(lanes: Lanes, seed: int) -> Policy:
-                return self.agent.evaluation_policy(lanes.num_lanes, seed)
-
-            seed = derived_seed(self.config.seed, "evaluation", self.agent_steps)
-            return self.record.play_episodes(self.agent_steps, policy, seed, interrupt)
-
-        if self.record.evaluate(self.agent_steps, assess):
+        if self.record.evaluate(self.agent_steps, interrupt):
             self.save(best_score=self.best_evaluation)
 
     # ---------------------------------------------------------------- saving and resuming

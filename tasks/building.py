@@ -23,7 +23,6 @@ from tasks.problem import Problem, Scored, Stop
 from tasks.supervised import (
     Supervised,
     build_learner,
-    nothing_is_played,
     require_same_data,
     update,
 )
@@ -92,7 +91,7 @@ class SupervisedTask:
             load_weights_file(config.network, network, config.weights)
         arithmetic.place(network)
         agent = Supervised(problem, config.training, run, epochs, network, arithmetic)
-        task = Task(config.env, "", 1, _no_lanes, lambda score: None, agent.assess)
+        task = Task(config.env, "", 1, agent.evaluate, lambda score: None)
         return Built(agent, task, arithmetic, {"parameters": parameter_count(network)}, run)
 
     def describe(self, config: TaskConfig) -> list[str]:
@@ -131,10 +130,6 @@ class SupervisedTask:
 def parameter_count(network: nn.Module) -> int:
     """Trainable numbers in a network."""
     return sum(p.numel() for p in network.parameters())
-
-
-def _no_lanes(_: int) -> Any:
-    raise nothing_is_played()
 
 
 def _trial(config: TaskConfig, problem: Problem) -> Callable[[Arithmetic], Callable[[], object]]:

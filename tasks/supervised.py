@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from core.agent import Advanced, Assessment, Metrics
 from core.config import RunConfig
 from core.errors import UserError
-from core.evaluation import Policy
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import learning_rate_factor
@@ -80,14 +79,10 @@ class Supervised:
         images = self.problem.pictures(self._batch) if self._batch else {}
         return Metrics(scalars, images=images)
 
-    def assess(self, agent_steps: int, stop: Stop) -> Assessment | None:
+    def evaluate(self, agent_steps: int, seed: int, stop: Stop) -> Assessment | None:
         """The score on the validation part; None where it was stopped."""
         self.network.eval()
         return self.problem.validate(self.network, self.arithmetic, stop)
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """Never: nothing is played. Raises UserError."""
-        raise nothing_is_played()
 
     def needs_checkpoint(self) -> bool:
         """Never early."""
@@ -171,8 +166,3 @@ def require_same_data(problem: Problem, saved: Mapping[str, Any]) -> None:
                 f"the checkpoint was made with other data: its {name} is {value!r}, here it is "
                 f"{ours.get(name)!r}; use the data that the run began with"
             )
-
-
-def nothing_is_played() -> UserError:
-    """What a supervised task answers to a command that plays episodes."""
-    return UserError("a supervised task plays no episodes; score it with: tengen evaluate RUN")

@@ -11,13 +11,11 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-from agents.baselines.policy import SB3Policy
-from core.agent import Assessment, Metrics
+from core.agent import Metrics
 from core.atomic import replace_file
 from core.evaluation import Episode
 from core.interrupt import Interrupt
 from core.json_files import disk_errors
-from core.lanes import Lanes
 from core.learner import DivergedError
 from core.recorder import Recorder
 
@@ -44,19 +42,16 @@ class RecordedRun(BaseCallback):
         record: Recorder,
         interrupt: Interrupt,
         loss_tag: str,
-        evaluation_epsilon: float,
     ) -> None:
         """Args:
         record: open, of the run's folder.
         interrupt: ends training once a stop was asked for.
         loss_tag: what the library's ``train/loss`` is here.
-        evaluation_epsilon: chance of a random action when scored.
         """
         super().__init__()
         self.record = record
         self.interrupt = interrupt
         self.tags = TAGS | {"train/loss": loss_tag}
-        self.evaluation_epsilon = evaluation_epsilon
         self.episodes = 0
 
     def continue_recording(self) -> None:
@@ -122,17 +117,7 @@ class RecordedRun(BaseCallback):
 
     def evaluate(self) -> None:
         """Score the present policy as one of ours is scored, in lanes of its own."""
-        words = [self.record.config.seed, self.num_timesteps]
-        seed = int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
-
-        def policy(lanes: Lanes, seed: int) -> SB3Policy:
-            rng = np.random.default_rng(seed)
-            return SB3Policy(self.model, lanes, rng, self.evaluation_epsilon)
-
-        def assess() -> Assessment | None:
-            return self.record.play_episodes(self.num_timesteps, policy, seed, self.interrupt)
-
-        self.record.evaluate(self.num_timesteps, assess)
+        self.record.evaluate(self.num_timesteps, self.interrupt)
 
     def save(self) -> None:
         """Replace model.zip; the old one is there until the new one is whole.

@@ -13,9 +13,10 @@ import torch
 
 from agents.baselines.build import build_env, build_model
 from agents.baselines.config import SB3Config, SB3DQNConfig
-from agents.baselines.policy import archive_algorithm, load_model, require_trust
+from agents.baselines.policy import SB3Policy, archive_algorithm, load_model, require_trust
 from core.errors import UserError
 from core.interrupt import Interrupt
+from core.lanes import Lanes
 from core.learner import DivergedError
 from core.probe import resolve_device
 from core.progress import Progress
@@ -122,7 +123,12 @@ def _train(
     facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
     folder.write_meta(folder.read_meta() | facts)
     model.set_logger(Logger(folder=None, output_formats=[]))
-    task = make_task(config.env, config.atari, config.gymnasium)
+    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
+
+    def policy(lanes: Lanes, seed: int) -> SB3Policy:
+        return SB3Policy(model, lanes, np.random.default_rng(seed), epsilon)
+
+    task = make_task(config.env, config.atari, config.gymnasium, config.run, policy)
     record = Recorder(folder, config.run, task, progress)
     with Interrupt() as interrupt:
         record.open(model.num_timesteps, resumed=resume, hyperparameters=_flat(config))
@@ -155,8 +161,7 @@ def _recorded(config: SB3Config, record: Recorder, interrupt: Interrupt) -> Reco
     from agents.baselines.callback import RecordedRun
 
     loss = "loss/td" if isinstance(config, SB3DQNConfig) else "loss/total"
-    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
-    return RecordedRun(record, interrupt, loss, epsilon)
+    return RecordedRun(record, interrupt, loss)
 
 
 def _after_resume(

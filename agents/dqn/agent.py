@@ -224,12 +224,12 @@ class DQN:
             metrics.images["network/input"] = np.concatenate(list(frames), axis=1)
         return metrics
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> EpsilonGreedy:
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedy:
         """The policy to be scored: the same network, epsilon of the evaluation protocol."""
         policy = EpsilonGreedy(
             self.online,
-            FrameStack(self.lanes.observation_spec, num_lanes),
-            self.lanes.num_actions,
+            FrameStack(lanes.observation_spec, lanes.num_lanes),
+            lanes.num_actions,
             self.arithmetic,
             np.random.default_rng(seed),
         )

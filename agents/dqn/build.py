@@ -69,7 +69,7 @@ def build(
         raise
     return Built(
         OnLanes(agent, config.run.seed),
-        make_task(config.env, config.atari, config.gymnasium),
+        make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {
             "parameters": parameter_count(agent.online),

@@ -172,9 +172,9 @@ class Reinforce:
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
         return Metrics(scalars)
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> SoftmaxPolicy:
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> SoftmaxPolicy:
         """The policy to be scored: the most likely action always, so ``seed`` is not needed."""
-        frames = FrameStack(self.lanes.observation_spec, num_lanes)
+        frames = FrameStack(lanes.observation_spec, lanes.num_lanes)
         return SoftmaxPolicy(self.network, frames, self.arithmetic, rng=None)
 
     # ---------------------------------------------------------------- save

@@ -57,7 +57,7 @@ def build(
         raise
     return Built(
         OnLanes(agent, config.run.seed),
-        make_task(config.env, config.atari, config.gymnasium),
+        make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {
             "parameters": _parameter_count(agent.network),

@@ -38,9 +38,10 @@ def build(
     """
     lanes = _open_lanes(config, config.lanes)
     note(f"table of values: {lanes.num_actions} actions, grows with the states met")
+    agent = TabularQLearning(config, lanes)
     return Built(
-        OnLanes(TabularQLearning(config, lanes), config.run.seed),
-        make_task(config.env, AtariConfig(), config.gymnasium),
+        OnLanes(agent, config.run.seed),
+        make_task(config.env, AtariConfig(), config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic or Arithmetic(),
     )
 

@@ -226,10 +226,6 @@ class Zero:
         }
         return self.report.drain(scalars, self.search.evaluations, self.store.total_games)
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
-        """Never asked for: boards are assessed by matches."""
-        raise NotImplementedError("board games are assessed by matches")
-
     def needs_checkpoint(self) -> bool:
         """Never: stored games are only added to."""
         return False

@@ -64,13 +64,10 @@ def build(
     store = GameStore(game, options, folder, note, threads)
     agent = Zero(config, lanes, store, network, arithmetic, threads)
 
-    def assess(agent_steps: int, stop: Callable[[], bool]) -> Assessment | None:
+    def evaluate(agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
         return assess_agent(agent, anchors, agent_steps, stop, threads)
 
-    def no_lanes(_: int) -> Any:
-        raise UserError("board games are scored by matches: tengen match")
-
-    task = Task(config.env, "", 1, no_lanes, lambda score: None, assess)
+    task = Task(config.env, "", 1, evaluate, lambda score: None)
     return Built(
         OnLanes(agent, config.run.seed), task, arithmetic, {"parameters": parameter_count(network)}
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core import checkpoint
-from core.agent import Advanced, Assessment, Metrics, Task
+from core.agent import Advanced, Assessment, Evaluate, Metrics, Task
 from core.config import RunConfig
 from core.evaluation import Episode
 from core.lane_agent import OnLanes
@@ -23,11 +23,12 @@ from core.trainer import Trainer
 from tests.core.scripted_lanes import ScriptedLanes
 
 
-def no_lanes(_: int) -> Any:
-    raise AssertionError
+def task_scored_by(evaluate: Evaluate) -> Task:
+    return Task("none", "", 1, evaluate, lambda score: None)
 
 
-TASK = Task("none", "", 1, no_lanes, lambda score: None)
+def nothing(agent_steps: int, seed: int, stop: object) -> None:
+    """Stopped before it found anything."""
 
 
 class Countdown:
@@ -101,16 +102,13 @@ class Sum:
     def start_from(self, network: Mapping[str, Any]) -> None:
         pass
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
-        raise AssertionError
 
-
-def trainer_of(agent: Any, path: Path, task: Task = TASK, **run: Any) -> Trainer:
+def trainer_of(agent: Any, path: Path, task: Task | None = None, **run: Any) -> Trainer:
     path.mkdir(exist_ok=True)
     options = {"total_steps": 30, "evaluate_every": 0, "progress": False, **run}
     return Trainer(
-        agent, task, RunConfig(**options), RunFolder(path), identity={}, hyperparameters={},
-        progress=Progress(enabled=False), arithmetic=Arithmetic(),
+        agent, task or task_scored_by(nothing), RunConfig(**options), RunFolder(path),
+        identity={}, hyperparameters={}, progress=Progress(enabled=False), arithmetic=Arithmetic(),
     )  # fmt: skip
 
 
@@ -138,10 +136,10 @@ def test_a_failure_within_an_update_saves_nothing(
 
 
 def test_a_failed_evaluation_cuts_no_episode(tmp_path: Path) -> None:
-    def fail(agent_steps: int, stop: object) -> Assessment:
+    def fail(agent_steps: int, seed: int, stop: object) -> Assessment:
         raise RuntimeError("a fault of ours")
 
-    task = Task("none", "", 1, no_lanes, lambda score: None, fail)
+    task = task_scored_by(fail)
     agent = OnLanes(Sum(), seed=1)
     agent.lanes.restorable = True
     agent.lanes.state_dict = lambda: {"place": 5}  # type: ignore[method-assign]
@@ -170,3 +168,27 @@ def test_lanes_that_cannot_be_restored_cut_their_episodes(tmp_path: Path, older:
     assert resumed.agent_steps == 10
     rows = resumed.folder.read_jsonl("episodes.jsonl")
     assert [(row["return"], row["length"]) for row in rows] == [(3.0, 3)]
+
+
+def test_every_score_is_an_evaluation_and_its_best_is_marked(tmp_path: Path) -> None:
+    seeds: list[int] = []
+
+    def evaluate(agent_steps: int, seed: int, stop: object) -> Assessment | None:
+        seeds.append(seed)
+        loss = {10: 0.5, 20: 0.25, 30: 0.75}[agent_steps]
+        return Assessment([loss], -loss, {"validation/loss": loss}, f"loss {loss}")
+
+    trainer = trainer_of(Countdown(), tmp_path / "run", task_scored_by(evaluate), evaluate_every=10)
+    trainer.run()
+    rows = trainer.folder.read_jsonl("evaluations.jsonl")
+    assert [row["validation/loss"] for row in rows] == [0.5, 0.25, 0.75]
+    assert trainer.best_evaluation == -0.25
+    best = checkpoint.best(trainer.folder.checkpoints)
+    assert best is not None and checkpoint.load(best).step == 20
+    assert len(set(seeds)) == 3
+
+
+def test_an_evaluation_that_was_stopped_leaves_no_record(tmp_path: Path) -> None:
+    trainer = trainer_of(Countdown(), tmp_path / "run", evaluate_every=10)
+    assert trainer.run() == "finished"
+    assert trainer.folder.read_jsonl("evaluations.jsonl") == []

@@ -194,11 +194,3 @@ def test_a_batch_too_small_for_its_normalisation_is_said(
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         TrainingConfig(**changes).validate()
-
-
-def test_nothing_is_played(make_trainer: MakeTrainer, configs: dict[str, Any]) -> None:
-    trainer = make_trainer("classify", configs["classify"])
-    with pytest.raises(UserError, match="tengen evaluate RUN"):
-        trainer.agent.evaluation_policy(1, 0)
-    with pytest.raises(UserError, match="plays no episodes"):
-        trainer.task.evaluation_lanes(1)
