@@ -5,7 +5,6 @@ Legend: L lanes, B batch, A actions.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from agents.dqn.config import DQNConfig
 from agents.dqn.losses import greedy_action, td_loss, td_target
 from agents.dqn.network import QNetwork
 from core.agent import Metrics
+from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -86,10 +86,11 @@ class DQN:
         self.sampling_rng = np.random.default_rng(sampling_seed)
         torch.manual_seed(config.run.seed)
         network = build_network(config, lanes)
-        target = copy.deepcopy(network)
-        self.normaliser = target.normaliser = network.normaliser  # both see with the same eyes
+        self.target = FrozenCopy(network)
+        # Both see with the same eyes.
+        self.normaliser = self.target.network.normaliser = network.normaliser
         self.online = arithmetic.place(network)
-        self.target = arithmetic.place(target).requires_grad_(False)
+        arithmetic.place(self.target.network)
         optimiser = build_optimiser(
             config.optimiser,
             self.online.parameters(),
@@ -181,7 +182,7 @@ class DQN:
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             with torch.no_grad():
                 q_online_t = self.online(observation_t).float() if config.double else None
-                target_network = self.target if config.target_every else self.online
+                target_network = self.target.network if config.target_every else self.online
                 target = td_target(
                     n_step_return,
                     bootstrap_discount,
@@ -197,7 +198,7 @@ class DQN:
         if config.target_every:
             period = max(1, config.target_every // config.update_every)
             if self.learner.updates % period == 0:
-                self.target.load_state_dict(self.online.state_dict())
+                self.target.refresh()
 
     # ---------------------------------------------------------------- report
 
@@ -251,7 +252,7 @@ class DQN:
         return {
             "network": learner.pop("network"),
             "learner": learner,
-            "target": dict(self.target.state_dict()),
+            "target": self.target.state_dict(),
             **replay,
             "agent": {
                 "learned_until": self._learned_until,
@@ -264,7 +265,7 @@ class DQN:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
-        load_weights(self.target, state["target"])
+        self.target.load_state_dict(state["target"])
         if "replay" in state:  # absent where it was not saved, or a fresh one was asked for
             self.replay.restore(state["replay"])
         self._learned_until = int(state["agent"]["learned_until"])
@@ -277,7 +278,7 @@ class DQN:
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights, in both networks."""
         load_weights(self.online, network)
-        load_weights(self.target, network)
+        self.target.load_state_dict(network)
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""

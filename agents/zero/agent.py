@@ -9,7 +9,6 @@ Legend: L lanes, B batch, A actions, H W board.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ from agents.zero.report import Report
 from agents.zero.self_play import GameInProgress, draw_openings, without_passes
 from agents.zero.store import GameStore, Rows
 from core.agent import Metrics
+from core.frozen import FrozenCopy
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.schedule import linear
@@ -63,8 +63,9 @@ class Zero:
         )
         self.learner = Learner(network, optimiser, arithmetic)
         self.network = network
-        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
-        self.evaluator = NetworkEvaluator(self.averaged, arithmetic)
+        self.averaged = FrozenCopy(network)
+        self.played = FrozenCopy(self.averaged.network)
+        self.evaluator = NetworkEvaluator(self.played.network, arithmetic)
         self.rng = np.random.default_rng([config.run.seed, 7])
         self.search = TreeSearch(
             lanes.game, lanes.options, lanes.num_lanes, config.search, self.evaluator,
@@ -190,21 +191,11 @@ class Zero:
         rows = self.store.sample(self.config.batch_size, self.rng, self.config.augment)
         self.network.train()
         self.learner.update(lambda: zero_loss(self.network, rows, self.config, self.arithmetic))
-        self._average()
-        if not self.config.gate and self.learner.updates % REFRESH_EVERY == 0:
-            self.evaluator.refresh(self.averaged)
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged weights towards the newest, faster at the start."""
         updates = self.learner.updates
-        decay = min(self.config.average_decay, (updates + 1) / (updates + 10))
-        newest = self.network.state_dict()
-        for name, average in self.averaged.state_dict().items():
-            if average.dtype.is_floating_point:
-                average.lerp_(newest[name], 1 - decay)
-            else:
-                average.copy_(newest[name])
+        # Faster at the start.
+        self.averaged.average(min(self.config.average_decay, (updates + 1) / (updates + 10)))
+        if not self.config.gate and updates % REFRESH_EVERY == 0:
+            self.play_averaged()
 
     # ---------------------------------------------------------------- report, save
 
@@ -234,10 +225,10 @@ class Zero:
         """Networks, optimiser, games stored and in progress, random streams, pool."""
         learner = self.learner.state_dict()
         return {
-            "network": dict(self.averaged.state_dict()),
+            "network": self.averaged.state_dict(),
             "newest": learner.pop("network"),
             "learner": learner,
-            "played": dict(self.evaluator_weights()),
+            "played": self.played.state_dict(),
             "replay": self.store.checkpoint(),
             "pool": {str(index): member for index, member in enumerate(self.pool)},
             "agent": {
@@ -249,16 +240,17 @@ class Zero:
             },
         }
 
-    def evaluator_weights(self) -> dict[str, torch.Tensor]:
-        """The weights that self-play uses: averaged ones of a while ago."""
-        return dict(self.evaluator.source)
+    def play_averaged(self) -> None:
+        """Give self-play the averaged weights."""
+        self.played.refresh()
+        self.evaluator.refresh(self.played.network)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from `state_dict`."""
         self.learner.load_state_dict({"network": state["newest"], **state["learner"]})
-        load_weights(self.averaged, state["played"])
-        self.evaluator.refresh(self.averaged)
-        load_weights(self.averaged, state["network"])
+        self.averaged.load_state_dict(state["network"])
+        self.played.load_state_dict(state["played"])
+        self.evaluator.refresh(self.played.network)
         if "replay" in state:
             self.store.restore(state["replay"])
         pool = state["pool"]
@@ -273,8 +265,8 @@ class Zero:
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights: learn from them, and play with them."""
         load_weights(self.network, network)
-        load_weights(self.averaged, network)
-        self.evaluator.refresh(self.averaged)
+        self.averaged.load_state_dict(network)
+        self.play_averaged()
 
     def lanes_restarted(self, last: Step) -> None:
         """The games in progress are gone."""

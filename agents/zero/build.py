@@ -219,14 +219,14 @@ def pass_gate(
 
     None: stopped.
     """
-    in_use = _side(agent, agent.evaluator.source, games, threads)
+    in_use = _side(agent, agent.played.state_dict(), games, threads)
     game, options = agent.boards.game, agent.boards.options
     results = play_match(game, options, newest, in_use, games, seed, stop)
     if results is None:
         return None
     share = float((results + 1).mean() / 2)
     if share >= agent.config.gate:
-        agent.evaluator.refresh(agent.averaged)
+        agent.play_averaged()
     return share
 
 

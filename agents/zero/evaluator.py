@@ -26,7 +26,6 @@ class NetworkEvaluator:
 
     def refresh(self, network: ZeroNetwork) -> None:
         """Copy the network's present weights."""
-        self.source = {name: value.clone() for name, value in network.state_dict().items()}
         self.network = self.arithmetic.place(folded(network)).to(self._dtype)
 
     def begin(

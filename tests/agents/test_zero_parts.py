@@ -327,9 +327,9 @@ def test_self_play_does_not_pass_early(tmp_path: Path) -> None:
     agent = small_agent(tmp_path, passes_from=12, lanes=16)
     # A network that would pass always.
     with torch.no_grad():
-        assert agent.averaged.policy_others is not None
-        agent.averaged.policy_others.bias.fill_(20.0)
-    agent.evaluator.refresh(agent.averaged)
+        assert agent.averaged.network.policy_others is not None
+        agent.averaged.network.policy_others.bias.fill_(20.0)
+    agent.play_averaged()
     agent.learner.update = lambda loss: None  # type: ignore[assignment]
     self_play(agent, 60)
     games = list(agent.store.games)
@@ -359,13 +359,13 @@ def test_a_forced_pass_stays_a_pass() -> None:
 
 def test_gate_keeps_the_network_in_use_until_a_better_one_comes(tmp_path: Path) -> None:
     agent = small_agent(tmp_path, gate=0.55)
-    agent.evaluator.refresh(agent.averaged)
-    before = agent.evaluator_weights()
+    agent.play_averaged()
+    before = {name: value.clone() for name, value in agent.played.state_dict().items()}
     self_play(agent, 60)
     assert agent.learner.updates > REFRESH_EVERY
 
     def in_use(weights: dict[str, torch.Tensor]) -> bool:
-        played = agent.evaluator_weights()
+        played = agent.played.state_dict()
         return all(torch.equal(played[name], value) for name, value in weights.items())
 
     assert in_use(before)
@@ -378,7 +378,7 @@ def test_gate_keeps_the_network_in_use_until_a_better_one_comes(tmp_path: Path) 
     share = pass_gate(agent, strong, 20, 1, lambda: False, 1)
     assert share is not None
     assert share >= 0.55
-    assert in_use(dict(agent.averaged.state_dict()))
+    assert in_use(agent.averaged.state_dict())
     assert pass_gate(agent, strong, 20, 1, lambda: True, 1) is None
 
 
