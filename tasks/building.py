@@ -14,7 +14,7 @@ from core.agent import Task
 from core.built import Built, Note
 from core.config import RunConfig
 from core.learner import Arithmetic, load_weights
-from core.probe import choose_arithmetic, resolve_device
+from core.probe import Trial, choose_arithmetic, resolve_device
 from core.seeds import derived_seed
 from tasks.epochs import Epochs
 from tasks.network_options import load_weights_file
@@ -132,7 +132,7 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _trial(config: TaskConfig, problem: Problem) -> Callable[[Arithmetic], Callable[[], object]]:
+def _trial(config: TaskConfig, problem: Problem) -> Trial:
     """One real update on the first examples, for the start-up probe."""
     first = np.arange(config.training.batch_size)
     batch = problem.batch(first, np.random.default_rng(0))

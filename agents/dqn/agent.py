@@ -19,7 +19,7 @@ from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
-from core.replay import FrameReplay
+from core.replay import Batch, FrameReplay
 from core.schedule import linear
 from networks.registry import hidden_sizes
 
@@ -160,14 +160,15 @@ class DQN:
         if not self.replay.can_sample(config.batch_size):
             return
         for _ in range(due):
-            self._update()
+            self.update(
+                self.replay.sample(
+                    self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
+                )
+            )
 
-    def _update(self) -> None:
+    def update(self, sample: Batch) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
         config = self.config
-        sample = self.replay.sample(
-            self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
-        )
         observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
             self.arithmetic.tensor(array)
             for array in (

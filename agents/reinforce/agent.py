@@ -111,7 +111,11 @@ class Reinforce:
                 config.learning_rate, config.learning_rate_end, config.run.total_steps, agent_steps
             )
         )
-        batch = self._batch(self.episodes.take())
+        self.update(self.episodes.take())
+
+    def update(self, episodes: list[FinishedEpisode]) -> None:
+        """One step of gradient descent on all steps of these episodes."""
+        config, batch = self.config, self._batch(episodes)
 
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             logits, value = self.network(batch["observation"])

@@ -58,10 +58,7 @@ class Zero:
         self.config, self.store, self.arithmetic = config, store, arithmetic
         self.lanes: Lanes = lanes
         self.boards = lanes
-        optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
-        self.learner = Learner(network, optimiser, arithmetic)
+        self.learner = build_learner(network, config, arithmetic)
         self.network = network
         self.averaged = FrozenCopy(network)
         self.played = FrozenCopy(self.averaged.network)
@@ -189,8 +186,7 @@ class Zero:
     def _update(self) -> None:
         """One step of gradient descent."""
         rows = self.store.sample(self.config.batch_size, self.rng, self.config.augment)
-        self.network.train()
-        self.learner.update(lambda: zero_loss(self.network, rows, self.config, self.arithmetic))
+        update(self.network, self.learner, rows, self.config)
         updates = self.learner.updates
         # Faster at the start.
         self.averaged.average(min(self.config.average_decay, (updates + 1) / (updates + 10)))
@@ -279,6 +275,20 @@ _TAGS = {
     "entropy": "policy/target_entropy",
     "policy_entropy": "policy/entropy",
 }
+
+
+def build_learner(network: ZeroNetwork, config: ZeroConfig, arithmetic: Arithmetic) -> Learner:
+    """The optimiser that the options ask for."""
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    return Learner(network, optimiser, arithmetic)
+
+
+def update(network: ZeroNetwork, learner: Learner, rows: Rows, config: ZeroConfig) -> None:
+    """One step of the optimiser."""
+    network.train()
+    learner.update(lambda: zero_loss(network, rows, config, learner.arithmetic))
 
 
 def zero_loss(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.zero.agent import Zero, zero_loss
+from agents.zero.agent import Zero, build_learner, update
 from agents.zero.assess import NetworkSide, Side, anchor_names, anchor_side, play_match, rate
 from agents.zero.config import TRUNKS, ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
@@ -20,8 +20,8 @@ from core.built import Built, Note
 from core.environment_facts import usable_cores
 from core.errors import UserError
 from core.lane_agent import OnLanes
-from core.learner import Arithmetic, Learner, load_weights
-from core.probe import choose_arithmetic
+from core.learner import Arithmetic, load_weights
+from core.probe import Trial, choose_arithmetic
 from envs.games.game import Game
 from envs.games.lanes import GameLanes
 from envs.games.registry import load_game
@@ -130,9 +130,7 @@ def parameter_count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _trial(
-    config: ZeroConfig, game: Game, options: Any
-) -> Callable[[Arithmetic], Callable[[], object]]:
+def _trial(config: ZeroConfig, game: Game, options: Any) -> Trial:
     """Self-play's forward passes and the update they pay for, on made-up data."""
     batch, actions = config.batch_size, game.actions(options)
     cells = int(np.prod(options.shape))
@@ -149,12 +147,11 @@ def _trial(
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
         network = build_network(config, game)
         arithmetic.place(network)
-        learner = Learner(network, torch.optim.AdamW(network.parameters(), lr=1e-6), arithmetic)
+        learner = build_learner(network, config, arithmetic)
         evaluator = NetworkEvaluator(network, arithmetic)
 
         def work() -> None:
-            network.train()
-            learner.update(lambda: zero_loss(network, rows, config, arithmetic))
+            update(network, learner, rows, config)
             for _ in range(passes):
                 evaluator.begin(planes, handicap)()
 

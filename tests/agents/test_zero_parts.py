@@ -402,7 +402,7 @@ def test_first_weights_do_not_depend_on_what_was_measured(tmp_path: Path) -> Non
     for precision in ("fp32", "auto"):  # nothing to measure, and several things
         run = RunConfig(device="cpu", threads=1, precision=precision)  # type: ignore[arg-type]
         config = small_config(game="tic-tac-toe", run=run)
-        agent = build(config, tmp_path / precision, lambda text: None).agent
+        agent = build(config, tmp_path / precision, lambda text: None).agent.agent
         assert isinstance(agent, Zero)
         found.append(agent.network.state_dict())
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

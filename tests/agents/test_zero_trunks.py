@@ -112,7 +112,7 @@ def test_self_play_learns_and_is_restored(name: str, tmp_path: Path) -> None:
     assert agent.learner.updates > 2
     assert np.isfinite(agent.metrics().scalars["loss/total"])
     state = agent.state_dict()
-    other = build(config, tmp_path / "two", lambda text: None, Arithmetic()).agent
+    other = build(config, tmp_path / "two", lambda text: None, Arithmetic()).agent.agent
     other.load_state_dict({key: value for key, value in state.items() if key != "replay"})
     planes = np.ones((2, agent.boards.game.planes, 3, 3), np.uint8)
     handicap = np.zeros(2, np.int32)
