@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -17,6 +17,13 @@ from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
 from core.config import EVALUATION_STEPS
 from core.errors import UserError
 from core.progress import EpisodeProgress
+
+if TYPE_CHECKING:
+    from core.evaluation import Policy
+    from core.lanes import Lanes
+    from core.run_folder import RunFolder
+    from envs.atari_protocol import AtariConfig
+    from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ class Subject:
 
     name: str
     environment: str
-    atari: Any
+    atari: AtariConfig
     agent_steps: int | None
     checkpoint: str
     """As in `Result`."""
@@ -120,9 +127,9 @@ class Subject:
     """File that results are appended to, None where nothing is written."""
     videos: Path
     """Folder of films."""
-    make_policy: Any
+    make_policy: Callable[[Lanes, int], Policy]
     """From (lanes, seed) to a policy."""
-    gymnasium: Any
+    gymnasium: GymnasiumConfig
 
 
 def score(subject: Subject, options: EvaluateOptions) -> Result:
@@ -185,7 +192,7 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     return result
 
 
-def _lanes(subject: Subject, count: int) -> Any:
+def _lanes(subject: Subject, count: int) -> Lanes:
     from envs.make import make_lanes
 
     return make_lanes(subject.environment, count, subject.atari, subject.gymnasium, evaluation=True)
@@ -221,8 +228,11 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
         )
     module = load_object(entry.build_module)
 
-    def make_policy(lanes: Any, seed: int) -> Any:
-        return module.build_policy(config, lanes, loaded.state["network"], seed, options.device)
+    def make_policy(lanes: Lanes, seed: int) -> Policy:
+        policy: Policy = module.build_policy(
+            config, lanes, loaded.state["network"], seed, options.device
+        )
+        return policy
 
     chosen = loaded.path.name
     if options.checkpoint == "best":
@@ -248,11 +258,11 @@ def located(path: str) -> Path:
     return shipped if not Path(path).exists() and shipped.is_dir() else Path(path)
 
 
-def checkpoint_path(folder: Any, name: str) -> Path:
+def checkpoint_path(folder: RunFolder, name: str) -> Path:
     """The checkpoint that --checkpoint names. Raises UserError when best was asked for in vain."""
     from core.checkpoint import best
 
-    checkpoints: Path = folder.checkpoints
+    checkpoints = folder.checkpoints
     if name in ("", "best"):
         marked = best(checkpoints)
         if marked is not None:
@@ -284,7 +294,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
         )
     atari = AtariConfig(protocol=protocol)  # type: ignore[arg-type]
 
-    def make_policy(lanes: Any, seed: int) -> Any:
+    def make_policy(lanes: Lanes, seed: int) -> Policy:
         epsilon = PROTOCOLS[protocol].evaluation_epsilon if is_atari(options.env) else 0.0
         return load_sb3_policy(
             path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
@@ -298,7 +308,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     )
 
 
-def _atari_options(config: Any) -> Any:
+def _atari_options(config: Any) -> AtariConfig:
     from envs.atari_protocol import AtariConfig
 
     return getattr(config, "atari", AtariConfig())
