@@ -83,7 +83,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(make_trainer: MakeTrain
     run = replace(config.run, total_steps=1_280)
     half = make_trainer("zero", replace(config, run=run), "half")
     # The schedules must run to the same end.
-    half.agent.config = config  # type: ignore[attr-defined]
+    half.agent.agent.config = config  # type: ignore[attr-defined]
     half.run()
     resumed = make_trainer("zero", config, "half")
     assert resumed.agent_steps == 1_280
