@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -128,7 +128,8 @@ def measure_ours(options: Options, lanes: int, precision: Literal["auto", "fp32"
     with tempfile.TemporaryDirectory() as parent:
         folder = RunFolder.create(Path(parent), "dqn", config.env, 1)
         built = build(config, folder.replay, lambda line: print(f"  {line}", flush=True))
-        built.agent.lanes = TimedLanes(built.agent.lanes, stopwatch)  # type: ignore[assignment]
+        on_lanes: Any = built.agent
+        on_lanes.lanes = TimedLanes(on_lanes.lanes, stopwatch)
         trainer = Trainer(
             built.agent,
             built.task,
@@ -144,7 +145,7 @@ def measure_ours(options: Options, lanes: int, precision: Literal["auto", "fp32"
         except EnoughError:
             pass
         finally:
-            built.agent.lanes.close()
+            built.agent.close()
     return stopwatch.rate
 
 

@@ -104,10 +104,6 @@ class RandomAgent:
 
         return Metrics()
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
-        """Never asked for."""
-        raise NotImplementedError
-
     def needs_checkpoint(self) -> bool:
         """Never."""
         return False
@@ -126,15 +122,21 @@ class RandomAgent:
         """Nothing to close."""
 
 
+def no_policy(lanes: Any, seed: int) -> Any:
+    """Never asked for: nothing is evaluated."""
+    raise AssertionError
+
+
 def measure_ours(options: Options) -> float:
     """Agent steps per second of the trainer with a random agent."""
     from core.config import RunConfig
+    from core.lane_agent import OnLanes
     from core.learner import Arithmetic
     from core.progress import Progress
     from core.run_folder import RunFolder
     from core.trainer import Trainer
     from envs.atari_protocol import AtariConfig
-    from envs.make import make_lanes
+    from envs.make import DEFAULTS, make_lanes
     from envs.task import make_task
 
     env = f"ALE/{options.game}-v5"
@@ -144,8 +146,8 @@ def measure_ours(options: Options) -> float:
     with tempfile.TemporaryDirectory() as parent:
         config = RunConfig(evaluate_every=0, checkpoint_seconds=1e9, progress=False)
         trainer = Trainer(
-            RandomAgent(lanes),
-            make_task(env, atari),
+            OnLanes(RandomAgent(lanes), seed=1),
+            make_task(env, atari, DEFAULTS, config, no_policy),
             config,
             RunFolder.create(Path(parent), "random", env, 1),
             identity={},

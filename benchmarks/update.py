@@ -90,7 +90,8 @@ def measure_ours(options: Options, bf16: bool, layout: str) -> float:
         replay_capacity=2 * FILL_STEPS,
     )
     with tempfile.TemporaryDirectory() as folder:
-        agent: Any = build(config, Path(folder), lambda line: None, arithmetic).agent
+        on_lanes: Any = build(config, Path(folder), lambda line: None, arithmetic).agent
+        agent = on_lanes.agent
         step = agent.lanes.reset(1)
         rng = np.random.default_rng(1)
         for _ in range(FILL_STEPS // config.lanes):

@@ -144,7 +144,8 @@ def measure_self_play(seconds: float, device: str, blocks: int, channels: int, g
 
     config = _config(device, blocks, channels, games)
     with tempfile.TemporaryDirectory() as folder:
-        agent: Any = build(config, Path(folder), print).agent
+        on_lanes: Any = build(config, Path(folder), print).agent
+        agent = on_lanes.agent
         step = agent.lanes.reset(1)
         evaluations, began = 0, 0.0
         ticks = 0
@@ -166,7 +167,8 @@ def measure_network(seconds: float, device: str, blocks: int, channels: int, gam
 
     config = _config(device, blocks, channels, games)
     with tempfile.TemporaryDirectory() as folder:
-        agent: Any = build(config, Path(folder), print).agent
+        on_lanes: Any = build(config, Path(folder), print).agent
+        agent = on_lanes.agent
         evaluator = agent.evaluator
         planes = np.random.default_rng(0).integers(0, 2, (games, 17, 9, 9), dtype=np.uint8)
         handicap = np.zeros(games, np.int32)

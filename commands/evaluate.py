@@ -6,16 +6,23 @@ import contextlib
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from commands.options import parse_dataclass, positional
 from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
 from core.config import EVALUATION_STEPS, check, free
 from core.errors import UserError
 from core.progress import EpisodeProgress
+
+if TYPE_CHECKING:
+    from core.evaluation import Policy
+    from core.lanes import Lanes
+    from core.run_folder import RunFolder
+    from envs.atari_protocol import AtariConfig
+    from envs.gymnasium_config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ class Subject:
 
     name: str
     environment: str
-    atari: Any
+    atari: AtariConfig
     agent_steps: int | None
     checkpoint: str
     """As in `Result`."""
@@ -108,9 +115,9 @@ class Subject:
     """File that results are appended to, None where nothing is written."""
     videos: Path
     """Folder of films."""
-    make_policy: Any
+    make_policy: Callable[[Lanes, int], Policy]
     """From (lanes, seed) to a policy."""
-    gymnasium: Any
+    gymnasium: GymnasiumConfig
 
 
 def score(subject: Subject, options: EvaluateOptions) -> Result:
@@ -120,14 +127,13 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     from core.evaluation import CutShort, play_episodes
     from core.interrupt import Interrupt
     from core.statistics import summarise
-    from envs.task import make_task
+    from envs.task import environment_name, normalised, protocol_name
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    task = make_task(subject.environment, subject.atari, subject.gymnasium)
     episodes = options.episodes or _protocol_episodes(subject)
-    lanes = task.evaluation_lanes(min(options.lanes, episodes))
+    lanes = _lanes(subject, min(options.lanes, episodes))
     sys.stderr.write(f"{subject.name}: playing {episodes} episodes of {subject.environment}\n")
     progress = EpisodeProgress(episodes)
     failure: CutShort | None = None
@@ -155,8 +161,8 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     summary = summarise(scores)
     result = Result(
         run=subject.name,
-        environment=task.environment,
-        protocol=task.protocol,
+        environment=environment_name(subject.environment, subject.gymnasium),
+        protocol=protocol_name(subject.environment, subject.atari),
         agent_steps=subject.agent_steps,
         checkpoint=subject.checkpoint,
         seed=options.seed,
@@ -165,13 +171,19 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
         lengths=[episode.length_steps for episode in played],
         cut_episodes=sum(episode.cut for episode in played),
         summary=summary,
-        human_normalised=task.normalise(summary.mean),
+        human_normalised=normalised(subject.environment, summary.mean),
     )
     keep(dataclasses.asdict(result), subject.results, options.out)
     if failure is not None:
         sys.stdout.write(report(result) + "\n")
         raise failure
     return result
+
+
+def _lanes(subject: Subject, count: int) -> Lanes:
+    from envs.make import make_lanes
+
+    return make_lanes(subject.environment, count, subject.atari, subject.gymnasium, evaluation=True)
 
 
 def subject_of(path: str, options: EvaluateOptions) -> Subject:
@@ -204,8 +216,11 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
         )
     module = load_object(entry.build_module)
 
-    def make_policy(lanes: Any, seed: int) -> Any:
-        return module.build_policy(config, lanes, loaded.state["network"], seed, options.device)
+    def make_policy(lanes: Lanes, seed: int) -> Policy:
+        policy: Policy = module.build_policy(
+            config, lanes, loaded.state["network"], seed, options.device
+        )
+        return policy
 
     chosen = loaded.path.name
     if options.checkpoint == "best":
@@ -231,11 +246,11 @@ def located(path: str) -> Path:
     return shipped if not Path(path).exists() and shipped.is_dir() else Path(path)
 
 
-def checkpoint_path(folder: Any, name: str) -> Path:
+def checkpoint_path(folder: RunFolder, name: str) -> Path:
     """The checkpoint that --checkpoint names. Raises UserError when best was asked for in vain."""
     from core.checkpoint import best
 
-    checkpoints: Path = folder.checkpoints
+    checkpoints = folder.checkpoints
     if name in ("", "best"):
         marked = best(checkpoints)
         if marked is not None:
@@ -267,7 +282,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
         )
     atari = AtariConfig(protocol=protocol)  # type: ignore[arg-type]
 
-    def make_policy(lanes: Any, seed: int) -> Any:
+    def make_policy(lanes: Lanes, seed: int) -> Policy:
         epsilon = PROTOCOLS[protocol].evaluation_epsilon if is_atari(options.env) else 0.0
         return load_sb3_policy(
             path, lanes, trust=options.trust, seed=seed, epsilon=epsilon, device=options.device
@@ -281,7 +296,7 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     )
 
 
-def _atari_options(config: Any) -> Any:
+def _atari_options(config: Any) -> AtariConfig:
     from envs.atari_protocol import AtariConfig
 
     return getattr(config, "atari", AtariConfig())

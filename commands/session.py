@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS, AgentEntry, load_object
 from commands.options import ResumeOptions
@@ -17,6 +17,13 @@ from core.json_files import flatten
 from core.progress import Callback, Progress
 from core.run_folder import RunFolder, environment_facts
 from core.tracking import require_wandb, tracked
+
+if TYPE_CHECKING:
+    from core.agent import Agent
+    from core.built import Built
+    from core.checkpoint import Checkpoint
+    from core.learner import Arithmetic
+    from core.trainer import Trainer
 
 Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
 
@@ -154,7 +161,7 @@ def _train(
         with _tracked(folder, config, progress):
             state = trainer.run()
     finally:
-        trainer.agent.lanes.close()
+        trainer.agent.close()
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "
@@ -202,7 +209,7 @@ def _build_trainer(
     folder: RunFolder,
     progress: Progress,
     resume: ResumeOptions | None,
-) -> Any:
+) -> Trainer:
     from core.memory import keep_freed_memory
     from core.trainer import Trainer
 
@@ -214,7 +221,9 @@ def _build_trainer(
         if "trainer" not in loaded.state:
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
         arithmetic = _arithmetic_of(loaded, config.run, progress)
-    built = load_object(entry.build_module).build(config, folder.replay, progress.note, arithmetic)
+    built: Built = load_object(entry.build_module).build(
+        config, folder.replay, progress.note, arithmetic
+    )
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(
         built.agent,
@@ -236,7 +245,7 @@ def _build_trainer(
     return trainer
 
 
-def _start_from(path: str, agent: Any, progress: Progress) -> None:
+def _start_from(path: str, agent: Agent, progress: Progress) -> None:
     """Give a new run the weights of another."""
     from commands.evaluate import located
     from core.checkpoint import load
@@ -251,7 +260,7 @@ def _start_from(path: str, agent: Any, progress: Progress) -> None:
     progress.note(f"beginning with the weights of {found.path}")
 
 
-def _arithmetic_of(loaded: Any, run: RunConfig, progress: Progress) -> Any:
+def _arithmetic_of(loaded: Checkpoint, run: RunConfig, progress: Progress) -> Arithmetic | None:
     """That of the run so far; None where the user wants another or this machine has it not."""
     from core.learner import Arithmetic
     from core.probe import is_asked_for, what_is_missing
@@ -266,7 +275,7 @@ def _arithmetic_of(loaded: Any, run: RunConfig, progress: Progress) -> Any:
     return None
 
 
-def _load(folder: RunFolder, name: str) -> Any:
+def _load(folder: RunFolder, name: str) -> Checkpoint | None:
     """The checkpoint to go on from; None where the run ended before its first one."""
     from core import checkpoint
 
@@ -275,7 +284,7 @@ def _load(folder: RunFolder, name: str) -> Any:
     return checkpoint.load(folder.checkpoints / name if name else folder.checkpoints)
 
 
-def _require_same_run(loaded: Any, entry: AgentEntry, config: Any) -> None:
+def _require_same_run(loaded: Checkpoint, entry: AgentEntry, config: Any) -> None:
     wanted = {"agent": entry.name, "environment": config.env}
     for key, value in wanted.items():
         if loaded.identity.get(key) != value:

@@ -1,7 +1,8 @@
 """What an agent gives the trainer, and what the trainer needs to know of the task.
 
 An agent differs from another only in how it chooses actions, what it stores and what its loss is.
-It contains no loop over time, writes no file and logs nothing: it is asked.
+It contains no loop over time, writes no file and logs nothing: it is asked. Those that act on lanes
+implement ``core.lane_agent.LaneAgent`` and are wrapped to advance by ticks.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core.evaluation import Policy
-from core.lanes import Lanes, Step
+from core.evaluation import Episode
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a task's own way of scoring found."""
+    """What an evaluation found."""
 
     scores: list[float]
     """Of each episode or game."""
@@ -38,28 +38,30 @@ class Assessment:
     """Names are TensorBoard tags."""
     text: str
     """One line for the user."""
+    film: list[np.ndarray] = field(default_factory=list)
+    """Frames worth a look, uint8 [H, W] or [H, W, 3]."""
 
 
-class Agent(Protocol):
-    """A learner on L lanes."""
+Evaluate = Callable[[int, int, Callable[[], bool]], Assessment | None]
+"""evaluate(agent_steps, seed, stop) scores what was learned so far: by episodes, matches, a loss;
+None where it was stopped."""
 
-    lanes: Lanes
 
-    def act(self, step: Step, agent_steps: int) -> np.ndarray:
-        """Actions, int64 [L], for the newest step; ``agent_steps`` drives schedules."""
+@dataclass(frozen=True)
+class Advanced:
+    """What happened while an agent advanced."""
 
-    def learn(self, agent_steps: int) -> None:
-        """Make all updates that are due. Runs while the lanes carry out the actions, so it sees
-        only experience committed before them."""
+    agent_steps: int
+    """Made."""
+    episodes: list[Episode] = field(default_factory=list)
+    """That ended."""
 
-    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Commit one tick of experience: the actions taken at ``step`` led to ``outcome``."""
+
+class Learning(Protocol):
+    """What everything that learns can be asked."""
 
     def metrics(self) -> Metrics:
         """What happened since the last call. Raises DivergedError when the loss is not finite."""
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """The policy to be scored, on lanes and random numbers of its own."""
 
     def needs_checkpoint(self) -> bool:
         """True when going on without a checkpoint would overwrite experience that the last one
@@ -76,8 +78,18 @@ class Agent(Protocol):
 
         Raises UserError when they belong to another network."""
 
-    def lanes_restarted(self, last: Step) -> None:
-        """The lanes could not be restored: ``last`` was the newest step of the cut episodes."""
+
+class Agent(Learning, Protocol):
+    """A learner as the trainer drives it."""
+
+    sound: bool
+    """False while an update or a store is half done: what failed there is not worth saving."""
+
+    def advance(self, agent_steps: int) -> Advanced:
+        """Act and learn a little; ``agent_steps``, made so far, drive schedules."""
+
+    def close(self) -> None:
+        """Free what it acts on."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +101,6 @@ class Task:
     """The rules under which scores count, stored with every result; '' where there are none."""
     frames_per_step: int
     """Emulator frames per agent step; 1 where there are none."""
-    evaluation_lanes: Callable[[int], Lanes]
-    """Opens lanes for scoring, apart from those of training."""
+    evaluate: Evaluate
     normalise: Callable[[float], float | None]
     """Raw score to human-normalised score, None where no human score is known."""
-    assess: Callable[[int, Callable[[], bool]], Assessment | None] | None = None
-    """assess(agent_steps, stop): scores the agent in a way of its own, such as matches, instead of
-    episodes on evaluation lanes; None where it was stopped."""

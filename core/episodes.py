@@ -25,14 +25,12 @@ def is_recorded(number: int) -> bool:
     return number % stride == 0
 
 
-class EpisodeTracker:
-    """Adds up raw rewards; a lost life does not end an episode here."""
+class EpisodesInProgress:
+    """Adds up raw rewards of each lane; a lost life does not end an episode here."""
 
     def __init__(self, num_lanes: int) -> None:
         self._score = np.zeros(num_lanes)
         self._length = np.zeros(num_lanes, dtype=np.int64)
-        self._recent: deque[float] = deque(maxlen=RECENT)
-        self.finished = 0
 
     def update(self, outcome: Step) -> list[Episode]:
         """Add one tick; return the episodes that ended with it, in order of lane."""
@@ -44,14 +42,30 @@ class EpisodeTracker:
         episodes = [Episode(float(self._score[i]), int(self._length[i])) for i in done]
         self._score[done] = 0.0
         self._length[done] = 0
-        self._recent.extend(episode.score for episode in episodes)
-        self.finished += len(episodes)
         return episodes
 
-    def drop_unfinished(self) -> None:
-        """Forget episodes in progress: their lanes were restarted."""
-        self._score[:] = 0.0
-        self._length[:] = 0
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far."""
+        return {"score": self._score.copy(), "length": self._length.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from ``state_dict``."""
+        self._score = np.asarray(state["score"]).copy()
+        self._length = np.asarray(state["length"]).copy()
+
+
+class FinishedEpisodes:
+    """Counts episodes and remembers the newest scores."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._recent: deque[float] = deque(maxlen=RECENT)
+
+    def add(self, episode: Episode) -> int:
+        """One more ended; return its number, from 1."""
+        self.count += 1
+        self._recent.append(episode.score)
+        return self.count
 
     @property
     def recent_mean(self) -> float | None:
@@ -59,17 +73,10 @@ class EpisodeTracker:
         return float(np.mean(self._recent)) if self._recent else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Sums in progress and recent scores."""
-        return {
-            "score": self._score.copy(),
-            "length": self._length.copy(),
-            "recent": list(self._recent),
-            "finished": self.finished,
-        }
+        """The count and recent scores."""
+        return {"finished": self.count, "recent": list(self._recent)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state_dict``."""
-        self._score = np.asarray(state["score"]).copy()
-        self._length = np.asarray(state["length"]).copy()
+        self.count = int(state["finished"])
         self._recent = deque(state["recent"], maxlen=RECENT)
-        self.finished = int(state["finished"])

@@ -107,12 +107,6 @@ class RunLogger:
         )
         self._image(tag, buffer.getvalue(), np.shape(frames[0]), step)
 
-    def text(self, tag: str, text: str, step: int) -> None:
-        """Markdown."""
-        from tensorboard.plugins.text.summary_v2 import text_pb
-
-        self._add(Event(summary=text_pb(tag, text)), step)
-
     def hparams(self, values: Mapping[str, Any], metric_tags: Sequence[str]) -> None:
         """The run's hyper-parameters: numbers, booleans and texts, never None.
 

@@ -36,9 +36,3 @@ def random_below(rng: np.ndarray, bound: int) -> int:
     rng[0] = x
     high = (x * _STAR) >> _HALF
     return np.int64((high * np.uint64(bound)) >> _HALF)  # type: ignore[return-value]
-
-
-@kernel
-def random_unit(rng: np.ndarray) -> float:
-    """Draw a float of [0, 1); advances rng, uint64 [1]."""
-    return random_below(rng, 1 << 31) / 2147483648.0

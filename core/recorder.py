@@ -11,21 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from core.agent import Assessment, Metrics, Task
+from core.agent import Metrics, Task
 from core.config import RunConfig
 from core.episodes import is_recorded
-from core.evaluation import Episode, Policy, cut_note, play_episodes
-from core.interrupt import Interrupt
-from core.lanes import Lanes, Step
+from core.evaluation import Episode
 from core.logging import RunLogger
 from core.progress import Pace, Progress, Report, describe, duration
 from core.run_folder import RunFolder
+from core.seeds import derived_seed
 
 DETAIL_EVERY = 12
 """Histograms and images are written with every twelfth set of scalars."""
-EVALUATION_LANES = 8
-ANIMATION_FRAMES = 240
-ANIMATION_STRIDE = 2
 RECORDS = ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl")
 
 
@@ -164,16 +160,17 @@ class Recorder:
         score = self.last_evaluation
         return score is not None and score >= self.config.stop_at_score
 
-    def evaluate(self, agent_steps: int, assess: Callable[[], Assessment | None]) -> bool:
+    def evaluate(self, agent_steps: int, stop: Callable[[], bool]) -> bool:
         """Have the present policy scored, and record it; True for the best score so far.
 
         Args:
             agent_steps: made so far.
-            assess: does it; None where it was stopped.
+            stop: asked now and then; true ends it without a record.
         """
         started = time.monotonic()
         self.progress.line(f"{agent_steps:,} steps: evaluating", force=True)
-        found = assess()
+        seed = derived_seed(self.config.seed, "evaluation", agent_steps)
+        found = self.task.evaluate(agent_steps, seed, stop)
         spent = time.monotonic() - started
         self._log_clock += spent  # evaluation does not count in the training rate
         if found is None:
@@ -190,59 +187,14 @@ class Recorder:
             **found.scalars,
         }
         self._append("evaluations.jsonl", agent_steps, values)
+        if found.film:
+            self.logger.animation("evaluation/video", found.film, 15, agent_steps)
         self.progress.note(f"{agent_steps:,} steps: {found.text}, {duration(spent)}")
         self._tell(agent_steps, found.scalars, found.scores)
         if self.best_evaluation is not None and found.best_by <= self.best_evaluation:
             return False
         self.best_evaluation = found.best_by
         return True
-
-    def play_episodes(
-        self,
-        agent_steps: int,
-        make_policy: Callable[[Lanes, int], Policy],
-        seed: int,
-        interrupt: Interrupt,
-    ) -> Assessment | None:
-        """Score a policy by whole episodes in lanes of their own; None where it was stopped.
-
-        Args:
-            agent_steps: made so far.
-            make_policy: from (lanes, seed) to the policy.
-            seed: of lanes and policy.
-            interrupt: asked every tick.
-        """
-        wanted = self.config.evaluate_episodes
-        lanes = self.task.evaluation_lanes(min(wanted, EVALUATION_LANES))
-        filmed = lanes.observation_spec.is_image and self.config.video
-        frames: list[np.ndarray] = []
-
-        def watch(step: Step, actions: np.ndarray) -> None:
-            if filmed and len(frames) < ANIMATION_FRAMES * ANIMATION_STRIDE:
-                frames.append(step.observation[0].copy())
-
-        try:
-            policy = make_policy(lanes, seed)
-            bound = self.config.evaluate_max_steps
-            episodes = play_episodes(lanes, policy, wanted, seed, watch, interrupt, bound)
-        finally:
-            lanes.close()
-        if len(episodes) < wanted:
-            return None
-        scores = [episode.score for episode in episodes]
-        mean = float(np.mean(scores))
-        scalars = {
-            "evaluation/mean": mean,
-            "evaluation/median": float(np.median(scores)),
-            "evaluation/cut_episodes": float(sum(episode.cut for episode in episodes)),
-        }
-        normalised = self.task.normalise(mean)
-        if normalised is not None:
-            scalars["evaluation/human_normalised"] = normalised
-        if frames:
-            self.logger.animation("evaluation/video", frames[::ANIMATION_STRIDE], 15, agent_steps)
-        text = f"evaluation {mean:.2f} (mean of {len(scores)} episodes{cut_note(episodes)})"
-        return Assessment(scores, mean, scalars, text)
 
     # ---------------------------------------------------------------- saving and resuming
 

@@ -88,29 +88,6 @@ def interquartile_mean_interval(
     return (interquartile_mean(np.concatenate(games)), *_interval(means, confidence))
 
 
-def probability_of_improvement(
-    x: Sequence[float],
-    y: Sequence[float],
-    seed: int,
-    confidence: float = 0.95,
-    resamples: int = RESAMPLES,
-) -> tuple[float, float, float]:
-    """Chance that a run of X scores above a run of Y on one game; ties count half.
-
-    Returns:
-        (estimate, lower bound, upper bound) with a bootstrap interval over runs.
-    """
-    first, second = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if not len(first) or not len(second):
-        raise ValueError("both sides need at least one run")
-    wins = (first[:, None] > second) + 0.5 * (first[:, None] == second)  # [X, Y]
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, len(first), (resamples, len(first)))
-    columns = rng.integers(0, len(second), (resamples, len(second)))
-    means = np.array([wins[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
-    return (float(wins.mean()), *_interval(means, confidence))
-
-
 def _middle_half(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis without its lowest and highest quarter, rounded down."""
     cut = values.shape[-1] // 4

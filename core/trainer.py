@@ -1,30 +1,23 @@
 """The loop that every learner runs in, and all that a user expects around it.
 
-    act -> send -> learn -> receive -> observe          one tick, all lanes together
-
-``send`` starts the lanes on their actions and ``learn`` works while they move. The learner sees
-only experience committed before the tick, so the order of things never depends on timing and the
-same seed gives the same run.
+The agent advances; the trainer records, scores, saves and resumes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from core import checkpoint
-from core.agent import Agent, Assessment, Task
+from core.agent import Agent, Task
 from core.config import RunConfig
-from core.episodes import EpisodeTracker
-from core.evaluation import Policy
+from core.episodes import FinishedEpisodes
 from core.interrupt import Interrupt
-from core.lanes import Lanes, Step, restored_step, standing_actions
 from core.learner import Arithmetic, DivergedError, require_finite
 from core.progress import Progress
 from core.recorder import Recorder
@@ -67,14 +60,10 @@ class Trainer:
         self.progress = progress
         self.arithmetic = arithmetic
         self.agent_steps = 0
-        self.episodes = EpisodeTracker(agent.lanes.num_lanes)
+        self.episodes = FinishedEpisodes()
         self.record = Recorder(folder, config, task, progress)
-        self.step: Step | None = None
-        self.actions = np.zeros(agent.lanes.num_lanes, dtype=np.int64)
         self._restored = False
-        self._sound = False
-        self._lanes_sound = True
-        self._times = dict.fromkeys(("acting", "learning", "environment", "waiting", "other"), 0.0)
+        self._started = False
 
     # ---------------------------------------------------------------- the loop
 
@@ -91,7 +80,7 @@ class Trainer:
             try:
                 self._start()
                 while not (self._finished() or interrupt() or self.progress.stop_requested):
-                    self._tick()
+                    self._advance()
                     if self.record.log_is_due:
                         self._log()
                     if self.record.evaluation_is_due(self.agent_steps):
@@ -107,7 +96,7 @@ class Trainer:
                 self.folder.set_status("diverged", agent_steps=self.agent_steps)
                 raise
             except Exception:
-                if self._sound:
+                if self._started and self.agent.sound:
                     self._save_after_failure()
                 self.folder.set_status("failed", agent_steps=self.agent_steps)
                 raise
@@ -125,58 +114,23 @@ class Trainer:
         self.record.open(
             self.agent_steps, resumed=self._restored, hyperparameters=self.hyperparameters
         )
-        if self.step is None:
-            self.step = self.agent.lanes.reset(self._seed("lanes"))
         self._save_clock = time.monotonic()
         if not self._restored:
             self.save()
-        self._sound = True
+        self._started = True
 
-    def _tick(self) -> None:
-        agent, step = self.agent, self.step
-        assert step is not None
-        with self._timed("acting"):
-            chosen = agent.act(step, self.agent_steps)
-            self.actions = actions = standing_actions(step, chosen, self.actions)
-        with self._timed("environment"):
-            agent.lanes.send(actions)
-        self._sound = False
-        with self._timed("learning"):
-            agent.learn(self.agent_steps)
-        self._sound = True
-        with self._timed("waiting" if agent.lanes.overlaps else "environment"):
-            outcome = agent.lanes.receive()
-        self._sound = False
-        with self._timed("other"):
-            agent.observe(step, actions, outcome)
-            self.step = outcome
-            self.agent_steps += int(np.count_nonzero(~outcome.busy))
-            finished = self.episodes.update(outcome)
-            self._sound = True
-            for number, episode in enumerate(finished, self.episodes.finished - len(finished) + 1):
-                self.record.episode(self.agent_steps, number, episode)
+    def _advance(self) -> None:
+        advanced = self.agent.advance(self.agent_steps)
+        self.agent_steps += advanced.agent_steps
+        for episode in advanced.episodes:
+            self.record.episode(self.agent_steps, self.episodes.add(episode), episode)
 
     def _save_after_failure(self) -> None:
-        """Keep what was learned before something failed; the tick that failed is played anew.
-
-        The lanes are then in the middle of it, so they start new episodes.
-        """
-        self._lanes_sound = False
+        """Keep what was learned before something failed; what failed is done anew."""
         with suppress(Exception):  # the first error is the one to tell
             self.save()
             way = f"tengen resume {self.folder.quoted}"
             self.progress.note(f"saved at {self.agent_steps:,} steps; go on with: {way}")
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self._times[name] += time.perf_counter() - started
-
-    def _seed(self, purpose: str, *numbers: int) -> int:
-        """A seed of its own for every purpose, all derived from the run's one seed."""
-        words = [self.config.seed, *purpose.encode(), *numbers]
-        return int(np.random.SeedSequence(words).generate_state(1)[0]) & 0x7FFFFFFF
 
     # ---------------------------------------------------------------- records and scores
 
@@ -191,26 +145,11 @@ class Trainer:
         return self.record.best_evaluation
 
     def _log(self) -> None:
-        metrics = self.agent.metrics()
-        total = sum(self._times.values()) or 1.0
-        metrics.scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
-        self.record.log(self.agent_steps, metrics, self.episodes.recent_mean)
-        self._times = dict.fromkeys(self._times, 0.0)
+        self.record.log(self.agent_steps, self.agent.metrics(), self.episodes.recent_mean)
 
     def _evaluate(self, interrupt: Interrupt) -> None:
         """Score the present policy. Training's random numbers are not used."""
-
-        def assess() -> Assessment | None:
-            if self.task.assess is not None:
-                return self.task.assess(self.agent_steps, interrupt)
-
-            def policy(lanes: Lanes, seed: int) -> Policy:
-                return self.agent.evaluation_policy(lanes.num_lanes, seed)
-
-            seed = self._seed("evaluation", self.agent_steps)
-            return self.record.play_episodes(self.agent_steps, policy, seed, interrupt)
-
-        if self.record.evaluate(self.agent_steps, assess):
+        if self.record.evaluate(self.agent_steps, interrupt):
             self.save(best_score=self.best_evaluation)
 
     # ---------------------------------------------------------------- saving and resuming
@@ -241,51 +180,32 @@ class Trainer:
         return path
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole run: the agent's parts, the lanes and the trainer's own counters."""
-        assert self.step is not None
-        lanes = self.agent.lanes
+        """The whole run: the agent's parts and the trainer's own counters."""
         trainer = {
             "agent_steps": self.agent_steps,
             **self.record.state_dict(),
             "episodes": self.episodes.state_dict(),
-            "step": dict(vars(self.step)),
-            "actions": self.actions,
             "torch_rng": torch.get_rng_state(),
         }
         return {
             **self.agent.state_dict(),
             "trainer": trainer,
             "arithmetic": self.arithmetic.state_dict(),
-            "lanes": lanes.state_dict() if lanes.restorable and self._lanes_sound else {},
         }
 
     def restore(self, state: Mapping[str, Any], *, fresh_replay: bool = False) -> None:
         """Continue from a checkpoint's state.
 
-        Lanes that cannot be restored start new episodes: the cut ones are stored as truncated.
-
         Args:
             state: from ``state_dict``.
-            fresh_replay: leave the stored experience behind.
+            fresh_replay: leave the stored experience behind; lanes begin anew, as it does.
         """
         trainer = state["trainer"]
-        parts = {
-            name: part for name, part in state.items() if not (fresh_replay and name == "replay")
-        }
-        self.agent.load_state_dict(parts)
+        left = ("replay", "lanes") if fresh_replay else ()
+        self.agent.load_state_dict({name: state[name] for name in state if name not in left})
         self.agent_steps = int(trainer["agent_steps"])
         self.record.load_state_dict(trainer)
         self.episodes.load_state_dict(trainer["episodes"])
-        last = restored_step(trainer["step"])
-        self.actions = np.asarray(trainer.get("actions", self.actions))
-        if self.agent.lanes.restorable and state["lanes"] and not fresh_replay:
-            self.agent.lanes.reset(self._seed("lanes"))
-            self.agent.lanes.load_state_dict(state["lanes"])
-            self.step = last
-        else:
-            self.agent.lanes_restarted(last)
-            self.episodes.drop_unfinished()
-            self.step = self.agent.lanes.reset(self._seed("lanes", self.agent_steps))
         self._restored = True
         # Last, because building and loading may have drawn random numbers.
         torch.set_rng_state(torch.as_tensor(trainer["torch_rng"]))

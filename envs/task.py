@@ -2,33 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.agent import Task
+from core.config import RunConfig
+from core.evaluation import Policy
 from core.lanes import Lanes
+from core.scoring import by_episodes
 from core.statistics import human_normalised
 from envs.atari_protocol import FRAMES_PER_STEP, AtariConfig
 from envs.atari_scores import random_and_human
 from envs.gymnasium_config import GymnasiumConfig, full_name
-from envs.make import DEFAULTS, is_atari, make_lanes
+from envs.make import is_atari, make_lanes
 from envs.names import canonical_id
 
 
-def make_task(env_id: str, atari: AtariConfig, gymnasium: GymnasiumConfig = DEFAULTS) -> Task:
-    """The task of an environment: how to score it and what a human scores."""
+def make_task(
+    env_id: str,
+    atari: AtariConfig,
+    gymnasium: GymnasiumConfig,
+    run: RunConfig,
+    make_policy: Callable[[Lanes, int], Policy],
+) -> Task:
+    """The task of an environment, whose score is the mean of whole episodes.
 
-    def evaluation_lanes(num_lanes: int) -> Lanes:
-        return make_lanes(env_id, num_lanes, atari, gymnasium, evaluation=True)
+    Args:
+        env_id: the environment.
+        atari: its options where it is a game of Atari.
+        gymnasium: its options otherwise.
+        run: how evaluations are made.
+        make_policy: from (lanes, seed) to the present policy.
+    """
 
     def normalise(score: float) -> float | None:
-        known = random_and_human(game_name(env_id)) if is_atari(env_id) else None
-        return None if known is None else human_normalised(score, *known)
+        return normalised(env_id, score)
+
+    def open_lanes(num_lanes: int) -> Lanes:
+        return make_lanes(env_id, num_lanes, atari, gymnasium, evaluation=True)
 
     return Task(
-        environment=full_name(canonical_id(env_id), gymnasium),
-        protocol=atari.protocol if is_atari(env_id) else "",
+        environment=environment_name(env_id, gymnasium),
+        protocol=protocol_name(env_id, atari),
         frames_per_step=FRAMES_PER_STEP if is_atari(env_id) else 1,
-        evaluation_lanes=evaluation_lanes,
+        evaluate=by_episodes(open_lanes, make_policy, normalise, run),
         normalise=normalise,
     )
+
+
+def environment_name(env_id: str, gymnasium: GymnasiumConfig) -> str:
+    """What results call it: its id, and its arguments where it has any."""
+    return full_name(canonical_id(env_id), gymnasium)
+
+
+def protocol_name(env_id: str, atari: AtariConfig) -> str:
+    """The rules under which scores count; '' where there are none."""
+    return atari.protocol if is_atari(env_id) else ""
+
+
+def normalised(env_id: str, score: float) -> float | None:
+    """The human-normalised score, None where no human score is known."""
+    known = random_and_human(game_name(env_id)) if is_atari(env_id) else None
+    return None if known is None else human_normalised(score, *known)
 
 
 def game_name(env_id: str) -> str:

@@ -242,7 +242,7 @@ def tick(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
     gumbel: Gumbel, verdicts: Verdicts, grows: bool, first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
-    """Finish what waits in games [first, last), then fill their slots anew if the search goes on."""
+    """Finish what waits in games [first, last); where the search goes on, fill their slots anew."""
     leaves = slots.status.size // roots.budget.size
     _finish(forest, slots, scratch, verdicts, leaves, first, last, thread)
     if grows:

@@ -14,15 +14,15 @@ from core.agent import Task
 from core.built import Built, Note
 from core.config import RunConfig
 from core.learner import Arithmetic, load_weights
-from core.probe import choose_arithmetic, resolve_device
-from tasks.example_lanes import ExampleLanes
+from core.probe import Trial, choose_arithmetic, resolve_device
+from core.seeds import derived_seed
+from tasks.epochs import Epochs
 from tasks.network_options import load_weights_file
 from tasks.options import TrainingConfig, scheduled_run
 from tasks.problem import Problem, Scored, Stop
 from tasks.supervised import (
     Supervised,
     build_learner,
-    nothing_is_played,
     require_same_data,
     update,
 )
@@ -76,7 +76,8 @@ class SupervisedTask:
         """
         problem = self.problem(config)
         run = scheduled_run(config.run, config.training, problem.num_examples)
-        lanes = ExampleLanes(config.training.batch_size, problem.num_examples)
+        seed = derived_seed(run.seed, "lanes")  # the name is older than the epochs
+        epochs = Epochs(config.training.batch_size, problem.num_examples, seed)
         for line in problem.describe():
             note(line)
         if arithmetic is None:
@@ -89,8 +90,8 @@ class SupervisedTask:
         if config.weights:
             load_weights_file(config.network, network, config.weights)
         arithmetic.place(network)
-        agent = Supervised(problem, config.training, run, lanes, network, arithmetic)
-        task = Task(config.env, "", 1, _no_lanes, lambda score: None, agent.assess)
+        agent = Supervised(problem, config.training, run, epochs, network, arithmetic)
+        task = Task(config.env, "", 1, agent.evaluate, lambda score: None)
         return Built(agent, task, arithmetic, {"parameters": parameter_count(network)}, run)
 
     def describe(self, config: TaskConfig) -> list[str]:
@@ -131,11 +132,7 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _no_lanes(_: int) -> Any:
-    raise nothing_is_played()
-
-
-def _trial(config: TaskConfig, problem: Problem) -> Callable[[Arithmetic], Callable[[], object]]:
+def _trial(config: TaskConfig, problem: Problem) -> Trial:
     """One real update on the first examples, for the start-up probe."""
     first = np.arange(config.training.batch_size)
     batch = problem.batch(first, np.random.default_rng(0))

@@ -1,11 +1,8 @@
 """The agent of every supervised task: it looks at a batch of examples and makes one update.
 
-There is nothing to choose. `act` takes the batch that the lanes show, `learn` makes the update that
-is due for it, so that a run of E epochs makes as many updates as they have batches. All random
-numbers of a batch derive from the run's seed and the number of examples seen: nothing has to be
-saved for them. Dropout draws from torch's generator, which the trainer saves.
-
-Legend: L lanes, each an example of the batch.
+An agent step is an example, so that a run of E epochs makes as many updates as they have batches.
+All random numbers of a batch derive from the run's seed and the number of examples seen: nothing
+has to be saved for them. Dropout draws from torch's generator, which the trainer saves.
 """
 
 from __future__ import annotations
@@ -16,28 +13,26 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from core.agent import Assessment, Metrics
+from core.agent import Advanced, Assessment, Metrics
 from core.config import RunConfig
 from core.errors import UserError
-from core.evaluation import Policy
-from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import learning_rate_factor
-from tasks.example_lanes import ExampleLanes
+from tasks.epochs import Epochs
 from tasks.options import TrainingConfig
 from tasks.problem import Problem, Stop
 
 
 class Supervised:
-    """Learns a problem's examples, a batch each tick."""
+    """Learns a problem's examples, a batch at a time."""
 
     def __init__(
         self,
         problem: Problem,
         training: TrainingConfig,
         run: RunConfig,
-        lanes: ExampleLanes,
+        epochs: Epochs,
         network: nn.Module,
         arithmetic: Arithmetic,
     ) -> None:
@@ -45,7 +40,7 @@ class Supervised:
         problem: what is learned.
         training: how.
         run: how long; its seed decides the augmentation.
-        lanes: over the problem's examples, a batch of them.
+        epochs: deal out the problem's examples.
         network: placed on the device already.
         arithmetic: device, precision, layout.
         """
@@ -53,31 +48,26 @@ class Supervised:
         self.training = training
         self.run = run
         self.arithmetic = arithmetic
-        self.lanes: Lanes = lanes
+        self.epochs = epochs
         self.network = network
         self.learner = build_learner(network, training, arithmetic)
-        self._examples = np.empty(0, np.int64)
+        self.sound = True
         self._batch: dict[str, np.ndarray] = {}
         self._seen = 0
 
-    def act(self, step: Step, agent_steps: int) -> np.ndarray:
-        """Take the batch that the lanes show; the actions are zeros, int64 [L]."""
-        self._examples = step.observation
-        return np.zeros(self.lanes.num_lanes, np.int64)
-
-    def learn(self, agent_steps: int) -> None:
-        """One update with the batch that was taken."""
-        self._seen = agent_steps + self.lanes.num_lanes
+    def advance(self, agent_steps: int) -> Advanced:
+        """One update with the next batch."""
+        self._seen = agent_steps + self.epochs.batch_size
         factor = learning_rate_factor(
             self.training.schedule, self._seen / self.run.total_steps, self.training.warmup
         )
         self.learner.set_learning_rate(factor * self.training.learning_rate)
         random = np.random.default_rng([self.run.seed, agent_steps])
-        self._batch = self.problem.batch(self._examples, random)
+        self._batch = self.problem.batch(self.epochs.batch(agent_steps), random)
+        self.sound = False
         update(self.problem, self.learner, self._batch)
-
-    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Nothing is stored: the lanes deal out every example again."""
+        self.sound = True
+        return Advanced(self.epochs.batch_size)
 
     def metrics(self) -> Metrics:
         """Loss and scores on the batches since the last call, and pictures."""
@@ -89,14 +79,10 @@ class Supervised:
         images = self.problem.pictures(self._batch) if self._batch else {}
         return Metrics(scalars, images=images)
 
-    def assess(self, agent_steps: int, stop: Stop) -> Assessment | None:
+    def evaluate(self, agent_steps: int, seed: int, stop: Stop) -> Assessment | None:
         """The score on the validation part; None where it was stopped."""
         self.network.eval()
         return self.problem.validate(self.network, self.arithmetic, stop)
-
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Policy:
-        """Never: nothing is played. Raises UserError."""
-        raise nothing_is_played()
 
     def needs_checkpoint(self) -> bool:
         """Never early."""
@@ -120,8 +106,8 @@ class Supervised:
         """Begin with trained weights."""
         load_weights(self.network, network)
 
-    def lanes_restarted(self, last: Step) -> None:
-        """Nothing is stored that could be cut."""
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def build_learner(network: nn.Module, training: TrainingConfig, arithmetic: Arithmetic) -> Learner:
@@ -180,8 +166,3 @@ def require_same_data(problem: Problem, saved: Mapping[str, Any]) -> None:
                 f"the checkpoint was made with other data: its {name} is {value!r}, here it is "
                 f"{ours.get(name)!r}; use the data that the run began with"
             )
-
-
-def nothing_is_played() -> UserError:
-    """What a supervised task answers to a command that plays episodes."""
-    return UserError("a supervised task plays no episodes; score it with: tengen evaluate RUN")

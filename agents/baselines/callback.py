@@ -11,19 +11,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-from agents.baselines.build import seed_at
 from agents.baselines.config import SB3Config, SB3DQNConfig
-from agents.baselines.policy import SB3Policy
-from core.agent import Assessment, Metrics
+from core.agent import Metrics
 from core.atomic import replace_file
 from core.evaluation import Episode
 from core.interrupt import Interrupt
 from core.json_files import disk_errors
-from core.lanes import Lanes
 from core.learner import DivergedError
 from core.recorder import Recorder
-from envs.atari_protocol import PROTOCOLS
-from envs.make import is_atari
 
 MODEL_NAME = "model.zip"
 
@@ -54,8 +49,6 @@ class RecordedRun(BaseCallback):
         self.interrupt = interrupt
         loss = "loss/td" if isinstance(config, SB3DQNConfig) else "loss/total"
         self.tags = TAGS | {"train/loss": loss}
-        protocol = PROTOCOLS[config.atari.protocol] if is_atari(config.env) else None
-        self.evaluation_epsilon = protocol.evaluation_epsilon if protocol else 0.0
         self.episodes = 0
 
     def continue_recording(self) -> None:
@@ -118,16 +111,7 @@ class RecordedRun(BaseCallback):
 
     def evaluate(self) -> None:
         """Score the present policy as one of ours is scored, in lanes of its own."""
-        seed = seed_at(self.record.config.seed, self.num_timesteps)
-
-        def policy(lanes: Lanes, seed: int) -> SB3Policy:
-            rng = np.random.default_rng(seed)
-            return SB3Policy(self.model, lanes, rng, self.evaluation_epsilon)
-
-        def assess() -> Assessment | None:
-            return self.record.play_episodes(self.num_timesteps, policy, seed, self.interrupt)
-
-        self.record.evaluate(self.num_timesteps, assess)
+        self.record.evaluate(self.num_timesteps, self.interrupt)
 
     def save(self) -> None:
         """Replace model.zip; the old one is there until the new one is whole.

@@ -7,19 +7,22 @@ import shlex
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from agents.baselines.build import build_env, build_model, seed_at
 from agents.baselines.config import SB3Config, SB3DQNConfig
-from agents.baselines.policy import archive_algorithm, load_model, require_trust
+from agents.baselines.policy import SB3Policy, archive_algorithm, load_model, require_trust
 from core.errors import UserError
 from core.interrupt import Interrupt
 from core.json_files import flatten
+from core.lanes import Lanes
 from core.learner import DivergedError
 from core.probe import resolve_device
 from core.progress import Progress
 from core.recorder import Recorder
 from core.run_folder import RunFolder
+from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari
 from envs.task import make_task
 
@@ -105,7 +108,12 @@ def _train(
     facts = {"parameters": sum(p.numel() for p in model.policy.parameters())}
     folder.write_meta(folder.read_meta() | facts)
     model.set_logger(Logger(folder=None, output_formats=[]))
-    task = make_task(config.env, config.atari, config.gymnasium)
+    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
+
+    def policy(lanes: Lanes, seed: int) -> SB3Policy:
+        return SB3Policy(model, lanes, np.random.default_rng(seed), epsilon)
+
+    task = make_task(config.env, config.atari, config.gymnasium, config.run, policy)
     record = Recorder(folder, config.run, task, progress)
     options = flatten(dataclasses.asdict(config))
     with Interrupt() as interrupt:

@@ -5,7 +5,6 @@ Legend: L lanes, B batch, A actions.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,12 +15,13 @@ from agents.dqn.config import DQNConfig
 from agents.dqn.losses import greedy_action, td_loss, td_target
 from agents.dqn.network import QNetwork
 from core.agent import Metrics
+from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.legal import legal_only, random_actions
 from core.optimisers import build_optimiser
 from core.replay import FrameReplay
-from core.replay_sampling import TransitionSampler
+from core.replay_sampling import Transitions, TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
 
@@ -91,10 +91,11 @@ class DQN:
         self.sampling_rng = np.random.default_rng(sampling_seed)
         torch.manual_seed(config.run.seed)
         network = build_network(config, lanes)
-        target = copy.deepcopy(network)
-        self.normaliser = target.normaliser = network.normaliser  # both see with the same eyes
+        self.target = FrozenCopy(network)
+        # Both see with the same eyes.
+        self.normaliser = self.target.network.normaliser = network.normaliser
         self.online = arithmetic.place(network)
-        self.target = arithmetic.place(target).requires_grad_(False)
+        arithmetic.place(self.target.network)
         optimiser = build_optimiser(
             config.optimiser,
             self.online.parameters(),
@@ -165,14 +166,15 @@ class DQN:
         if not self.sampler.can_sample(config.batch_size):
             return
         for _ in range(due):
-            self._update()
+            self.update(
+                self.sampler.sample(
+                    self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
+                )
+            )
 
-    def _update(self) -> None:
+    def update(self, sample: Transitions) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
         config = self.config
-        sample = self.sampler.sample(
-            self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
-        )
         observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
             self.arithmetic.tensor(array)
             for array in (
@@ -189,7 +191,7 @@ class DQN:
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
             with torch.no_grad():
                 q_online_t = self.online(observation_t).float() if config.double else None
-                target_network = self.target if config.target_every else self.online
+                target_network = self.target.network if config.target_every else self.online
                 target = td_target(
                     n_step_return,
                     bootstrap_discount,
@@ -206,7 +208,7 @@ class DQN:
         if config.target_every:
             period = max(1, config.target_every // config.update_every)
             if self.learner.updates % period == 0:
-                self.target.load_state_dict(self.online.state_dict())
+                self.target.refresh()
 
     # ---------------------------------------------------------------- report
 
@@ -233,12 +235,12 @@ class DQN:
             metrics.images["network/input"] = np.concatenate(list(frames), axis=1)
         return metrics
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> EpsilonGreedy:
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedy:
         """The policy to be scored: the same network, epsilon of the evaluation protocol."""
         policy = EpsilonGreedy(
             self.online,
-            FrameStack(self.lanes.observation_spec, num_lanes),
-            self.lanes.num_actions,
+            FrameStack(lanes.observation_spec, lanes.num_lanes),
+            lanes.num_actions,
             self.arithmetic,
             np.random.default_rng(seed),
         )
@@ -260,7 +262,7 @@ class DQN:
         return {
             "network": learner.pop("network"),
             "learner": learner,
-            "target": dict(self.target.state_dict()),
+            "target": self.target.state_dict(),
             **replay,
             "agent": {
                 "learned_until": self._learned_until,
@@ -273,7 +275,7 @@ class DQN:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
-        load_weights(self.target, state["target"])
+        self.target.load_state_dict(state["target"])
         if "replay" in state:  # absent where it was not saved, or a fresh one was asked for
             self.replay.restore(state["replay"])
         self._learned_until = int(state["agent"]["learned_until"])
@@ -286,7 +288,7 @@ class DQN:
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights, in both networks."""
         load_weights(self.online, network)
-        load_weights(self.target, network)
+        self.target.load_state_dict(network)
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""

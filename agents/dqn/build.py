@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,15 @@ import torch
 
 from agents.dqn.agent import DQN, EpsilonGreedy, build_network
 from agents.dqn.config import DQNConfig
-from agents.dqn.losses import td_loss, td_target
 from core.built import Built, Note
 from core.evaluation import Policy
+from core.lane_agent import OnLanes
 from core.lanes import FrameStack, Lanes
-from core.learner import Arithmetic, Learner, load_weights
-from core.optimisers import build_optimiser
-from core.probe import choose_arithmetic
+from core.learner import Arithmetic, load_weights
+from core.probe import Trial, choose_arithmetic
 from core.replay import FrameReplay, ReplaySpec, check_fits, plan_replay
 from core.replay_plan import legal_column
+from core.replay_sampling import Transitions
 from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
@@ -50,15 +49,16 @@ def build(
         plan = plan_replay(spec)
         check_fits(plan, folder)
         note(plan.text)
+        replay = FrameReplay(spec, folder)
         if arithmetic is None:
-            probe = choose_arithmetic(config.run, _trial(config, lanes))
+            probe = choose_arithmetic(config.run, _trial(config, lanes, replay))
             note(str(probe))
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
         agent = DQN(
             config,
             lanes,
-            FrameReplay(spec, folder),
+            replay,
             arithmetic,
             evaluation_epsilon=evaluation_epsilon(config),
             life_loss_terminal=is_atari(config.env)
@@ -68,8 +68,8 @@ def build(
         lanes.close()
         raise
     return Built(
-        agent,
-        make_task(config.env, config.atari, config.gymnasium),
+        OnLanes(agent, config.run.seed),
+        make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {
             "parameters": parameter_count(agent.online),
@@ -140,33 +140,19 @@ def parameter_count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _trial(config: DQNConfig, lanes: Lanes) -> Callable[[Arithmetic], Callable[[], object]]:
-    """One real update on made-up data, for the start-up probe."""
-    spec, size = lanes.observation_spec, config.batch_size
-    frames = np.zeros((size, *spec.shape, spec.stack), dtype=spec.dtype)
-    stacked = np.moveaxis(frames, -1, 1) if spec.is_image else frames[..., 0]
+def _trial(config: DQNConfig, lanes: Lanes, replay: FrameReplay) -> Trial:
+    """The agent's own update on made-up data, for the start-up probe."""
+    size = config.batch_size
+    numbers, zeros = np.zeros(size, np.int64), np.zeros(size, np.float32)
+    observation = np.zeros((size, *lanes.observation_spec.stacked_shape), replay.spec.frame_dtype)
+    legal = np.ones((size, lanes.num_actions), np.bool_)
+    sample = Transitions(
+        observation, numbers, zeros, zeros, observation, numbers, numbers,
+        legal if lanes.observation_spec.masked else None,
+    )  # fmt: skip
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
-        network = arithmetic.place(build_network(config, lanes))
-        target = arithmetic.place(copy.deepcopy(network))
-        optimiser = build_optimiser(config.optimiser, network.parameters(), 1e-5, 1e-5)
-        learner = Learner(network, optimiser, arithmetic, config.max_gradient_norm)
-        actions = arithmetic.tensor(np.zeros(size, dtype=np.int64))
-        zeros = arithmetic.tensor(np.zeros(size, dtype=np.float32))
-
-        def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            observation = arithmetic.tensor(stacked)
-            with torch.no_grad():
-                q_t = target(observation).float()
-                q_online_t = network(observation).float() if config.double else None
-            loss, _ = td_loss(
-                network(observation).float(),
-                actions,
-                td_target(zeros, zeros, q_t, q_online_t),
-                config.loss,
-            )
-            return loss, {}
-
-        return lambda: learner.update(loss_function)
+        agent = DQN(config, lanes, replay, arithmetic, 0.0, life_loss_terminal=False)
+        return lambda: agent.update(sample)
 
     return trial

@@ -113,7 +113,11 @@ class Reinforce:
                 config.learning_rate, config.learning_rate_end, config.run.total_steps, agent_steps
             )
         )
-        batch = self._batch(self.episodes.take())
+        self.update(self.episodes.take())
+
+    def update(self, episodes: list[FinishedEpisode]) -> None:
+        """One step of gradient descent on all steps of these episodes."""
+        config, batch = self.config, self._batch(episodes)
 
         def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
             logits, value = self.network(batch["observation"])
@@ -176,9 +180,9 @@ class Reinforce:
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
         return Metrics(scalars)
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> SoftmaxPolicy:
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> SoftmaxPolicy:
         """The policy to be scored: the most likely action always, so ``seed`` is not needed."""
-        frames = FrameStack(self.lanes.observation_spec, num_lanes)
+        frames = FrameStack(lanes.observation_spec, lanes.num_lanes)
         return SoftmaxPolicy(self.network, frames, self.arithmetic, rng=None)
 
     # ---------------------------------------------------------------- save

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.reinforce.agent import ADAM_EPSILON, Reinforce, SoftmaxPolicy, build_network
+from agents.reinforce.agent import Reinforce, SoftmaxPolicy, build_network
 from agents.reinforce.config import ReinforceConfig
-from agents.reinforce.losses import reinforce_loss, value_loss
+from agents.reinforce.episodes import FinishedEpisode
 from core.built import Built, Note
 from core.evaluation import Policy
-from core.lanes import FrameStack, Lanes
-from core.learner import Arithmetic, Learner, load_weights
-from core.optimisers import build_optimiser
-from core.probe import choose_arithmetic
+from core.lane_agent import OnLanes
+from core.lanes import FrameStack, Lanes, first_step
+from core.learner import Arithmetic, load_weights
+from core.probe import Trial, choose_arithmetic
 from envs.make import make_lanes
 from envs.task import make_task
 
@@ -55,8 +55,8 @@ def build(
         lanes.close()
         raise
     return Built(
-        agent,
-        make_task(config.env, config.atari, config.gymnasium),
+        OnLanes(agent, config.run.seed),
+        make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {
             "parameters": _parameter_count(agent.network),
@@ -93,30 +93,22 @@ def _parameter_count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _trial(config: ReinforceConfig, lanes: Lanes) -> Callable[[Arithmetic], Callable[[], object]]:
-    """One update and the acting before it on made-up data, for the start-up probe."""
-    spec = lanes.observation_spec
-    frames = np.zeros((TRIAL_STEPS, *spec.shape, spec.stack), dtype=spec.dtype)
-    stacked = np.moveaxis(frames, -1, 1) if spec.is_image else frames[..., 0]
+def _trial(config: ReinforceConfig, lanes: Lanes) -> Trial:
+    """The agent's own update, and the acting before it, on made-up data, for the probe."""
+    spec, steps = lanes.observation_spec, TRIAL_STEPS
+    episode = FinishedEpisode(
+        np.zeros((steps + 1, *spec.shape), spec.dtype), np.zeros(steps + 1, np.bool_),
+        np.zeros(steps, np.int64), np.ones(steps), terminated=True,
+    )  # fmt: skip
+    step = first_step(episode.frames[:1].repeat(config.lanes, axis=0))
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
-        network = build_network(config, lanes)
-        arithmetic.place(network)
-        optimiser = build_optimiser("adam", network.parameters(), 1e-5, ADAM_EPSILON)
-        learner = Learner(network, optimiser, arithmetic, config.max_gradient_norm)
-        action = arithmetic.tensor(np.zeros(TRIAL_STEPS, dtype=np.int64))
-        zeros = arithmetic.tensor(np.zeros(TRIAL_STEPS, dtype=np.float32))
-
-        def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            logits, value = network(arithmetic.tensor(stacked))
-            loss, _ = reinforce_loss(logits.float(), action, zeros, config.entropy_weight)
-            return loss + value_loss(value.float(), zeros), {}
+        agent = Reinforce(config, lanes, arithmetic)
 
         def update() -> None:
-            for _ in range(TRIAL_STEPS // config.lanes):
-                with torch.no_grad():
-                    network.policy(arithmetic.tensor(stacked[: config.lanes]))
-            learner.update(loss_function)
+            for _ in range(steps // config.lanes):
+                agent.act(step, 0)
+            agent.update([episode])
 
         return update
 

@@ -106,7 +106,7 @@ class TabularQLearning:
         self._error_sum, self._errors = 0.0, 0
         return Metrics(scalars)
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> EpsilonGreedyTable:
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedyTable:
         """The policy to be scored: greedy, but for the user's ``evaluation_epsilon``."""
         return EpsilonGreedyTable(
             self.table.q, self.config.evaluation_epsilon, np.random.default_rng(seed)

@@ -14,6 +14,7 @@ from agents.tabular.table import require_actions
 from core.built import Built, Note
 from core.errors import UserError
 from core.evaluation import Policy
+from core.lane_agent import OnLanes
 from core.lanes import Lanes
 from core.learner import Arithmetic
 from envs.atari_protocol import AtariConfig
@@ -37,9 +38,10 @@ def build(
     """
     lanes = _open_lanes(config, config.lanes)
     note(f"table of values: {lanes.num_actions} actions, grows with the states met")
+    agent = TabularQLearning(config, lanes)
     return Built(
-        TabularQLearning(config, lanes),
-        make_task(config.env, AtariConfig(), config.gymnasium),
+        OnLanes(agent, config.run.seed),
+        make_task(config.env, AtariConfig(), config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic or Arithmetic(),
     )
 

@@ -9,13 +9,11 @@ Legend: L lanes, B batch, A actions, H W board.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from agents.zero import losses
 from agents.zero.config import ZeroConfig
@@ -24,6 +22,7 @@ from agents.zero.report import Report
 from agents.zero.self_play import GameInProgress, draw_openings, surprises, without_passes
 from agents.zero.store import GameStore, Rows
 from core.agent import Metrics
+from core.frozen import FrozenCopy
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -61,14 +60,11 @@ class Zero:
         self.config, self.store, self.arithmetic = config, store, arithmetic
         self.lanes: Lanes = lanes
         self.boards = lanes
-        optimiser = build_optimiser(
-            "adamw", network.parameters(), config.learning_rate, ADAM_EPSILON,
-            weight_decay=config.weight_decay,
-        )  # fmt: skip
-        self.learner = Learner(network, optimiser, arithmetic)
+        self.learner = build_learner(network, config, arithmetic)
         self.network = network
-        self.averaged = copy.deepcopy(network).eval().requires_grad_(False)
-        self.evaluator = NetworkEvaluator(self.averaged, arithmetic)
+        self.averaged = FrozenCopy(network)
+        self.played = FrozenCopy(self.averaged.network)
+        self.evaluator = NetworkEvaluator(self.played.network, arithmetic)
         self.rng = np.random.default_rng([config.run.seed, 7])
         self.search = TreeSearch(
             lanes.game, lanes.options, lanes.num_lanes, config.search, self.evaluator,
@@ -190,7 +186,7 @@ class Zero:
             self._update()
         stale = self.learner.updates // REFRESH_EVERY > before // REFRESH_EVERY
         if stale and not config.gate:
-            self.evaluator.refresh(self.averaged)
+            self.play_averaged()
 
     def window(self) -> int:
         """Rows of the window: grows with the 0.75th power of all rows (Wu 2019, appendix C)."""
@@ -201,21 +197,10 @@ class Zero:
     def _update(self) -> None:
         """One step of gradient descent."""
         rows = self.store.sample(self.config.batch_size, self.rng, self.config.augment)
-        self.network.train()
-        self.learner.update(lambda: zero_loss(self.network, rows, self.config, self.arithmetic))
-        self._average()
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """Move the averaged weights towards the newest, faster at the start."""
+        update(self.network, self.learner, rows, self.config)
         updates = self.learner.updates
-        decay = min(self.config.average_decay, (updates + 1) / (updates + 10))
-        newest, averaged = self.network.state_dict(), self.averaged.state_dict()
-        names = [name for name, value in averaged.items() if value.dtype.is_floating_point]
-        average_all = get_ema_multi_avg_fn(decay)
-        average_all([averaged[name] for name in names], [newest[name] for name in names], 0)
-        for name in averaged.keys() - set(names):
-            averaged[name].copy_(newest[name])
+        # Faster at the start.
+        self.averaged.average(min(self.config.average_decay, (updates + 1) / (updates + 10)))
 
     # ---------------------------------------------------------------- report, save
 
@@ -237,10 +222,6 @@ class Zero:
         }
         return self.report.drain(scalars, self.search.evaluations, self.store.total_games)
 
-    def evaluation_policy(self, num_lanes: int, seed: int) -> Any:
-        """Never asked for: boards are assessed by matches."""
-        raise NotImplementedError("board games are assessed by matches")
-
     def needs_checkpoint(self) -> bool:
         """Never: stored games are only added to."""
         return False
@@ -249,10 +230,10 @@ class Zero:
         """Networks, optimiser, games stored and in progress, random streams, pool."""
         learner = self.learner.state_dict()
         return {
-            "network": dict(self.averaged.state_dict()),
+            "network": self.averaged.state_dict(),
             "newest": learner.pop("network"),
             "learner": learner,
-            "played": dict(self.evaluator_weights()),
+            "played": self.played.state_dict(),
             "replay": self.store.checkpoint(),
             "pool": {str(index): member for index, member in enumerate(self.pool)},
             "agent": {
@@ -264,16 +245,17 @@ class Zero:
             },
         }
 
-    def evaluator_weights(self) -> dict[str, torch.Tensor]:
-        """The weights that self-play uses: averaged ones of a while ago."""
-        return dict(self.evaluator.source)
+    def play_averaged(self) -> None:
+        """Give self-play the averaged weights."""
+        self.played.refresh()
+        self.evaluator.refresh(self.played.network)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from `state_dict`."""
         self.learner.load_state_dict({"network": state["newest"], **state["learner"]})
-        load_weights(self.averaged, state["played"])
-        self.evaluator.refresh(self.averaged)
-        load_weights(self.averaged, state["network"])
+        self.averaged.load_state_dict(state["network"])
+        self.played.load_state_dict(state["played"])
+        self.evaluator.refresh(self.played.network)
         if "replay" in state:
             self.store.restore(state["replay"])
         pool = state["pool"]
@@ -288,8 +270,8 @@ class Zero:
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights: learn from them, and play with them."""
         load_weights(self.network, network)
-        load_weights(self.averaged, network)
-        self.evaluator.refresh(self.averaged)
+        self.averaged.load_state_dict(network)
+        self.play_averaged()
 
     def lanes_restarted(self, last: Step) -> None:
         """The games in progress are gone."""
@@ -302,6 +284,21 @@ _TAGS = {
     "entropy": "policy/target_entropy",
     "policy_entropy": "policy/entropy",
 }
+
+
+def build_learner(network: ZeroNetwork, config: ZeroConfig, arithmetic: Arithmetic) -> Learner:
+    """The optimiser that the options ask for."""
+    optimiser = build_optimiser(
+        "adamw", network.parameters(), config.learning_rate, ADAM_EPSILON,
+        weight_decay=config.weight_decay,
+    )  # fmt: skip
+    return Learner(network, optimiser, arithmetic)
+
+
+def update(network: ZeroNetwork, learner: Learner, rows: Rows, config: ZeroConfig) -> None:
+    """One step of the optimiser."""
+    network.train()
+    learner.update(lambda: zero_loss(network, rows, config, learner.arithmetic))
 
 
 def zero_loss(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.zero.agent import Zero, zero_loss
+from agents.zero.agent import Zero, build_learner, update
 from agents.zero.assess import NetworkSide, Side, anchor_names, anchor_side, play_match, rate
 from agents.zero.config import TRUNKS, ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
@@ -19,8 +19,9 @@ from core.agent import Assessment, Task
 from core.built import Built, Note
 from core.environment_facts import usable_cores
 from core.errors import UserError
-from core.learner import Arithmetic, Learner, load_weights
-from core.probe import choose_arithmetic
+from core.lane_agent import OnLanes
+from core.learner import Arithmetic, load_weights
+from core.probe import Trial, choose_arithmetic
 from envs.games.game import Game
 from envs.games.lanes import GameLanes
 from envs.games.registry import load_game
@@ -63,14 +64,13 @@ def build(
     store = GameStore(game, options, folder, note, threads)
     agent = Zero(config, lanes, store, network, arithmetic, threads)
 
-    def assess(agent_steps: int, stop: Callable[[], bool]) -> Assessment | None:
+    def evaluate(agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
         return assess_agent(agent, anchors, agent_steps, stop, threads)
 
-    def no_lanes(_: int) -> Any:
-        raise UserError("board games are scored by matches: tengen match")
-
-    task = Task(config.env, "", 1, no_lanes, lambda score: None, assess)
-    return Built(agent, task, arithmetic, {"parameters": parameter_count(network)})
+    task = Task(config.env, "", 1, evaluate, lambda score: None)
+    return Built(
+        OnLanes(agent, config.run.seed), task, arithmetic, {"parameters": parameter_count(network)}
+    )
 
 
 def build_network(config: ZeroConfig, game: Game) -> ZeroNetwork:
@@ -130,9 +130,7 @@ def parameter_count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def _trial(
-    config: ZeroConfig, game: Game, options: Any
-) -> Callable[[Arithmetic], Callable[[], object]]:
+def _trial(config: ZeroConfig, game: Game, options: Any) -> Trial:
     """Self-play's forward passes and the update they pay for, on made-up data."""
     batch, actions = config.batch_size, game.actions(options)
     cells = int(np.prod(options.shape))
@@ -149,12 +147,11 @@ def _trial(
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
         network = build_network(config, game)
         arithmetic.place(network)
-        learner = Learner(network, torch.optim.AdamW(network.parameters(), lr=1e-6), arithmetic)
+        learner = build_learner(network, config, arithmetic)
         evaluator = NetworkEvaluator(network, arithmetic)
 
         def work() -> None:
-            network.train()
-            learner.update(lambda: zero_loss(network, rows, config, arithmetic))
+            update(network, learner, rows, config)
             for _ in range(passes):
                 evaluator.begin(planes, handicap)()
 
@@ -219,14 +216,14 @@ def pass_gate(
 
     None: stopped.
     """
-    in_use = _side(agent, agent.evaluator.source, games, threads)
+    in_use = _side(agent, agent.played.state_dict(), games, threads)
     game, options = agent.boards.game, agent.boards.options
     results = play_match(game, options, newest, in_use, games, seed, stop)
     if results is None:
         return None
     share = float((results + 1).mean() / 2)
     if share >= agent.config.gate:
-        agent.evaluator.refresh(agent.averaged)
+        agent.play_averaged()
     return share
 
 

@@ -38,7 +38,6 @@ class NetworkEvaluator:
     @torch.no_grad()
     def refresh(self, network: ZeroNetwork) -> None:
         """Copy the network's present weights, in place: what was recorded reads them there."""
-        self.source = {name: value.clone() for name, value in network.state_dict().items()}
         self.network.load_state_dict(folded(network).state_dict())
 
     @torch.inference_mode()

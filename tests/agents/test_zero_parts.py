@@ -40,7 +40,7 @@ def small_config(**changes: Any) -> ZeroConfig:
 
 def small_agent(tmp_path: Path, **changes: Any) -> Zero:
     built = build(small_config(**changes), tmp_path, lambda text: None, Arithmetic())
-    agent = built.agent
+    agent = built.agent.agent
     assert isinstance(agent, Zero)
     return agent
 
@@ -329,9 +329,9 @@ def test_self_play_does_not_pass_early(tmp_path: Path) -> None:
     agent = small_agent(tmp_path, passes_from=12, lanes=16)
     # A network that would pass always.
     with torch.no_grad():
-        assert agent.averaged.policy_others is not None
-        agent.averaged.policy_others.bias.fill_(20.0)
-    agent.evaluator.refresh(agent.averaged)
+        assert agent.averaged.network.policy_others is not None
+        agent.averaged.network.policy_others.bias.fill_(20.0)
+    agent.play_averaged()
     agent.learner.update = lambda loss: None  # type: ignore[assignment]
     self_play(agent, 60)
     games = list(agent.store.games)
@@ -361,13 +361,13 @@ def test_a_forced_pass_stays_a_pass() -> None:
 
 def test_gate_keeps_the_network_in_use_until_a_better_one_comes(tmp_path: Path) -> None:
     agent = small_agent(tmp_path, gate=0.55)
-    agent.evaluator.refresh(agent.averaged)
-    before = agent.evaluator_weights()
+    agent.play_averaged()
+    before = {name: value.clone() for name, value in agent.played.state_dict().items()}
     self_play(agent, 60)
     assert agent.learner.updates > REFRESH_EVERY
 
     def in_use(weights: dict[str, torch.Tensor]) -> bool:
-        played = agent.evaluator_weights()
+        played = agent.played.state_dict()
         return all(torch.equal(played[name], value) for name, value in weights.items())
 
     assert in_use(before)
@@ -380,7 +380,7 @@ def test_gate_keeps_the_network_in_use_until_a_better_one_comes(tmp_path: Path) 
     share = pass_gate(agent, strong, 20, 1, lambda: False, 1)
     assert share is not None
     assert share >= 0.55
-    assert in_use(dict(agent.averaged.state_dict()))
+    assert in_use(agent.averaged.state_dict())
     assert pass_gate(agent, strong, 20, 1, lambda: True, 1) is None
 
 
@@ -404,7 +404,7 @@ def test_first_weights_do_not_depend_on_what_was_measured(tmp_path: Path) -> Non
     for precision in ("fp32", "auto"):  # nothing to measure, and several things
         run = RunConfig(device="cpu", threads=1, precision=precision)  # type: ignore[arg-type]
         config = small_config(game="tic-tac-toe", run=run)
-        agent = build(config, tmp_path / precision, lambda text: None).agent
+        agent = build(config, tmp_path / precision, lambda text: None).agent.agent
         assert isinstance(agent, Zero)
         found.append(agent.network.state_dict())
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])

@@ -98,7 +98,7 @@ def test_folding_changes_nothing_but_speed(name: str) -> None:
 def test_self_play_learns_and_is_restored(name: str, tmp_path: Path) -> None:
     config = small_config(name, game="tic-tac-toe", first_rows=16, rows_per_new_row=1.0)
     built = build(config, tmp_path / "one", lambda text: None, Arithmetic())
-    agent = built.agent
+    agent = built.agent.agent
     assert isinstance(agent, Zero)
     step = agent.lanes.reset(0)
     for tick in range(20):
@@ -112,7 +112,7 @@ def test_self_play_learns_and_is_restored(name: str, tmp_path: Path) -> None:
     assert agent.learner.updates > 2
     assert np.isfinite(agent.metrics().scalars["loss/total"])
     state = agent.state_dict()
-    other = build(config, tmp_path / "two", lambda text: None, Arithmetic()).agent
+    other = build(config, tmp_path / "two", lambda text: None, Arithmetic()).agent.agent
     other.load_state_dict({key: value for key, value in state.items() if key != "replay"})
     planes = np.ones((2, agent.boards.game.planes, 3, 3), np.uint8)
     handicap = np.zeros(2, np.int32)

@@ -121,7 +121,7 @@ def test_a_fault_of_ours_is_shown_and_saves_only_what_is_sound(
         run_quietly(run)
     assert RunFolder.open(run).read_status()["state"] == "failed"
     loaded = checkpoint.load(run)
-    lanes = len(loaded.state["trainer"]["step"]["reward"])
+    lanes = len(loaded.state["tick"]["step"]["reward"])
     assert loaded.step == (49 * lanes if moment == "act" else 0)
     assert main(["resume", str(run), "--total-steps", "1000"]) == 0
     assert checkpoint.load(run).step == 1000

@@ -8,7 +8,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.episodes import RECORDED_WHOLE, EpisodeTracker, is_recorded
+from core.episodes import (
+    RECORDED_WHOLE,
+    EpisodesInProgress,
+    FinishedEpisodes,
+    is_recorded,
+)
 from core.evaluation import Episode
 from tests.core.scripted_lanes import ScriptedLanes
 
@@ -26,8 +31,8 @@ def test_episodes_are_those_of_the_script(
 ) -> None:
     lanes = ScriptedLanes(scripts, busy)
     lanes.reset(0)
-    tracker = EpisodeTracker(len(scripts))
-    assert tracker.recent_mean is None
+    running, finished = EpisodesInProgress(len(scripts)), FinishedEpisodes()
+    assert finished.recent_mean is None
     played = [0] * len(scripts)
     scores: list[float] = []
     for tick in range(ticks):
@@ -37,26 +42,17 @@ def test_episodes_are_those_of_the_script(
             length, reward = scripts[lane][played[lane] % len(scripts[lane])]
             played[lane] += 1
             expected.append(Episode(length * reward, length))
-        assert tracker.update(step) == expected
+        assert running.update(step) == expected
+        for episode in expected:
+            finished.add(episode)
         scores += [episode.score for episode in expected]
         if tick == cut:
-            saved = copy.deepcopy(tracker.state_dict())
-            tracker = EpisodeTracker(len(scripts))
-            tracker.load_state_dict(saved)
-    assert tracker.finished == len(scores)
-    assert not scores or np.isclose(tracker.recent_mean or 0, np.mean(scores[-100:]))
-
-
-def test_dropped_episodes_leave_no_trace() -> None:
-    lanes = ScriptedLanes([[(4, 1.0)]])
-    lanes.reset(0)
-    tracker = EpisodeTracker(1)
-    for _ in range(2):
-        tracker.update(lanes.receive())
-    tracker.drop_unfinished()
-    lanes.reset(0)
-    finished = [tracker.update(lanes.receive()) for _ in range(4)]
-    assert finished[-1] == [Episode(4.0, 4)]
+            saved = copy.deepcopy((running.state_dict(), finished.state_dict()))
+            running, finished = EpisodesInProgress(len(scripts)), FinishedEpisodes()
+            running.load_state_dict(saved[0])
+            finished.load_state_dict(saved[1])
+    assert finished.count == len(scores)
+    assert not scores or np.isclose(finished.recent_mean or 0, np.mean(scores[-100:]))
 
 
 def test_records_thin_out() -> None:

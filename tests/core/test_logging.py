@@ -29,7 +29,6 @@ def test_everything_that_is_written_is_read_back(tmp_path: Path) -> None:
     logger.image("network/input", image, 7)
     frames = [np.full((6, 8, 3), shade, np.uint8) for shade in (0, 120, 240)]
     logger.animation("evaluation/video", frames, 15, 7)
-    logger.text("note", "hello", 7)
     logger.close()
     events = read(tmp_path)
     assert [(e.step, e.value) for e in events.Scalars("loss/td")] == [(7, 0.5)]
@@ -41,7 +40,6 @@ def test_everything_that_is_written_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(png), image)
     gif = Image.open(io.BytesIO(events.Images("evaluation/video")[0].encoded_image_string))
     assert (gif.format, gif.size, gif.n_frames) == ("GIF", (8, 6), 3)  # type: ignore[attr-defined]
-    assert "note" in events.Tags()["tensors"]
 
 
 def test_a_resumed_run_has_one_timeline(tmp_path: Path) -> None:

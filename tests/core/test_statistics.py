@@ -12,7 +12,6 @@ from core.statistics import (
     human_normalised,
     interquartile_mean,
     interquartile_mean_interval,
-    probability_of_improvement,
     summarise,
 )
 
@@ -68,14 +67,3 @@ def test_runs_are_resampled_within_their_game() -> None:
     scores = {"low": [0.0] * 4, "high": [100.0] * 4}
     mean, low, high = interquartile_mean_interval(scores, seed=0, resamples=200)
     assert mean == low == high == 50.0
-
-
-@given(
-    st.lists(st.integers(0, 5), min_size=1, max_size=6),
-    st.lists(st.integers(0, 5), min_size=1, max_size=6),
-)
-def test_probability_of_improvement_counts_pairs(x: list[int], y: list[int]) -> None:
-    wins = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a in x for b in y)
-    estimate, low, high = probability_of_improvement(x, y, seed=0, resamples=50)
-    assert estimate == pytest.approx(wins / (len(x) * len(y)))
-    assert 0 <= low <= high <= 1

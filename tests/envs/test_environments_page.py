@@ -21,7 +21,7 @@ from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig, parse_arguments
 from envs.make import make_lanes
 from envs.recording import filmable_lanes
-from envs.task import make_task
+from envs.task import environment_name
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "environments.md").read_text("utf-8")
 
@@ -62,11 +62,13 @@ def test_the_pages_config_file_is_read(folder: Path) -> None:
 
 def test_arguments_reach_training_evaluation_and_films() -> None:
     config = GymnasiumConfig("map_name=8x8,is_slippery=false")
-    task = make_task("FrozenLake-v1", AtariConfig(), config)
-    assert task.environment == 'FrozenLake-v1 {"is_slippery": false, "map_name": "8x8"}'
+    assert (
+        environment_name("FrozenLake-v1", config)
+        == 'FrozenLake-v1 {"is_slippery": false, "map_name": "8x8"}'
+    )
     for lanes in (
         make_lanes("FrozenLake-v1", 1, AtariConfig(), config),
-        task.evaluation_lanes(1),
+        make_lanes("FrozenLake-v1", 1, AtariConfig(), config, evaluation=True),
         filmable_lanes("FrozenLake-v1", AtariConfig(), config),
     ):
         assert lanes.observation_spec.categories == 64

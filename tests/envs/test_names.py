@@ -6,13 +6,20 @@ import gymnasium
 import pytest
 
 from commands.dispatch import main
+from core.config import RunConfig
 from core.errors import UserError
+from core.evaluation import Policy
+from core.lanes import Lanes
 from envs.atari import AtariLanes
 from envs.atari_protocol import AtariConfig
 from envs.gymnasium_lanes import GymnasiumLanes
-from envs.make import make_lanes
+from envs.make import DEFAULTS, make_lanes
 from envs.names import atari_games, canonical_id, is_atari
 from envs.task import make_task
+
+
+def no_policy(lanes: Lanes, seed: int) -> Policy:
+    raise AssertionError
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,7 @@ def test_every_spelling_is_the_game_under_its_protocol(spelling: str) -> None:
     assert canonical_id(spelling, notes.append) == "ALE/Pong-v5"
     assert len(notes) == (spelling != "ALE/Pong-v5")
     assert is_atari(spelling)
-    task = make_task(spelling, AtariConfig())
+    task = make_task(spelling, AtariConfig(), DEFAULTS, RunConfig(), no_policy)
     assert (task.environment, task.protocol, task.frames_per_step) == (
         "ALE/Pong-v5", "dopamine", 4,
     )  # fmt: skip

@@ -68,7 +68,7 @@ def test_dqn_learns_to_catch(tmp_path: Path) -> None:
     assert trainer.run() == "finished"
     assert trainer.last_evaluation is not None
     assert trainer.last_evaluation >= 0.9, "a random player scores about -0.4, a perfect one 1"
-    trainer.agent.lanes.close()
+    trainer.agent.close()
 
 
 @pytest.mark.parametrize("storage", ["ram", "mmap", "packed"])
@@ -90,7 +90,7 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
         dataclasses.replace(part, run=dataclasses.replace(part.run, evaluate_every=0)),
     )
     first.run()
-    first.agent.lanes.close()
+    first.agent.close()
     torch.manual_seed(999)  # whatever happened in the process meanwhile must not matter
     second = trainer_in(tmp_path / "parts", config)
     second.restore(checkpoint.load(second.folder.checkpoints).state)
@@ -118,7 +118,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Pat
             tmp_path / name, catch_config(total_steps=2_000, evaluate_every=0, seed=seed)
         )
         trainer.run()
-        return trainer.agent.online.torso.hidden[0].weight.detach().numpy().copy()
+        return trainer.agent.agent.online.torso.hidden[0].weight.detach().numpy().copy()
 
     first = weights(1, "a")
     np.testing.assert_array_equal(first, weights(1, "b"))
@@ -132,7 +132,7 @@ def test_evaluation_does_not_change_training(tmp_path: Path) -> None:
             catch_config(total_steps=2_000, evaluate_every=every, evaluate_episodes=4),
         )
         trainer.run()
-        return trainer.agent.online.advantage.weight.detach().numpy().copy()
+        return trainer.agent.agent.online.advantage.weight.detach().numpy().copy()
 
     np.testing.assert_array_equal(weights(0, "never"), weights(300, "often"))
 
@@ -162,7 +162,7 @@ def test_exploration_falls_from_the_warm_up_or_from_the_start(
         epsilon_end=0.0,
         epsilon_after_warmup=after_warmup,
     )
-    agent = trainer_in(tmp_path / "run", config).agent
+    agent = trainer_in(tmp_path / "run", config).agent.agent
     step = agent.lanes.reset(0)
     seen = []
     for agent_steps in (0, 999, 1_000, 2_000, 3_000):
@@ -176,7 +176,7 @@ def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
     trainer = trainer_in(tmp_path / "run", config)
     trainer.run()
     due = (3_000 - config.lanes - config.warmup_steps) // config.update_every
-    assert trainer.agent.learner.updates == due
+    assert trainer.agent.agent.learner.updates == due
 
 
 def test_updates_may_come_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_updates_may_come_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
     trainer = trainer_in(tmp_path / "run", config)
     counts = {0}
-    real = type(trainer.agent).observe
+    real = type(trainer.agent.agent).observe
 
     def observe(agent: DQN, *arguments: object) -> None:
         counts.add(agent.learner.updates)
@@ -206,13 +206,13 @@ def test_a_run_that_lost_its_replay_warms_up_again(tmp_path: Path) -> None:
     config = catch_config(total_steps=2_000, evaluate_every=0)
     first = trainer_in(tmp_path / "run", config)
     first.run()
-    made = first.agent.learner.updates
+    made = first.agent.agent.learner.updates
     trainer = trainer_in(tmp_path / "run", lengthened(config, 3_400))
     trainer.restore(checkpoint.load(trainer.folder.checkpoints).state, fresh_replay=True)
-    assert trainer.agent.replay.size == 0
+    assert trainer.agent.agent.replay.size == 0
     assert trainer.run() == "finished"
     due = (1_400 - config.lanes - config.warmup_steps) // config.update_every
-    assert trainer.agent.learner.updates - made == due
+    assert trainer.agent.agent.learner.updates - made == due
 
 
 def test_a_replay_that_is_not_saved_costs_no_disk_and_a_warm_up(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_a_replay_that_is_not_saved_costs_no_disk_and_a_warm_up(tmp_path: Path) 
     trainer = trainer_in(tmp_path / "run", lengthened(config, 2_400))
     trainer.restore(checkpoint.load(trainer.folder.checkpoints).state)
     assert trainer.run() == "finished"
-    assert trainer.agent.learner.updates == first.agent.learner.updates
-    assert trainer.agent.replay.size == 400
+    assert trainer.agent.agent.learner.updates == first.agent.agent.learner.updates
+    assert trainer.agent.agent.replay.size == 400
 
 
 def test_a_run_stops_at_the_score_that_was_wanted(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_memory_as_small_as_the_warm_up_learns(tmp_path: Path) -> None:
     )
     trainer = trainer_in(tmp_path / "run", config)
     trainer.run()
-    assert trainer.agent.learner.updates > 200
+    assert trainer.agent.agent.learner.updates > 200
 
 
 @pytest.mark.parametrize("storage", ["ram", "mmap", "packed"])
@@ -261,6 +261,6 @@ def test_a_replay_that_an_earlier_version_saved_is_restored(
         trainer_in(tmp_path / "run", config).run()
     trainer = trainer_in(tmp_path / "run", lengthened(config, 5_000))
     trainer.restore(checkpoint.load(trainer.folder.checkpoints).state)
-    assert trainer.agent.replay.dropped == 0
+    assert trainer.agent.agent.replay.dropped == 0
     assert trainer.run() == "finished"
     assert checkpoint.load(trainer.folder.checkpoints).state["replay"]["form"]["rows"] < 300

@@ -69,7 +69,7 @@ def test_a_replay_without_masks_is_refused_in_one_line(make_trainer: MakeTrainer
     trainer.run()
     state = checkpoint.load(trainer.folder.checkpoints).state
     del state["replay"]["form"]["columns"], state["replay"]["columns"]["legal"]  # as it once was
-    del state["trainer"]["step"]["legal"], state["trainer"]["step"]["first"]
+    del state["tick"]["step"]["legal"], state["tick"]["step"]["first"]
     again = make_trainer(
         "dqn", replace(CONFIGS["dqn"], lanes=4), "other", total_steps=800, evaluate_every=0
     )

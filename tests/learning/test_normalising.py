@@ -46,7 +46,7 @@ def test_statistics_are_saved_and_evaluation_leaves_them_alone(
     build_policy = load_object(AGENTS[name].build_module).build_policy
     policy = build_policy(config, lanes, weights, seed=0, device="cpu")
     step = lanes.reset(5)
-    mine = trainer.agent.evaluation_policy(8, 0)
+    mine = trainer.agent.agent.evaluation_policy(lanes, 0)
     np.testing.assert_array_equal(policy.act(step), mine.act(step))
 
     resumed = make_trainer(name, config, total_steps=800, **options)

@@ -41,7 +41,7 @@ def test_resume_restores_episodes_and_starts_lanes_anew(make_trainer: MakeTraine
     config = ReinforceConfig(lanes=3, episodes_per_update=50)
     first = make_trainer("reinforce", config, total_steps=600, evaluate_every=0)
     first.run()
-    assert len(first.agent.episodes.finished) > 3  # type: ignore[attr-defined]
+    assert len(first.agent.agent.episodes.finished) > 3  # type: ignore[attr-defined]
     resumed = make_trainer("reinforce", config, total_steps=6000, evaluate_every=0)
     kept = resumed.agent.state_dict()["episodes"]
     before = first.agent.state_dict()["episodes"]
@@ -51,7 +51,7 @@ def test_resume_restores_episodes_and_starts_lanes_anew(make_trainer: MakeTraine
             np.testing.assert_array_equal(mine[name], theirs[name])
     assert kept["length"].tolist() == [0, 0, 0]
     assert resumed.run() == "finished"
-    assert resumed.agent.learner.updates > 0  # type: ignore[attr-defined]
+    assert resumed.agent.agent.learner.updates > 0  # type: ignore[attr-defined]
 
 
 def test_a_resume_without_its_experience_goes_on_with_no_half_episodes(
@@ -60,9 +60,9 @@ def test_a_resume_without_its_experience_goes_on_with_no_half_episodes(
     config = ReinforceConfig(lanes=3, episodes_per_update=50)
     first = make_trainer("reinforce", config, total_steps=600, evaluate_every=0)
     first.run()
-    assert first.agent.episodes._length.any()  # type: ignore[attr-defined]
+    assert first.agent.agent.episodes._length.any()  # type: ignore[attr-defined]
     first.restore(checkpoint.load(first.folder.checkpoints).state, fresh_replay=True)
-    assert not first.agent.episodes._length.any()  # type: ignore[attr-defined]
+    assert not first.agent.agent.episodes._length.any()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("separate_baseline", [True, False])
@@ -77,7 +77,7 @@ def test_resume_equals_an_uninterrupted_run(
     first = make_trainer("reinforce", config, "cut", total_steps=900, evaluate_every=0)
     first._start()
     while first.agent_steps < 400:
-        first._tick()
+        first._advance()
     first.save()
     resumed = make_trainer("reinforce", config, "cut", total_steps=900, evaluate_every=0)
     assert resumed.agent_steps == first.agent_steps
@@ -105,7 +105,7 @@ def test_workers_change_nothing_but_the_speed(make_trainer: MakeTrainer) -> None
             evaluate_every=600,
         )
         assert trainer.run() == "finished"
-        trainer.agent.lanes.close()
+        trainer.agent.close()
         finished.append(trainer)
     one, other = finished
     for name, tensor in one.agent.state_dict()["network"].items():

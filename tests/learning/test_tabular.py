@@ -79,10 +79,10 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(make_trainer: MakeTraine
     first = make_trainer("q-learning", config, "cut", **run)
     first._start()
     while first.agent_steps < 1735:  # episodes are in progress, a transition is not yet learned
-        first._tick()
+        first._advance()
     first.save()
     for _ in range(20):  # lost with the interruption
-        first._tick()
+        first._advance()
     resumed = make_trainer("q-learning", config, "cut", **run)
     assert resumed.agent_steps == 1735
     resumed.run()

@@ -79,11 +79,11 @@ def test_tic_tac_toe_is_never_lost(make_trainer: MakeTrainer) -> None:
 def test_a_resumed_run_equals_one_that_was_never_stopped(make_trainer: MakeTrainer) -> None:
     options = {"evaluate_every": 0, "seed": 4}
     whole = train(make_trainer, "whole", total_steps=2_560, **options)
-    config = whole.agent.config  # type: ignore[attr-defined]
+    config = whole.agent.agent.config  # type: ignore[attr-defined]
     run = replace(config.run, total_steps=1_280)
     half = make_trainer("zero", replace(config, run=run), "half")
     # The schedules must run to the same end.
-    half.agent.config = config  # type: ignore[attr-defined]
+    half.agent.agent.config = config  # type: ignore[attr-defined]
     half.run()
     resumed = make_trainer("zero", config, "half")
     assert resumed.agent_steps == 1_280
@@ -99,7 +99,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(make_trainer: MakeTrain
 def test_damaged_games_are_named_and_left_out(make_trainer: MakeTrainer, tmp_path: Path) -> None:
     options = {"evaluate_every": 0, "seed": 5}
     whole = train(make_trainer, "whole", total_steps=1_280, **options)
-    store = whole.agent.store  # type: ignore[attr-defined]
+    store = whole.agent.agent.store  # type: ignore[attr-defined]
     listed = store.checkpoint() | {"window_games": 1 << 30}
     games = store.total_games
     (path,) = (whole.folder.replay).glob("games-*")

@@ -131,7 +131,7 @@ def test_dqn_learns_and_plays_with_them(network: str, tmp_path: Path) -> None:
         env="tengen/Catch", network=network, lanes=4, batch_size=4, warmup_steps=8, update_every=4,
         replay_capacity=200, run=run,
     )  # fmt: skip
-    agent = build(config, tmp_path, lambda text: None, Arithmetic()).agent
+    agent = build(config, tmp_path, lambda text: None, Arithmetic()).agent.agent
     step = agent.lanes.reset(0)
     for tick in range(8):
         actions = agent.act(step, 4 * tick)

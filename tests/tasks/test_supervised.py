@@ -78,10 +78,10 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(
     cut = make_trainer(name, config, "cut")
     cut._start()
     for _ in range(4):
-        cut._tick()
+        cut._advance()
     cut.save()
     for _ in range(2):  # lost with the interruption
-        cut._tick()
+        cut._advance()
     resumed = make_trainer(name, config, "cut")
     assert resumed.agent_steps == 48
     resumed.run()
@@ -111,7 +111,7 @@ def test_epochs_make_as_many_updates_as_they_have_batches(
     make_trainer: MakeTrainer, configs: dict[str, Any]
 ) -> None:
     trainer = make_trainer("classify", configs["classify"])
-    examples = trainer.agent.lanes.num_examples
+    examples = trainer.agent.epochs.num_examples
     assert trainer.config.total_steps == round(2.5 * examples)
     assert trainer.config.evaluate_every == examples
     trainer.run()
@@ -195,11 +195,3 @@ def test_a_batch_too_small_for_its_normalisation_is_said(
 def test_options_that_cannot_work_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check(TrainingConfig(**changes))
-
-
-def test_nothing_is_played(make_trainer: MakeTrainer, configs: dict[str, Any]) -> None:
-    trainer = make_trainer("classify", configs["classify"])
-    with pytest.raises(UserError, match="tengen evaluate RUN"):
-        trainer.agent.evaluation_policy(1, 0)
-    with pytest.raises(UserError, match="plays no episodes"):
-        trainer.task.evaluation_lanes(1)

@@ -92,7 +92,7 @@ def test_what_repeats_is_learned(make_trainer: MakeTrainer, tmp_path: Path) -> N
     )
     trainer = make_trainer("lm", config, evaluate_every=0)
     trainer.run()
-    found = trainer.agent.assess(0, lambda: False)
+    found = trainer.task.evaluate(0, 0, lambda: False)
     assert found is not None
     # Two letters of three are chance, the third is certain: 26^(2/3) = 8.8 at best.
     assert 8.0 < -found.best_by < 13.0

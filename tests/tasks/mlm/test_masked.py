@@ -116,5 +116,5 @@ def test_hidden_letters_of_the_alphabet_are_told(make_trainer: MakeTrainer, tmp_
     )
     trainer = make_trainer("mlm", config, evaluate_every=0)
     trainer.run()
-    found = trainer.agent.assess(0, lambda: False)
+    found = trainer.task.evaluate(0, 0, lambda: False)
     assert found is not None and found.best_by > 0.4  # chance is 0.04

@@ -159,7 +159,7 @@ def test_capitals_are_learned(make_trainer: MakeTrainer, config: TranslateConfig
     )
     trainer = make_trainer("translate", config, evaluate_every=0)
     trainer.run()
-    found = trainer.agent.assess(0, lambda: False)
+    found = trainer.task.evaluate(0, 0, lambda: False)
     assert found is not None and found.best_by > 60
     assert "validation/attention" in trainer.agent.metrics().images
 

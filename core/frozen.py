@@ -1,0 +1,46 @@
+"""A copy of a network that does not learn: what acts, is scored or gives targets meanwhile."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from core.learner import load_weights
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class FrozenCopy(Generic[Network]):
+    """The weights of a network as they were at the last boundary, or their average over time."""
+
+    def __init__(self, source: Network) -> None:
+        self.source = source
+        self.network = copy.deepcopy(source).requires_grad_(False)
+
+    def refresh(self) -> None:
+        """Copy the source's present weights."""
+        self.network.load_state_dict(self.source.state_dict())
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """Keep the share ``decay`` of the copy, take the rest from the source's present weights.
+        Whole numbers are copied."""
+        newest, own = self.source.state_dict(), self.network.state_dict()
+        averaged = [name for name, value in own.items() if value.dtype.is_floating_point]
+        average_all = get_ema_multi_avg_fn(decay)  # in one call, which counts on a GPU
+        average_all([own[name] for name in averaged], [newest[name] for name in averaged], 0)
+        for name in own.keys() - set(averaged):
+            own[name].copy_(newest[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The copy's own weights."""
+        return dict(self.network.state_dict())
+
+    def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these weights. Raises UserError when they belong to another network."""
+        load_weights(self.network, weights)
