@@ -32,7 +32,8 @@ class FrozenCopy(Generic[Network]):
         Whole numbers are copied."""
         newest, own = self.source.state_dict(), self.network.state_dict()
         averaged = [name for name, value in own.items() if value.dtype.is_floating_point]
-        average_all = get_ema_multi_avg_fn(decay)  # in one call, which counts on a GPU
+        # In one call, which counts on a GPU.
+        average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average_all([own[name] for name in averaged], [newest[name] for name in averaged], 0)
         for name in own.keys() - set(averaged):
             own[name].copy_(newest[name])

@@ -18,7 +18,7 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from core.episodes import EpisodeTracker
+from core.episodes import EpisodesInProgress
 from core.evaluation import Episode
 from core.lanes import FrameStack, Lanes, ObservationSpec, Step
 from envs.seeds import lane_seeds
@@ -60,11 +60,11 @@ class _Lane:
     def __init__(self, lanes: Lanes) -> None:
         self.lanes = lanes
         self._frames = FrameStack(lanes.observation_spec, 1)
-        self._episodes = EpisodeTracker(1)
+        self._episodes = EpisodesInProgress(1)
         self._action = np.zeros(1, dtype=np.int64)
 
     def reset(self, seed: int) -> np.ndarray:
-        self._episodes.drop_unfinished()
+        self._episodes = EpisodesInProgress(1)
         return self.skip(self._push(self.lanes.reset(seed)), ended=False)[0]
 
     def send(self, action: int) -> None:

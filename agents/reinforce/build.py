@@ -96,9 +96,11 @@ def _parameter_count(network: torch.nn.Module) -> int:
 def _trial(config: ReinforceConfig, lanes: Lanes) -> Trial:
     """The agent's own update, and the acting before it, on made-up data, for the probe."""
     spec, steps = lanes.observation_spec, TRIAL_STEPS
+    width = lanes.num_actions if spec.masked else 0
     episode = FinishedEpisode(
         np.zeros((steps + 1, *spec.shape), spec.dtype), np.zeros(steps + 1, np.bool_),
-        np.zeros(steps, np.int64), np.ones(steps), terminated=True,
+        np.zeros(steps, np.int64), np.ones(steps), np.ones((steps, width), np.bool_),
+        terminated=True,
     )  # fmt: skip
     step = first_step(episode.frames[:1].repeat(config.lanes, axis=0))
 

@@ -57,7 +57,7 @@ class NetworkEvaluator:
         logits, values = self._recorded(boards.shape)(*given)
         # The way back is asked for now: later it would wait for the forward passes begun since.
         logits, values = (out.to("cpu", non_blocking=True) for out in (logits, values))
-        arrived = torch.cuda.Event()
+        arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
 
         def answer() -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +114,7 @@ def record(forward: Forward, shape: torch.Size, device: str) -> Forward:
     planes = torch.zeros(shape, dtype=torch.uint8, device=device)
     handicap = torch.zeros(batch, dtype=torch.int32, device=device)
     cells = torch.arange(height * width, dtype=torch.int32, device=device)
-    aside = torch.cuda.Stream()
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):  # libraries choose their kernels at the first calls
         for _ in range(3):
