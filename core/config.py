@@ -57,8 +57,14 @@ class Bounds:
         """In words: 'at least 0 and under 1'."""
         ends = ("at_least", "over", "at_most", "under")
         said = [(name, getattr(self, name)) for name in ends if math.isfinite(getattr(self, name))]
-        text = " and ".join(f"{name.replace('_', ' ')} {end}" for name, end in said)
+        text = " and ".join(f"{name.replace('_', ' ')} {_shown(end)}" for name, end in said)
         return text if self.also is None else f"{text}, or {self.also}"
+
+
+def _shown(end: float) -> str:
+    """A number as a person writes it."""
+    power = int(end).bit_length() - 1
+    return f"2**{power}" if power > 30 and end == 2**power else str(end)
 
 
 def locked(default: Any, **bounds: float) -> Any:

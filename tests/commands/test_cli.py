@@ -97,7 +97,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("evaluate --n-eval-episodes 3 run", "did you mean '--episodes'?"),
         ("train dqn --seed", "--seed needs a value"),
         ("train dqn --seed --double", "--seed needs a value"),
-        ("train dqn --seed -1", "--seed must be at least 0 and under 9223372036854775808, got -1"),
+        ("train dqn --seed -1", "--seed must be at least 0 and under 2**63, got -1"),
         ("train dqn --total-steps 0", "--total-steps must be at least 1, got 0"),
         ("train dqn --protocol sb3 --env-threads=-1", "--env-threads must be at least 0, got -1"),
         ("train dqn --evaluation-epsilon=-0.5", "at least 0 and at most 1, or -1, got -0.5"),

@@ -238,7 +238,7 @@ def test_random_numbers_of_the_process_are_seeded_too() -> None:
 
 
 def test_a_seed_that_a_library_cannot_take_is_refused_in_a_line() -> None:
-    with pytest.raises(UserError, match=r"--seed must be below 2\*\*32"):
+    with pytest.raises(UserError, match=r"--seed must be under 2\*\*32"):
         check(SB3DQNConfig(run=RunConfig(seed=2**32)))
-    with pytest.raises(UserError, match=r"--seed must be below 2\*\*63"):
+    with pytest.raises(UserError, match=r"--seed must be at least 0 and under 2\*\*63"):
         check(DQNConfig(run=RunConfig(seed=2**63)))

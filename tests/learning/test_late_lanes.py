@@ -49,13 +49,14 @@ def test_a_run_with_busy_lanes_resumes_exactly(make_trainer: MakeTrainer, name: 
     whole.run()
     first = make_trainer(name, config, "cut", **run)
     first._start()
-    while first.agent_steps < 900 or not first.step.busy.any():  # type: ignore[union-attr]
-        first._tick()
+    while first.agent_steps < 900 or not first.agent.step.busy.any():  # type: ignore[attr-defined]
+        first._advance()
     first.save()
     resumed = make_trainer(name, config, "cut", **run)
     assert resumed.agent_steps == first.agent_steps
     resumed.run()
-    assert whole.agent.learner.updates == resumed.agent.learner.updates > 5  # type: ignore[attr-defined]
+    updates = [run.agent.agent.learner.updates for run in (whole, resumed)]  # type: ignore[attr-defined]
+    assert updates[0] == updates[1] > 5
     for key, tensor in whole.agent.state_dict()["network"].items():
         assert tensor.equal(resumed.agent.state_dict()["network"][key]), key
     returns = [

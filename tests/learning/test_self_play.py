@@ -10,6 +10,7 @@ import torch
 from core import checkpoint
 from core.agent import Assessment, Task
 from core.config import RunConfig
+from core.lane_agent import OnLanes
 from core.learner import Arithmetic
 from core.progress import Progress
 from core.run_folder import RunFolder
@@ -32,17 +33,17 @@ def trainer_in(path: Path, steps: int) -> Trainer:
     torch.set_num_threads(1)
     agent = SelfPlay(boards(LANES), folder.replay)
 
-    def assess(agent_steps: int, stop: object) -> Assessment:
+    def evaluate(agent_steps: int, seed: int, stop: object) -> Assessment:
         scores = against_random(agent, boards(400), seed=agent_steps)
         return Assessment(scores, float(np.mean(scores)), {}, "against random")
 
-    task = Task("tic-tac-toe", "", 1, boards, lambda score: None, assess)
+    task = Task("tic-tac-toe", "", 1, evaluate, lambda score: None)
     config = RunConfig(
         total_steps=steps, evaluate_every=steps, checkpoint_seconds=1e9, progress=False, video=False
     )
     return Trainer(
-        agent, task, config, folder, identity={}, hyperparameters={}, progress=Progress(False),
-        arithmetic=Arithmetic(),
+        OnLanes(agent, config.seed), task, config, folder, identity={}, hyperparameters={},
+        progress=Progress(False), arithmetic=Arithmetic(),
     )  # fmt: skip
 
 
@@ -62,10 +63,10 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path: Path) -> None
     first = trainer_in(tmp_path / "cut", 6_400)
     first._start()
     while first.agent_steps < 3_264:  # 51 ticks: in the middle of games
-        first._tick()
+        first._advance()
     first.save()
     for _ in range(10):  # lost with the interruption
-        first._tick()
+        first._advance()
     resumed = trainer_in(tmp_path / "cut", 6_400)
     resumed.restore(checkpoint.load(resumed.folder.checkpoints).state)
     assert resumed.agent_steps == 3_264

@@ -50,7 +50,7 @@ def test_half_a_character_is_shown_as_such() -> None:
 
 
 def test_vocabularies_hold_the_bytes() -> None:
-    with pytest.raises(UserError, match=r"--vocabulary must be 256 .the bytes. or more, got 255"):
+    with pytest.raises(UserError, match=r"--vocabulary must be 256 .the bytes. to 1000000"):
         check_vocabulary("bpe", 255)
     check_vocabulary("characters", 0)
 
