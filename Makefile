@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test install
+.PHONY: demo test install train-next
 
 install: $(VENV)/.installed
 
@@ -13,6 +13,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: install
 	$(VENV)/bin/tengen train dqn --preset cpu
+
+train-next: install
+	$(VENV)/bin/python -m studies.train_next
 
 test: install
 	$(VENV)/bin/python -m pytest

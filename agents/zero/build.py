@@ -14,7 +14,6 @@ from agents.zero.assess import NetworkSide, Side, anchor_names, anchor_side, pla
 from agents.zero.config import TRUNKS, ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
 from agents.zero.store import GameStore, Rows
-from core import checkpoint
 from core.agent import Assessment, Task
 from core.built import Built, Note
 from core.environment_facts import usable_cores
@@ -56,9 +55,6 @@ def build(
     torch.set_num_threads(arithmetic.threads)
     torch.manual_seed(config.run.seed)  # only now: each trial of the probe draws a network too
     network = build_network(config, game)
-    if config.start_from:
-        loaded = checkpoint.load(Path(config.start_from), keys=["network"])
-        load_weights(network, loaded.state["network"])
     arithmetic.place(network)
     lanes = GameLanes(game, options, config.lanes, threads)
     store = GameStore(game, options, folder, note, threads)

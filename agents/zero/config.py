@@ -39,8 +39,6 @@ class ZeroConfig:
     """Channels of the maps that the heads see."""
     global_pooling: bool = locked(True)
     """Let every third block of the tower see the whole board at once (Wu 2019)."""
-    start_from: str = locked("")
-    """Folder of a run whose weights to begin with; its network must be the same."""
 
     simulations: int = warn(32, at_least=1)
     """Simulations a move at the end of the run."""
@@ -111,6 +109,11 @@ class ZeroConfig:
     def env(self) -> str:
         """The game with its size, as results name it."""
         return f"{self.game}-{self.size}" if self.game in ("go", "othello", "gomoku") else self.game
+
+    @staticmethod
+    def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """The options of an older file: its 'start_from' is every agent's 'run.initial' now."""
+        return {name: value for name, value in tree.items() if name != "start_from"}
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""

@@ -1,0 +1,66 @@
+"""The queue of long runs: what is chosen, that it goes on where it was, and what is kept of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from studies.train_next import ROOT, choose, command_for
+
+QUEUE = """
+[[run]]
+name = "done"
+target = "nothing"
+met = true
+train = "q-learning"
+gpu = ""
+
+[[run]]
+name = "grid"
+target = "all of it"
+met = false
+train = "q-learning --total-steps 400 --evaluate-every 0"
+gpu = "--lanes 2"
+"""
+
+
+def go_on(folder: Path, *arguments: str) -> str:
+    (folder / "queue.toml").write_text(QUEUE, "utf-8")
+    command = [sys.executable, "-m", "studies.train_next", "--queue", "queue.toml", *arguments]
+    done = subprocess.run(
+        command,
+        check=False,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_run_is_begun_then_resumed_and_kept(tmp_path: Path) -> None:
+    said = go_on(tmp_path)
+    assert said.startswith("grid: all of it") and "finished at 416 steps" in said
+    kept = tmp_path / "runs/long/exports/grid-416"
+    assert (kept / "config.toml").exists() and (kept / "metrics.jsonl").exists()
+    assert "resume runs/long/grid" in go_on(tmp_path, "--name", "grid")
+
+
+def test_the_list_of_the_repository_can_be_begun() -> None:
+    runs = tomllib.loads((ROOT / "docs/results/runs.toml").read_text("utf-8"))["run"]
+    for run in runs:
+        for gpu in (False, True):
+            train = command_for(run, Path("no/such/folder"), gpu)
+            said = subprocess.run(
+                [*train, "--dry-run"], check=False, cwd=ROOT, capture_output=True, text=True
+            )
+            assert said.returncode == 0, said.stdout + said.stderr
+    with pytest.raises(SystemExit, match="no run 'chess'"):
+        choose(runs, "chess")
+    with pytest.raises(SystemExit, match="every target is met"):
+        choose([run | {"met": True} for run in runs], "")
