@@ -205,7 +205,7 @@ def _train(
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "
-            f"go on with: tengen resume {folder.quoted}"
+            f"go on with: {ranks.command(f'resume {folder.quoted}', ranks.count())}"
         )
     else:
         progress.note(

@@ -92,6 +92,12 @@ def own_folder(folder: Path) -> Path:
     return folder / f"rank_{rank()}" if count() > 1 else folder
 
 
+def command(arguments: str, processes: int) -> str:
+    """How a command of ours is started with so many processes."""
+    start = "tengen" if processes == 1 else f"torchrun --nproc-per-node {processes} -m tengen"
+    return f"{start} {arguments}"
+
+
 # ------------------------------------------------------------------ together
 
 
@@ -110,15 +116,17 @@ def joined() -> Iterator[None]:
         return
     import torch
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if local < torch.cuda.device_count():
         torch.cuda.set_device(local)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        store, own, size = next(distributed.rendezvous("env://", timeout=LONGEST_WAIT))
+        store, own, size = next(rendezvous("env://", timeout=LONGEST_WAIT))
         _Group.meetings += 1  # the addresses of an earlier meeting may be in the store still
-        store = distributed.PrefixStore(f"tengen {_Group.meetings}", store)
+        store = PrefixStore(f"tengen {_Group.meetings}", store)
         distributed.init_process_group(
             backend, store=store, rank=own, world_size=size, timeout=LONGEST_WAIT
         )
@@ -236,7 +244,7 @@ def require_equal(network: nn.Module) -> None:
     checksum = 0
     for parameter in network.parameters():
         flat = parameter.detach().cpu().reshape(-1).view(torch.uint8)
-        checksum = zlib.crc32(flat.numpy(), checksum)
+        checksum = zlib.crc32(flat.numpy().tobytes(), checksum)
     if len(set(all_of(checksum))) > 1:
         raise UserError("the processes' weights are no longer equal: go on from a checkpoint")
 
@@ -264,7 +272,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], weight: float) -> None
     flat = torch.cat([*pieces, counts])
     with _exchange() as distributed:
         distributed.all_reduce(flat)
-    *averaged, counts = (flat / flat[-1]).split([*(p.numel() for p in learned), len(counts)])
+    *averaged, counts = torch.split(flat / flat[-1], [*(p.numel() for p in learned), len(counts)])
     for index, (parameter, gradient) in enumerate(zip(learned, averaged, strict=True)):
         if parameter.grad is None:
             if not float(counts[index]):

@@ -241,7 +241,8 @@ class Trainer:
         if len(others) != ranks.count():
             raise UserError(
                 f"{self.folder.path} was trained by {len(others)} processes, here are "
-                f"{ranks.count()}; go on with: {_command(len(others), self.folder)}"
+                f"{ranks.count()}; go on with: "
+                f"{ranks.command(f'resume {self.folder.quoted}', len(others))}"
             )
         state = {**state, **others[ranks.rank()]}
         trainer = state["trainer"]
@@ -253,10 +254,3 @@ class Trainer:
         self._restored = True
         # Last, because building and loading may have drawn random numbers.
         torch.set_rng_state(torch.as_tensor(trainer["torch_rng"]))
-
-
-def _command(processes: int, folder: RunFolder) -> str:
-    resume = f"tengen resume {folder.quoted}"
-    if processes == 1:
-        return resume
-    return f"torchrun --nproc-per-node {processes} -m {resume}"
