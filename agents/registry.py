@@ -24,6 +24,8 @@ class AgentEntry:
     """Module with build and describe, and what scoring needs, see `scored_by`."""
     start: str | None = None
     """'module:function' that trains, for agents with a loop of their own."""
+    processes: bool = False
+    """Whether several processes can train one together (`core/ranks.py`)."""
     scored_by: ScoredBy = "episodes"
     """episodes: played by the policy of the module's build_policy. matches: against other players.
     test split: held-out examples, by the module's `score`."""
@@ -50,6 +52,7 @@ AGENTS: dict[str, AgentEntry] = {
             "deep Q-learning, on Atari or anything with discrete actions",
             "agents.dqn.config:DQNConfig",
             "agents.dqn.build",
+            processes=True,
         ),
         AgentEntry(
             "zero",
@@ -63,6 +66,7 @@ AGENTS: dict[str, AgentEntry] = {
             "policy gradient from whole episodes, for classic control",
             "agents.reinforce.config:ReinforceConfig",
             "agents.reinforce.build",
+            processes=True,
         ),
         AgentEntry(
             "q-learning",
@@ -89,6 +93,7 @@ AGENTS: dict[str, AgentEntry] = {
             "images to classes: Fashion-MNIST, digits, or a folder of your own",
             "tasks.classify.config:ClassifyConfig",
             "tasks.classify.build",
+            processes=True,
             scored_by="test split",
         ),
         AgentEntry(
@@ -96,6 +101,7 @@ AGENTS: dict[str, AgentEntry] = {
             "language models: the next token of Jane Austen's novels, or of any text",
             "tasks.lm.config:LanguageModelConfig",
             "tasks.lm.build",
+            processes=True,
             scored_by="test split",
         ),
         AgentEntry(
@@ -103,6 +109,7 @@ AGENTS: dict[str, AgentEntry] = {
             "masked language models: hidden tokens of a text, as BERT learns",
             "tasks.mlm.config:MaskedConfig",
             "tasks.mlm.build",
+            processes=True,
             scored_by="test split",
         ),
         AgentEntry(
@@ -110,6 +117,7 @@ AGENTS: dict[str, AgentEntry] = {
             "translation between two languages, from pairs of sentences",
             "tasks.translate.config:TranslateConfig",
             "tasks.translate.build",
+            processes=True,
             scored_by="test split",
         ),
     )

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except UserError as error:
-        sys.stderr.write(f"tengen: error: {' '.join(str(error).split())}\n")
+        if not error.told:
+            sys.stderr.write(f"tengen: error: {' '.join(str(error).split())}\n")
         return 2
     except KeyboardInterrupt:
         return 130

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AgentEntry
 from commands.options import HELP, ResumeOptions, parse_overrides
+from core import ranks
 from core.config import RunConfig
 from core.errors import UserError
+from core.progress import Progress
 from core.run_folder import STATES, RunFolder
 
 if TYPE_CHECKING:
@@ -36,11 +38,13 @@ def main(argv: Sequence[str]) -> int:
     if argv and argv[0] in HELP:
         sys.stdout.write(USAGE)
         return 0
-    named = bool(argv) and not argv[0].startswith("-")
-    path, rest = (Path(argv[0]), argv[1:]) if named else (newest_unfinished(), argv)
-    if not named:
-        sys.stderr.write(f"the newest unfinished run here: {path}\n")
-    resume(path, rest)
+    with ranks.joined():
+        if argv and not argv[0].startswith("-"):
+            resume(Path(argv[0]), argv[1:])
+            return 0
+        path = ranks.led(newest_unfinished)
+        Progress().note(f"the newest unfinished run here: {path}")
+        resume(path, argv)
     return 0
 
 
@@ -55,7 +59,8 @@ def resume(path: Path, argv: Sequence[str], callback: Callback | None = None) ->
     def parse(entry: AgentEntry, saved: Any) -> tuple[Any, ResumeOptions]:
         return parse_overrides(saved, ResumeOptions(), argv, "tengen resume RUN")
 
-    return resume_training(path, parse, callback)
+    with ranks.joined():
+        return resume_training(path, parse, callback)
 
 
 def newest_unfinished() -> Path:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS, AgentEntry, load_object
 from commands.options import ResumeOptions
+from core import ranks
 from core.config import RunConfig, from_toml, resume_changes, to_toml
 from core.errors import UserError
 from core.json_files import flatten
 from core.progress import Callback, Progress
-from core.run_folder import RunFolder, environment_facts
+from core.run_folder import OthersFolder, RunFolder, environment_facts
 from core.tracking import require_wandb, tracked
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ Parse = Callable[[AgentEntry, Any], tuple[Any, ResumeOptions]]
 def show_training(entry: AgentEntry, config: Any) -> None:
     """Print what would be trained: the options, the network's size and the replay's memory."""
     config = _canonical(config)
+    if not ranks.leads():
+        return
     sys.stdout.write(to_toml(config) + "\n")
     for line in load_object(entry.build_module).describe(config):
         sys.stdout.write(f"# {line}\n")
@@ -57,8 +60,11 @@ def start_training(
     """
     config = _canonical(config)
     run_dir = Path(config.run.run_dir) if config.run.run_dir else None
-    folder = RunFolder.create(
-        Path(config.run.runs), entry.name, config.env, config.run.seed, run_dir
+    _require_ranks(entry, config.run)
+    folder = _led_folder(
+        lambda: RunFolder.create(
+            Path(config.run.runs), entry.name, config.env, config.run.seed, run_dir
+        )
     )
     with _locked(folder):
         folder.write_config(to_toml(config))
@@ -78,6 +84,39 @@ def start_training(
             folder.discard_unsaved()
             raise
     return folder
+
+
+def _led_folder(find: Callable[[], RunFolder]) -> RunFolder:
+    """The folder that the first process makes or opens; the others only read in it."""
+    found: list[RunFolder] = []
+
+    def path() -> Path:
+        found.append(find())
+        return found[0].path
+
+    led = ranks.led(path)
+    return found[0] if found else OthersFolder(led)
+
+
+def _require_ranks(entry: AgentEntry, run: RunConfig) -> None:
+    """Raise UserError where several processes were started that cannot train together."""
+    if ranks.count() == 1:
+        return
+    if not entry.processes:
+        raise UserError(f"{entry.name} is trained by one process: start it without torchrun")
+    from core.probe import resolve_device
+
+    device = resolve_device(run.device)
+    if ":" in device:
+        raise UserError(f"--device {device} is one GPU for all processes: use --device cuda")
+    if device == "cuda":
+        import torch
+
+        if ranks.on_this_machine() > (gpus := torch.cuda.device_count()):
+            raise UserError(
+                f"{ranks.on_this_machine()} processes for {gpus} GPUs: start one process a GPU, "
+                f"or use --device cpu"
+            )
 
 
 def _canonical(config: Any) -> Any:
@@ -100,9 +139,10 @@ def resume_training(path: Path, parse: Parse, callback: Callback | None = None) 
     Raises:
         UserError: no run there, a locked option changed, or the checkpoint is damaged.
     """
-    folder = RunFolder.open(path)
+    folder = _led_folder(lambda: RunFolder.open(path))
     entry, saved = saved_config(folder)
     config, options = parse(entry, saved)
+    _require_ranks(entry, config.run)
     with _locked(folder):
         for change in resume_changes(saved, config):
             Progress().note(f"changed on resume: {change}")
@@ -113,7 +153,7 @@ def resume_training(path: Path, parse: Parse, callback: Callback | None = None) 
 @contextmanager
 def _locked(folder: RunFolder) -> Iterator[None]:
     """Two trainers in one folder would spoil each other's files."""
-    folder.lock()
+    ranks.led(folder.lock)  # before anybody opens a file in it
     try:
         yield
     finally:
@@ -143,7 +183,7 @@ def _train(
 ) -> None:
     """``resume`` is None where the run starts anew."""
     progress = Progress(config.run.progress, callback=callback)
-    if config.run.track:
+    if config.run.track and ranks.leads():
         require_wandb()
     if entry.start is not None:
         _start_own_loop(entry, config, folder, progress, resume)
@@ -165,7 +205,7 @@ def _train(
     if state == "stopped":
         progress.note(
             f"stopped and saved at {trainer.agent_steps:,} steps; "
-            f"go on with: tengen resume {folder.quoted}"
+            f"go on with: {ranks.command(f'resume {folder.quoted}', ranks.count())}"
         )
     else:
         progress.note(
@@ -174,7 +214,7 @@ def _train(
 
 
 def _tracked(folder: RunFolder, config: Any, progress: Progress) -> AbstractContextManager[object]:
-    if not config.run.track:
+    if not config.run.track or not ranks.leads():
         return nullcontext()
     return tracked(folder, progress, flatten(dataclasses.asdict(config)))
 
@@ -222,7 +262,7 @@ def _build_trainer(
             raise UserError(f"{folder.path} was exported: it has weights only, and no resume")
         arithmetic = _arithmetic_of(loaded, config.run, progress)
     built: Built = load_object(entry.build_module).build(
-        config, folder.replay, progress.note, arithmetic
+        config, ranks.own_folder(folder.replay), progress.note, arithmetic
     )
     folder.write_meta(folder.read_meta() | built.facts)
     trainer = Trainer(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS, AgentEntry
 from commands.options import HELP, default_preset, parse_training, print_tables
+from core import ranks
 from core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ def train(name: str, argv: Sequence[str], callback: Callback | None = None) -> R
     Raises:
         UserError: one line; `--help` prints and exits instead.
     """
+    with ranks.joined():
+        return _train(name, argv, callback)
+
+
+def _train(name: str, argv: Sequence[str], callback: Callback | None) -> RunFolder | None:
     if name not in AGENTS:
         raise UserError(
             f"there is no agent {name!r}{did_you_mean(name, AGENTS)} (known: {', '.join(AGENTS)})"

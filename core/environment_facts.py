@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core import ranks
+
 _PACKAGES = ("tengen-rl", "torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
 _GIT_SECONDS = 5.0
 
@@ -73,7 +75,8 @@ def _processor() -> str:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use, which a container can limit."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use, which a container can limit, and which it
+    shares with others that train the same network."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, cores // ranks.on_this_machine())

@@ -1,5 +1,7 @@
 """Stop on SIGINT or SIGTERM: the first asks, a second SIGINT leaves at once.
 
+Under torchrun a second one only repeats the first: it passes on what the terminal sent already.
+
 Signals reach the main thread only; in another thread nothing is changed, and nothing asks.
 """
 
@@ -10,6 +12,8 @@ import signal
 import threading
 from types import FrameType, TracebackType
 from typing import Any
+
+from core import ranks
 
 
 class Interrupt:
@@ -36,7 +40,7 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self.requested and number == signal.SIGINT and ranks.count() == 1:
             # Leave without unwinding: whatever was being written is a temporary file.
             os._exit(130)
         self.requested = True

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core import ranks
 from core.errors import UserError
 
 NORM_EVERY = 50
@@ -96,7 +97,9 @@ class Learner:
         arithmetic: Arithmetic,
         max_gradient_norm: float = 0.0,
     ) -> None:
-        """``max_gradient_norm`` 0 means no clipping."""
+        """``max_gradient_norm`` 0 means no clipping. Several processes begin with the weights of
+        the first."""
+        ranks.begin_equal(network)
         self.network = network
         self.optimiser = optimiser
         self.arithmetic = arithmetic
@@ -105,8 +108,12 @@ class Learner:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def update(self, loss_function: Loss) -> None:
+    def update(self, loss_function: Loss, weight: float = 1.0) -> None:
         """Take one optimiser step.
+
+        Args:
+            loss_function: the mean over a batch.
+            weight: how much the batch counts beside those of other processes.
 
         Raises:
             DivergedError: the loss is NaN or infinite. On a GPU this shows when metrics are
@@ -119,6 +126,7 @@ class Learner:
             self._require_finite(float(loss.detach()))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(self.network.parameters(), weight)
         norm = self._clip()
         self.optimiser.step()
         self.updates += 1
@@ -172,7 +180,10 @@ class Learner:
             group["lr"] = learning_rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, optimiser state and the number of updates."""
+        """Weights, optimiser state and the number of updates.
+
+        Raises UserError where the weights of several processes have become different."""
+        ranks.require_equal(self.network)
         return {
             "network": dict(self.network.state_dict()),
             "optimiser": self.optimiser.state_dict(),

@@ -31,12 +31,14 @@ HISTOGRAM_BUCKETS = 40
 class RunLogger:
     """Writes one run's TensorBoard events."""
 
-    def __init__(self, folder: Path, purge_step: int | None = None) -> None:
+    def __init__(self, folder: Path | None, purge_step: int | None = None) -> None:
         """Args:
-        folder: where the event file goes; made if needed.
+        folder: where the event file goes; made if needed. None: nothing is written.
         purge_step: after a resume, the step that it started from.
         """
         self._records: RecordWriter | None = None
+        if folder is None:
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # TensorBoard reads the files of a folder in the order of their names.

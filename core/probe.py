@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from core import ranks
 from core.config import RunConfig
 from core.environment_facts import usable_cores
 from core.errors import UserError
@@ -68,15 +69,21 @@ def resolve_device(name: str) -> str:
 
 
 def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
-    """Measure what ``config`` leaves open. With everything given nothing is measured.
+    """Measure what ``config`` leaves open. With everything given nothing is measured. Of several
+    processes one measures for all.
 
     Raises:
         UserError: the device is not there, or --compile does not work here.
     """
+    result = ranks.led(lambda: _choose(config, trial))
+    _apply(result.choice)
+    return result
+
+
+def _choose(config: RunConfig, trial: Trial) -> ProbeResult:
     device = resolve_device(config.device)
     candidates = list(_candidates(config, device))
     if len(candidates) == 1 and not config.compile:
-        _apply(candidates[0])
         return ProbeResult(candidates[0], {})
     measured: dict[Arithmetic, float] = {}
     for arithmetic in candidates:
@@ -85,7 +92,6 @@ def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
         measured[arithmetic] = 1000 * seconds
     margin = {True: BF16_MARGIN, False: 1.0}
     choice = min(measured, key=lambda a: measured[a] * margin[a.bf16])
-    _apply(choice)
     return ProbeResult(choice, measured)
 
 

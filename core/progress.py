@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
+
+from core import ranks
 
 PACE_SECONDS = 300.0
 """An interval this long ago counts for a third in the time left."""
@@ -57,10 +60,10 @@ class Progress:
     ) -> None:
         self.stop_requested = False
         """True once the callback returned False."""
-        self._callback = callback
+        self._callback = callback if ranks.leads() else None
         self._listeners: list[Callback] = []
-        self._stream = stream or sys.stderr
-        self._enabled = enabled
+        self._stream = stream or (sys.stderr if ranks.leads() else io.StringIO())
+        self._enabled = enabled and ranks.leads()
         self._in_place = self._stream.isatty()
         self._last_plain = -PLAIN_SECONDS
         self._width = 0

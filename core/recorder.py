@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from core import ranks
 from core.agent import Metrics, Task
 from core.config import RunConfig
 from core.episodes import is_recorded
@@ -58,7 +59,8 @@ class Recorder:
             resumed: forget what was recorded of steps after these: they are made anew.
             hyperparameters: flat values for TensorBoard's hparams page.
         """
-        self.logger = RunLogger(self.folder.events, agent_steps if resumed else None)
+        events = self.folder.events if ranks.leads() else None
+        self.logger = RunLogger(events, agent_steps if resumed else None)
         for name in RECORDS if resumed else ():
             self.folder.truncate_jsonl(name, agent_steps)
         self.logger.hparams(hyperparameters, ["return/mean_100", "evaluation/mean"])

@@ -262,6 +262,28 @@ class RunFolder:
             atomic.replace_file(self.path / name, [content])
 
 
+class OthersFolder(RunFolder):
+    """The folder of a run to which another process writes: nothing is written from here."""
+
+    def lock(self) -> None:
+        """Nothing: the other process has it."""
+
+    def discard_unsaved(self) -> None:
+        """Nothing."""
+
+    def set_status(self, state: str, **facts: Any) -> None:
+        """Nothing."""
+
+    def append_jsonl(self, name: str, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def truncate_jsonl(self, name: str, max_step: int) -> None:
+        """Nothing."""
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Nothing."""
+
+
 def _slug(name: str) -> str:
     """Return `name` as one harmless folder name: "ALE/Pong-v5" gives "ALE-Pong-v5"."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:100] or "unnamed"

@@ -13,19 +13,25 @@ from typing import Any
 
 import torch
 
-from core import checkpoint
+from core import checkpoint, ranks
 from core.agent import Agent, Task
 from core.config import RunConfig
 from core.episodes import FinishedEpisodes
+from core.errors import UserError
 from core.interrupt import Interrupt
 from core.learner import Arithmetic, DivergedError, require_finite
 from core.progress import Progress
 from core.recorder import Recorder
 from core.run_folder import RunFolder
 
+SHARED = ("network", "learner", "target", "problem", "arithmetic")
+"""Parts of a run's state that are the same in all its processes."""
+RECENT = "return/mean_100"
+
 
 class Trainer:
-    """Trains one agent in one run folder."""
+    """Trains one agent in one run folder. Each of several processes (`core/ranks.py`) has one; all
+    go through the loop together, and the first process evaluates, logs and saves."""
 
     def __init__(
         self,
@@ -79,13 +85,14 @@ class Trainer:
         with Interrupt() as interrupt:
             try:
                 self._start()
-                while not (self._finished() or interrupt() or self.progress.stop_requested):
+                while not (self._finished() or self._is_asked_to_stop(interrupt)):
                     self._advance()
-                    if self.record.log_is_due:
+                    if self._on_any(self.record.log_is_due):
                         self._log()
                     if self.record.evaluation_is_due(self.agent_steps):
                         self._evaluate(interrupt)
-                    self._checkpoint_if_due()
+                    if self._on_any(self._checkpoint_is_due()):
+                        self.save()
                 finished = self._finished()
                 evaluated = self.record.evaluated_at == self.agent_steps
                 if finished and self.config.evaluate_every and not evaluated:
@@ -96,7 +103,8 @@ class Trainer:
                 self.folder.set_status("diverged", agent_steps=self.agent_steps)
                 raise
             except Exception:
-                if self._started and self.agent.sound:
+                # Several processes save together, and the others do not know.
+                if self._started and self.agent.sound and ranks.count() == 1:
                     self._save_after_failure()
                 self.folder.set_status("failed", agent_steps=self.agent_steps)
                 raise
@@ -116,12 +124,22 @@ class Trainer:
         )
         self._save_clock = time.monotonic()
         if not self._restored:
+            if not ranks.leads():
+                torch.manual_seed(ranks.own_seed(self.config.seed))
             self.save()
         self._started = True
 
+    def _is_asked_to_stop(self, interrupt: Interrupt) -> bool:
+        return self._on_any(interrupt() or self.progress.stop_requested)
+
+    @staticmethod
+    def _on_any(holds: bool) -> bool:
+        """Whether something holds in one of the processes: what it leads to, all do."""
+        return bool(ranks.sums(holds)[0])
+
     def _advance(self) -> None:
         advanced = self.agent.advance(self.agent_steps)
-        self.agent_steps += advanced.agent_steps
+        self.agent_steps += ranks.sums(advanced.agent_steps)[0]
         for episode in advanced.episodes:
             self.record.episode(self.agent_steps, self.episodes.add(episode), episode)
 
@@ -145,19 +163,28 @@ class Trainer:
         return self.record.best_evaluation
 
     def _log(self) -> None:
-        self.record.log(self.agent_steps, self.agent.metrics(), self.episodes.recent_mean)
+        metrics, recent = self.agent.metrics(), self.episodes.recent_mean
+        known = {} if recent is None else {RECENT: recent}
+        metrics.scalars = ranks.means({**metrics.scalars, **known})
+        self.record.log(self.agent_steps, metrics, metrics.scalars.pop(RECENT, None))
 
     def _evaluate(self, interrupt: Interrupt) -> None:
         """Score the present policy. Training's random numbers are not used."""
-        if self.record.evaluate(self.agent_steps, interrupt):
+        is_best, record = ranks.led(
+            lambda: (
+                self.record.evaluate(self.agent_steps, interrupt),
+                self.record.state_dict(),
+            )
+        )
+        self.record.load_state_dict(record)
+        if is_best:
             self.save(best_score=self.best_evaluation)
 
     # ---------------------------------------------------------------- saving and resuming
 
-    def _checkpoint_if_due(self) -> None:
+    def _checkpoint_is_due(self) -> bool:
         due = time.monotonic() - self._save_clock >= self.config.checkpoint_seconds
-        if due or self.agent.needs_checkpoint():
-            self.save()
+        return due or self.agent.needs_checkpoint()
 
     def save(self, best_score: float | None = None) -> Path:
         """Write a checkpoint of everything.
@@ -168,30 +195,37 @@ class Trainer:
         """
         state = self.state_dict()
         require_finite(state)
-        path = checkpoint.save(
-            self.folder.checkpoints,
-            self.agent_steps,
-            state,
-            identity=self.identity,
-            keep=self.config.keep_checkpoints,
-            best_score=best_score,
+        path = ranks.led(
+            lambda: checkpoint.save(
+                self.folder.checkpoints,
+                self.agent_steps,
+                state,
+                identity=self.identity,
+                keep=self.config.keep_checkpoints,
+                best_score=best_score,
+            )
         )
         self._save_clock = time.monotonic()
         return path
 
     def state_dict(self) -> dict[str, Any]:
-        """The whole run: the agent's parts and the trainer's own counters."""
+        """The whole run: the agent's parts and the trainer's own counters. Of other processes, in
+        `ranks`, what is their own."""
         trainer = {
             "agent_steps": self.agent_steps,
             **self.record.state_dict(),
             "episodes": self.episodes.state_dict(),
             "torch_rng": torch.get_rng_state(),
         }
-        return {
+        state = {
             **self.agent.state_dict(),
             "trainer": trainer,
             "arithmetic": self.arithmetic.state_dict(),
         }
+        if ranks.count() > 1:
+            own = {name: part for name, part in state.items() if name not in SHARED}
+            state["ranks"] = [{}, *ranks.all_of({} if ranks.leads() else own)[1:]]
+        return state
 
     def restore(self, state: Mapping[str, Any], *, fresh_replay: bool = False) -> None:
         """Continue from a checkpoint's state.
@@ -199,7 +233,18 @@ class Trainer:
         Args:
             state: from ``state_dict``.
             fresh_replay: leave the stored experience behind; lanes begin anew, as it does.
+
+        Raises:
+            UserError: it was made by another number of processes.
         """
+        others = state.get("ranks", [{}])
+        if len(others) != ranks.count():
+            raise UserError(
+                f"{self.folder.path} was trained by {len(others)} processes, here are "
+                f"{ranks.count()}; go on with: "
+                f"{ranks.command(f'resume {self.folder.quoted}', len(others))}"
+            )
+        state = {**state, **others[ranks.rank()]}
         trainer = state["trainer"]
         left = ("replay", "lanes") if fresh_replay else ()
         self.agent.load_state_dict({name: state[name] for name in state if name not in left})

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core import ranks
 from core.errors import UserError
 from core.lanes import ObservationSpec
 
@@ -54,7 +55,9 @@ class ObservationNormaliser(nn.Module):
         self.register_buffer("squares", torch.zeros(spec.shape, dtype=torch.float64))
 
     def update(self, observation: np.ndarray) -> None:
-        """Count in new observations [B, D]: Chan et al. 1979, on combining variances."""
+        """Count in new observations [B, D], those of all processes: Chan et al. 1979, on combining
+        variances."""
+        observation = np.concatenate(ranks.all_of(observation))
         if not len(observation):
             return
         seen = torch.as_tensor(observation, dtype=torch.float64, device=self.mean.device)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from core import ranks
 from core.agent import Task
 from core.built import Built, Note
 from core.config import RunConfig
@@ -71,9 +72,10 @@ class SupervisedTask:
             arithmetic: of the run that is resumed; None to choose by measuring.
 
         Raises:
-            UserError: the data are not here or damaged, the network does not fit them, or there
-                are fewer examples than a batch has.
+            UserError: the data are not here or damaged, the network does not fit them, there are
+                fewer examples than a batch has, or several processes cannot share a batch.
         """
+        ranks.share(config.training.batch_size, "batch_size")
         problem = self.problem(config)
         run = scheduled_run(config.run, config.training, problem.num_examples)
         seed = derived_seed(run.seed, "lanes")  # the name is older than the epochs
@@ -134,7 +136,7 @@ def parameter_count(network: nn.Module) -> int:
 
 def _trial(config: TaskConfig, problem: Problem) -> Trial:
     """One real update on the first examples, for the start-up probe."""
-    first = np.arange(config.training.batch_size)
+    first = np.arange(ranks.share(config.training.batch_size, "batch_size"))
     batch = problem.batch(first, np.random.default_rng(0))
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from core import ranks
 from core.agent import Advanced, Assessment, Metrics
 from core.config import RunConfig
 from core.errors import UserError
@@ -56,18 +57,19 @@ class Supervised:
         self._seen = 0
 
     def advance(self, agent_steps: int) -> Advanced:
-        """One update with the next batch."""
+        """One update with the next batch, or with this process's share of it."""
         self._seen = agent_steps + self.epochs.batch_size
         factor = learning_rate_factor(
             self.training.schedule, self._seen / self.run.total_steps, self.training.warmup
         )
         self.learner.set_learning_rate(factor * self.training.learning_rate)
-        random = np.random.default_rng([self.run.seed, agent_steps])
-        self._batch = self.problem.batch(self.epochs.batch(agent_steps), random)
+        random = np.random.default_rng([ranks.own_seed(self.run.seed), agent_steps])
+        examples = self.epochs.batch(agent_steps)[ranks.rank() :: ranks.count()]
+        self._batch = self.problem.batch(examples, random)
         self.sound = False
         update(self.problem, self.learner, self._batch)
         self.sound = True
-        return Advanced(self.epochs.batch_size)
+        return Advanced(len(examples))
 
     def metrics(self) -> Metrics:
         """Loss and scores on the batches since the last call, and pictures."""

@@ -14,6 +14,7 @@ import torch
 from agents.dqn.config import DQNConfig
 from agents.dqn.losses import greedy_action, td_loss, td_target
 from agents.dqn.network import QNetwork
+from core import ranks
 from core.agent import Metrics
 from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
@@ -103,6 +104,7 @@ class DQN:
             config.optimiser_epsilon,
         )
         self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
+        self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
             self.online,
             FrameStack(lanes.observation_spec, lanes.num_lanes),
@@ -156,14 +158,17 @@ class DQN:
         bursts of ``updates_at_once`` or more."""
         config = self.config
         # A resumed run may have lost its memory: it warms up again, as a new one does.
-        missing = min(config.warmup_steps, self.replay.largest_size) - self.replay.size
+        held, largest = (
+            size * ranks.count() for size in (self.replay.size, self.replay.largest_size)
+        )
+        missing = min(config.warmup_steps, largest) - held
         if missing > 0:
             self._learned_until = max(self._learned_until, agent_steps + missing)
         due = (agent_steps - self._learned_until) // config.update_every
         if due < config.updates_at_once:
             return
         self._learned_until += due * config.update_every
-        if not self.sampler.can_sample(config.batch_size):
+        if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
         for _ in range(due):
             self.update(
@@ -225,7 +230,7 @@ class DQN:
         scalars["exploration/epsilon"] = self.actor.epsilon
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
         scalars["replay/fill"] = self.replay.size / self.config.replay_capacity
-        learned = self.learner.updates * self.config.batch_size
+        learned = self.learner.updates * self.config.batch_size * ranks.count()
         scalars["speed/samples_per_agent_step"] = learned / max(1, self._agent_steps)
         metrics = Metrics(scalars)
         if self.learner.updates:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from agents.dqn.agent import DQN, EpsilonGreedy, build_network
 from agents.dqn.config import DQNConfig
+from core import ranks
 from core.built import Built, Note
 from core.evaluation import Policy
 from core.lane_agent import OnLanes
@@ -41,8 +43,12 @@ def build(
         arithmetic: of the run that is resumed; None to choose by measuring.
 
     Raises:
-        UserError: unknown environment or network, or too little memory or disk.
+        UserError: unknown environment or network, too little memory or disk, or lanes or a batch
+            that several processes cannot share.
     """
+    config = ranks.own_options(config, "lanes", "batch_size")
+    capacity = max(1, config.replay_capacity // ranks.count())
+    config = replace(config, replay_capacity=capacity)
     lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
     try:
         spec = replay_spec(config, lanes)

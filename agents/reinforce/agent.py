@@ -25,6 +25,7 @@ from agents.reinforce.losses import (
     value_loss,
 )
 from agents.reinforce.network import PolicyAndBaseline
+from core import ranks
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
@@ -104,9 +105,11 @@ class Reinforce:
     # ---------------------------------------------------------------- learn
 
     def learn(self, agent_steps: int) -> None:
-        """Make one update as soon as enough episodes are finished; each is used once."""
+        """Make one update as soon as enough episodes are finished, in every process; each is used
+        once."""
         config = self.config
-        if len(self.episodes.finished) < config.episodes_per_update:
+        enough = len(self.episodes.finished) >= config.episodes_per_update
+        if not ranks.everywhere(enough):
             return
         self.learner.set_learning_rate(
             linear(
@@ -134,7 +137,7 @@ class Reinforce:
                 "value_mean": value.mean(),
             }
 
-        self.learner.update(loss_function)
+        self.learner.update(loss_function, weight=len(batch["action"]))
 
     def _batch(self, episodes: list[FinishedEpisode]) -> dict[str, Tensor]:
         """All steps of the episodes, one after another, with their returns-to-go."""

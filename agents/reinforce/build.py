@@ -13,6 +13,7 @@ import torch
 from agents.reinforce.agent import Reinforce, SoftmaxPolicy, build_network
 from agents.reinforce.config import ReinforceConfig
 from agents.reinforce.episodes import FinishedEpisode
+from core import ranks
 from core.built import Built, Note
 from core.evaluation import Policy
 from core.lane_agent import OnLanes
@@ -38,8 +39,10 @@ def build(
         arithmetic: of the run that is resumed; None to choose by measuring.
 
     Raises:
-        UserError: unknown environment or network.
+        UserError: unknown environment or network, or lanes or episodes that several processes
+            cannot share.
     """
+    config = ranks.own_options(config, "lanes", "episodes_per_update")
     lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
     try:
         if arithmetic is None:
