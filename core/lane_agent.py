@@ -44,6 +44,9 @@ class LaneAgent(Learning, Protocol):
 class OnLanes:
     """A lane agent as the trainer sees it: see ``core.agent.Agent``."""
 
+    _parts_of_time: tuple[str, ...] = ("acting", "learning", "environment", "waiting", "other")
+    """What together takes all the time there is."""
+
     def __init__(self, agent: LaneAgent, seed: int) -> None:
         """``seed`` is the run's; the lanes get one of their own."""
         self.agent = agent
@@ -95,7 +98,7 @@ class OnLanes:
     def metrics(self) -> Metrics:
         """The agent's, and the shares of time that the parts of a tick took."""
         metrics = self.agent.metrics()
-        total = sum(self._times.values()) or 1.0
+        total = sum(self._times[name] for name in self._parts_of_time) or 1.0
         metrics.scalars |= {f"time/{name}": spent / total for name, spent in self._times.items()}
         self._times = dict.fromkeys(self._times, 0.0)
         return metrics

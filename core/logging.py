@@ -221,7 +221,7 @@ DESCRIPTIONS = {
     "time/acting": "Share of time choosing actions.",
     "time/learning": "Share of time in updates.",
     "time/environment": "Share of time stepping environments.",
-    "time/waiting": "Share of time waiting for environments that step in the background.",
+    "time/waiting": "Share of time waiting for environments, or all acting, in the background.",
     "speed/samples_per_agent_step": "Transitions learned per agent step, over the whole run.",
     "speed/frames_per_second": "Emulator frames, 4 per agent step.",
     "network/input": "The stacked frames of lane 0, oldest on the left.",

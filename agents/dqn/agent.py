@@ -6,6 +6,7 @@ Legend: L lanes, B batch, A actions.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -95,8 +96,13 @@ class DQN:
         self.target = FrozenCopy(network)
         # Both see with the same eyes.
         self.normaliser = self.target.network.normaliser = network.normaliser
+        self.acting = FrozenCopy(network) if config.concurrent_ticks else None
+        """What acts while the network learns."""
         self.online = arithmetic.place(network)
         arithmetic.place(self.target.network)
+        if self.acting is not None:
+            # Dropout would take from torch's random numbers while learning does.
+            replace(arithmetic, compile=False).place(self.acting.network.eval())
         optimiser = build_optimiser(
             config.optimiser,
             self.online.parameters(),
@@ -106,7 +112,7 @@ class DQN:
         self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
         self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
-            self.online,
+            self.online if self.acting is None else self.acting.network,
             FrameStack(lanes.observation_spec, lanes.num_lanes),
             lanes.num_actions,
             arithmetic,
@@ -114,6 +120,7 @@ class DQN:
         )
         self._learned_until = config.warmup_steps  # agent steps whose updates have been made
         self._agent_steps = 0
+        self._observed: list[tuple[Step, np.ndarray, Step]] = []
         self._last_errors = torch.empty(0)
 
     # ---------------------------------------------------------------- collect
@@ -134,7 +141,24 @@ class DQN:
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Store one transition per lane that made one."""
+        """Store one transition per lane that made one; at the next `commit` where acting and
+        learning are concurrent."""
+        self._observed.append((step, actions, outcome))
+        if not self.config.concurrent_ticks:
+            self.commit()
+
+    def commit(self) -> None:
+        """Store what was observed, and act with the present weights from now on."""
+        for step, actions, outcome in self._observed:
+            self._store(step, actions, outcome)
+        self._observed = []
+        self._refresh_acting()
+
+    def _refresh_acting(self) -> None:
+        if self.acting is not None:
+            self.acting.refresh()
+
+    def _store(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         self.normaliser.update(step.observation[~outcome.busy])
         terminated = outcome.terminated
         if self.life_loss_terminal:
@@ -258,7 +282,8 @@ class DQN:
         """True when the replay file would soon overwrite what the last checkpoint refers to."""
         if not self.config.save_replay:
             return False
-        return self.replay.rows_since_checkpoint >= self.replay.headroom_rows
+        rows_at_once = max(1, self.config.concurrent_ticks)
+        return self.replay.rows_since_checkpoint + rows_at_once > self.replay.headroom_rows
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, replay, random streams and stacked frames."""
@@ -289,11 +314,13 @@ class DQN:
         self.sampling_rng.bit_generator.state = state["agent"]["sampling_rng"]
         # A resume may change it; the optimiser's state holds the old one.
         self.learner.set_learning_rate(self.config.learning_rate)
+        self._refresh_acting()
 
     def start_from(self, network: Mapping[str, Any]) -> None:
-        """Begin with trained weights, in both networks."""
+        """Begin with trained weights, in all networks."""
         load_weights(self.online, network)
         self.target.load_state_dict(network)
+        self._refresh_acting()
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""

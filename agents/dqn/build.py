@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from agents.dqn.agent import DQN, EpsilonGreedy, build_network
-from agents.dqn.config import DQNConfig
+from agents.dqn.config import LEAST_HEADROOM, DQNConfig
 from core import ranks
 from core.built import Built, Note
+from core.concurrent import on_lanes
 from core.evaluation import Policy
-from core.lane_agent import OnLanes
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, load_weights
 from core.probe import Trial, choose_arithmetic
@@ -26,7 +26,7 @@ from envs.atari_protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
 
-HEADROOM, LEAST_HEADROOM = 128_000, 32_000
+HEADROOM = 128_000
 """Transitions, about as many as the capacity, that may pass between two checkpoints without
 overwriting on disk what the first refers to; when they have passed, the next is written early."""
 
@@ -74,7 +74,7 @@ def build(
         lanes.close()
         raise
     return Built(
-        OnLanes(agent, config.run.seed),
+        on_lanes(agent, config.run.seed, config.concurrent_ticks, arithmetic.device),
         make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {

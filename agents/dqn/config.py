@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
+from core.errors import UserError
 from envs.atari_protocol import AtariConfig
 from envs.gymnasium_config import GymnasiumConfig
 from envs.names import is_atari
 from networks.registry import hidden_sizes
+
+LEAST_HEADROOM = 32_000
+"""Transitions that may come between two checkpoints, at least: see `agents/dqn/build.py`."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class DQNConfig:
     save_replay: bool = free(True)
     """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
     spared: every Atari frame takes 7 kB."""
+    concurrent_ticks: int = warn(0, at_least=0)
+    """Act in a thread of its own, so many ticks of all lanes on one copy of the weights, while the
+    updates due before are made; 0 for one thread. Pays where cores or a GPU stand idle."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -82,6 +89,12 @@ class DQNConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)
+        most = min(LEAST_HEADROOM, self.replay_capacity)
+        if self.concurrent_ticks * self.lanes > most:
+            raise UserError(
+                f"--concurrent-ticks {self.concurrent_ticks} of {self.lanes} lanes are more than "
+                f"the replay takes at once, {most:,} steps; give at most {most // self.lanes:,}"
+            )
 
 
 DEFAULT_PRESET = "adam"

@@ -20,7 +20,7 @@ from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
 from agents.zero.report import Report
 from agents.zero.self_play import GameInProgress, draw_openings, surprises, without_passes
-from agents.zero.store import GameStore, Rows
+from agents.zero.store import GameRecord, GameStore, Rows
 from core.agent import Metrics
 from core.frozen import FrozenCopy
 from core.lanes import Lanes, Step
@@ -66,6 +66,7 @@ class Zero:
         self.played = FrozenCopy(self.averaged.network)
         self.evaluator = NetworkEvaluator(self.played.network, arithmetic)
         self.rng = np.random.default_rng([config.run.seed, 7])
+        self.learning_rng = np.random.default_rng([config.run.seed, 8])
         self.search = TreeSearch(
             lanes.game, lanes.options, lanes.num_lanes, config.search, self.evaluator,
             max_simulations=max(config.simulations, config.quick_simulations,
@@ -77,7 +78,9 @@ class Zero:
         """Earlier networks and all results among them, kept by `assess`."""
         self.results: list[dict[str, Any]] = []
         self._games: list[GameInProgress] = []
+        self._finished: list[GameRecord] = []
         self._owed = 0.0
+        self._refresh_due = False
         self._agent_steps = 0
 
     # ---------------------------------------------------------------- self-play
@@ -150,21 +153,33 @@ class Zero:
         return actions
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        """Note the moves; store the games that ended."""
+        """Note the moves; store the games that ended, at the next `commit` where self-play and
+        learning are concurrent."""
         resigned = self.boards.resigned.tolist()
         for game, action, gave_up in zip(self._games, actions.tolist(), resigned, strict=True):
             if not gave_up:
                 game.moves.append(action)
         for lane in np.flatnonzero(outcome.terminated).tolist():
             self._finish(lane, int(outcome.reward[lane]), bool(self.boards.resigned[lane]))
+        if not self.config.concurrent_ticks:
+            self.commit()
+
+    def commit(self) -> None:
+        """Store the games that ended, and play with newer weights where it is time."""
+        for record in self._finished:
+            self.store.add(record)
+            self._owed += record.rows * self.config.rows_per_new_row
+        self._finished = []
+        if self._refresh_due:
+            self.play_averaged()
+            self._refresh_due = False
 
     def _finish(self, lane: int, outcome: int, resigned: bool) -> None:
         game = self._games[lane]
         margin = 0 if resigned else self.store.finish(game.komi, game.moves)[1]
         record = game.record(outcome, margin, resigned, self.config.surprise_share, self.rng)
         if record.rows:
-            self.store.add(record)
-            self._owed += record.rows * self.config.rows_per_new_row
+            self._finished.append(record)
         self.report.finished(record, game, self.config.resign_below)
         self._games[lane] = self._begin(lane)
 
@@ -185,8 +200,7 @@ class Zero:
             self._owed -= config.batch_size
             self._update()
         stale = self.learner.updates // REFRESH_EVERY > before // REFRESH_EVERY
-        if stale and not config.gate:
-            self.play_averaged()
+        self._refresh_due = stale and not config.gate
 
     def window(self) -> int:
         """Rows of the window: grows with the 0.75th power of all rows (Wu 2019, appendix C)."""
@@ -196,7 +210,7 @@ class Zero:
 
     def _update(self) -> None:
         """One step of gradient descent."""
-        rows = self.store.sample(self.config.batch_size, self.rng, self.config.augment)
+        rows = self.store.sample(self.config.batch_size, self.learning_rng, self.config.augment)
         update(self.network, self.learner, rows, self.config)
         updates = self.learner.updates
         # Faster at the start.
@@ -240,6 +254,7 @@ class Zero:
                 "games": [game.state_dict() for game in self._games],
                 "owed": self._owed,
                 "rng": self.rng.bit_generator.state,
+                "learning_rng": self.learning_rng.bit_generator.state,
                 "search": self.search.state_dict(),
                 "results": list(self.results),
             },
@@ -264,6 +279,8 @@ class Zero:
         self._games = [GameInProgress.from_state(game) for game in agent["games"]]
         self._owed = float(agent["owed"])
         self.rng.bit_generator.state = agent["rng"]
+        if "learning_rng" in agent:  # earlier versions had one stream for both
+            self.learning_rng.bit_generator.state = agent["learning_rng"]
         self.search.load_state_dict(agent["search"])
         self.results = [dict(result) for result in agent["results"]]
 

@@ -16,9 +16,9 @@ from agents.zero.evaluator import NetworkEvaluator
 from agents.zero.store import GameStore, Rows
 from core.agent import Assessment, Task
 from core.built import Built, Note
+from core.concurrent import on_lanes
 from core.environment_facts import usable_cores
 from core.errors import UserError
-from core.lane_agent import OnLanes
 from core.learner import Arithmetic, load_weights
 from core.probe import Trial, choose_arithmetic
 from envs.games.game import Game
@@ -65,7 +65,10 @@ def build(
 
     task = Task(config.env, "", 1, evaluate, lambda score: None)
     return Built(
-        OnLanes(agent, config.run.seed), task, arithmetic, {"parameters": parameter_count(network)}
+        on_lanes(agent, config.run.seed, config.concurrent_ticks, arithmetic.device),
+        task,
+        arithmetic,
+        {"parameters": parameter_count(network)},
     )
 
 

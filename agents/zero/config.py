@@ -100,6 +100,9 @@ class ZeroConfig:
     pool_every: int = warn(4, at_least=1)
     """Every so many evaluations the network joins the pool of opponents."""
 
+    concurrent_ticks: int = warn(0, at_least=0)
+    """Play in a thread of its own, so many moves of all games with one copy of the weights, while
+    the updates due before are made; 0 for one thread. Pays where cores or a GPU stand idle."""
     tree_threads: int = free(0)
     """Threads of rules and trees; 0: one for each core."""
     search: SearchConfig = field(default_factory=SearchConfig)

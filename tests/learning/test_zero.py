@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from agents.zero.config import PRESETS, ZeroConfig
@@ -23,8 +24,11 @@ from envs.games.session import Session
 MakeTrainer = Callable[..., Trainer]
 
 
-def train(make_trainer: MakeTrainer, folder: str = "run", **run: Any) -> Trainer:
+def train(
+    make_trainer: MakeTrainer, folder: str = "run", concurrent_ticks: int = 0, **run: Any
+) -> Trainer:
     config = resolve(ZeroConfig, PRESETS["tic-tac-toe"][1])
+    config = replace(config, concurrent_ticks=concurrent_ticks)
     trainer = make_trainer("zero", config, folder, checkpoint_seconds=1e9, **run)
     trainer.folder.write_meta({"agent": "zero"})
     trainer.folder.write_config(to_toml(config))
@@ -76,8 +80,11 @@ def test_tic_tac_toe_is_never_lost(make_trainer: MakeTrainer) -> None:
     assert losses(alone, 1) <= 20
 
 
-def test_a_resumed_run_equals_one_that_was_never_stopped(make_trainer: MakeTrainer) -> None:
-    options = {"evaluate_every": 0, "seed": 4}
+@pytest.mark.parametrize("concurrent_ticks", [0, 4])
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    make_trainer: MakeTrainer, concurrent_ticks: int
+) -> None:
+    options = {"evaluate_every": 0, "seed": 4, "concurrent_ticks": concurrent_ticks}
     whole = train(make_trainer, "whole", total_steps=2_560, **options)
     config = whole.agent.agent.config  # type: ignore[attr-defined]
     run = replace(config.run, total_steps=1_280)
