@@ -25,7 +25,7 @@ class AgentEntry:
     start: str | None = None
     """'module:function' that trains, for agents with a loop of their own."""
     processes: bool = False
-    """Whether several processes can train one together (`core/ranks.py`)."""
+    """Whether several processes can train one together (`core/machine/ranks.py`)."""
     scored_by: ScoredBy = "episodes"
     """episodes: played by the policy of the module's build_policy. matches: against other players.
     test split: held-out examples, by the module's `score`."""

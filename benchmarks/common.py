@@ -187,7 +187,7 @@ def report(
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    from core.environment_facts import environment_facts
+    from core.machine.environment_facts import environment_facts
 
     path.parent.mkdir(parents=True, exist_ok=True)
     content["environment"] = environment_facts()

@@ -103,9 +103,9 @@ def measure_ours(options: Options, lanes: int, precision: Literal["auto", "fp32"
     from agents.dqn.build import build
     from agents.dqn.config import PRESETS, DQNConfig
     from core.config import RunConfig, resolve
-    from core.memory import keep_freed_memory
-    from core.progress import Progress
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
+    from core.machine.memory import keep_freed_memory
+    from core.report.progress import Progress
     from core.trainer import Trainer
 
     keep_freed_memory()

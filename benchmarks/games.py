@@ -70,7 +70,7 @@ def main() -> None:
 
 def measure_playouts(seconds: float, size: int, threads: int) -> float:
     """Playouts per second of all threads together."""
-    from core.random_numbers import random_state
+    from core.machine.random_numbers import random_state
     from envs.games.go.game import GO
     from envs.games.go.rules import playout
     from envs.games.options import GoOptions
@@ -94,7 +94,7 @@ def measure_playouts(seconds: float, size: int, threads: int) -> float:
 
 
 def _compile_playouts(playout: Callable[..., None]) -> Callable[..., None]:
-    from core.kernels import kernel
+    from core.machine.kernels import kernel
     from envs.games.state import copy_state
 
     @kernel

@@ -31,8 +31,8 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import SkippedError, parse_options
-from core.environment_facts import environment_facts, usable_cores
-from core.memory import keep_freed_memory
+from core.machine.environment_facts import environment_facts, usable_cores
+from core.machine.memory import keep_freed_memory
 from networks.language import bert, gpt, gpt2
 from networks.language.generate import generate
 from networks.registry import build_network

@@ -84,7 +84,7 @@ def main() -> None:
 
 def random_play(options: Options) -> Iterator[tuple[Any, np.ndarray, Any]]:
     """Ticks of random play: step, actions, outcome; as many as the memory holds."""
-    from envs.atari_protocol import AtariConfig
+    from envs.atari.protocol import AtariConfig
     from envs.make import make_lanes
 
     lanes = make_lanes(f"ALE/{options.game}-v5", options.lanes, AtariConfig())
@@ -103,8 +103,8 @@ def measure_ours(options: Options, storage: str) -> tuple[float, float]:
     """Seconds per sample, and bytes per transition as they lie on disk after a checkpoint."""
     import torch
 
-    from core.replay import FrameReplay, ReplaySpec
-    from core.replay_sampling import TransitionSampler
+    from core.replay.ring import FrameReplay, ReplaySpec
+    from core.replay.sampling import TransitionSampler
 
     spec = ReplaySpec(
         capacity=options.capacity,

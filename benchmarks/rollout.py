@@ -130,12 +130,12 @@ def no_policy(lanes: Any, seed: int) -> Any:
 def measure_ours(options: Options) -> float:
     """Agent steps per second of the trainer with a random agent."""
     from core.config import RunConfig
+    from core.files.run_folder import RunFolder
     from core.lane_agent import OnLanes
     from core.learner import Arithmetic
-    from core.progress import Progress
-    from core.run_folder import RunFolder
+    from core.report.progress import Progress
     from core.trainer import Trainer
-    from envs.atari_protocol import AtariConfig
+    from envs.atari.protocol import AtariConfig
     from envs.make import DEFAULTS, make_lanes
     from envs.task import make_task
 
@@ -168,8 +168,8 @@ def measure_bare(options: Options) -> float:
     """Agent steps per second of the emulators alone, under the same protocol."""
     from ale_py.vector_env import AtariVectorEnv
 
-    from envs.atari import rom_name
-    from envs.atari_protocol import PROTOCOLS, AtariConfig
+    from envs.atari.lanes import rom_name
+    from envs.atari.protocol import PROTOCOLS, AtariConfig
 
     protocol = PROTOCOLS[AtariConfig().protocol]
     env: Any = AtariVectorEnv(

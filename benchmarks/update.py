@@ -77,7 +77,7 @@ def measure_ours(options: Options, bf16: bool, layout: str) -> float:
     from agents.dqn.config import PRESETS, DQNConfig
     from core.config import resolve
     from core.learner import Arithmetic
-    from core.memory import keep_freed_memory
+    from core.machine.memory import keep_freed_memory
 
     keep_freed_memory()
     arithmetic = Arithmetic("cpu", options.torch_threads, bf16, layout == "channels_last")

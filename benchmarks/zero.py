@@ -109,7 +109,7 @@ def measure_trees(seconds: float, simulations: int, threads: int) -> float:
 
 
 def _random_positions(games: int) -> np.ndarray:
-    from core.random_numbers import random_state
+    from core.machine.random_numbers import random_state
     from envs.games.game import random_legal_action
     from envs.games.go.game import GO
     from envs.games.options import GoOptions

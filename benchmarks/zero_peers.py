@@ -77,8 +77,8 @@ def _evaluator(options: Options, planes: int) -> Any:
     import torch
 
     from agents.zero.evaluator import NetworkEvaluator
-    from core.environment_facts import usable_cores
     from core.learner import Arithmetic
+    from core.machine.environment_facts import usable_cores
     from networks.control.zero import ZeroNetwork, ZeroShape
 
     torch.manual_seed(1)
@@ -107,7 +107,7 @@ def _rate(play: Callable[[], int], seconds: float) -> float:
 
 
 def _tengen(options: Options, games: int, leaves: int) -> float:
-    from core.environment_facts import usable_cores
+    from core.machine.environment_facts import usable_cores
     from envs.games.batch import GameBatch
     from envs.games.go.game import GO
     from envs.games.options import GoOptions

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import EVALUATION_STEPS
 from core.errors import UserError
-from core.progress import Callback, Report
+from core.report.progress import Callback, Report
 
 if TYPE_CHECKING:
     from commands.scores import Result
-    from core.run_folder import RunFolder
-    from envs.observations import ObservationReader
+    from core.files.run_folder import RunFolder
+    from envs.gymnasium.observations import ObservationReader
 
 __all__ = ["Policy", "Report", "Run", "UserError", "evaluate", "load", "resume", "train"]
 
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def _folder(self) -> RunFolder:
-        from core.run_folder import RunFolder
+        from core.files.run_folder import RunFolder
 
         return RunFolder.open(self.path)
 
@@ -115,10 +115,10 @@ def load(run: AnyRun, *, checkpoint: str = "newest", seed: int = 0, device: str 
         UserError: no such run or checkpoint, or another kind of agent.
     """
     from commands.evaluate import EvaluateOptions, subject_of
-    from core.probe import resolve_device
-    from envs.gymnasium_lanes import GymnasiumLanes
+    from core.machine.probe import resolve_device
+    from envs.gymnasium.lanes import GymnasiumLanes
+    from envs.gymnasium.observations import SingleReader
     from envs.make import make_lanes
-    from envs.observations import SingleReader
 
     _require_episodes(run)
     options = EvaluateOptions(checkpoint=checkpoint, device=resolve_device(device))
@@ -164,7 +164,7 @@ class Policy:
             UserError: not what the environment's spaces say.
         """
         from core.lanes import first_step
-        from envs.handed_over import HandoverError, legal_actions
+        from envs.gymnasium.handed_over import HandoverError, legal_actions
 
         try:
             frame = self._reader.first_frame(observation)
@@ -208,7 +208,7 @@ def evaluate(
     """
     from commands.evaluate import EvaluateOptions, score, subject_of
     from core.config import check
-    from core.probe import resolve_device
+    from core.machine.probe import resolve_device
 
     _require_episodes(run)
     options = EvaluateOptions(
@@ -227,7 +227,7 @@ def _require_episodes(run: AnyRun) -> None:
     """Raise UserError for a run whose agent does not act in an environment of ours."""
     from commands.evaluate import located
     from commands.session import saved_config
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
 
     entry, _ = saved_config(RunFolder.open(located(str(_path(run)))))
     if entry.scored_by != "episodes" or entry.start is not None:

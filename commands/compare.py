@@ -13,7 +13,7 @@ from commands.options import parse_dataclass, positional
 from core.errors import UserError
 
 if TYPE_CHECKING:
-    from core.plots import Curve
+    from core.report.plots import Curve
 
 FEWEST_RUNS = 3
 """With fewer runs of one kind nothing is claimed about the kind."""
@@ -59,7 +59,7 @@ class Run:
 
 def main(argv: Sequence[str]) -> int:
     """Print the comparison and write the picture; return the exit code."""
-    from core.json_files import disk_errors
+    from core.files.json_files import disk_errors
 
     options = parse_dataclass(CompareOptions, argv, prog="tengen compare")
     if not options.runs:
@@ -79,8 +79,8 @@ def main(argv: Sequence[str]) -> int:
 def read_run(path: Path) -> Run:
     """Read what a run folder says. Raises UserError when it is none."""
     from commands.session import saved_config
-    from core.run_folder import RunFolder
-    from envs.gymnasium_config import GymnasiumConfig, full_name
+    from core.files.run_folder import RunFolder
+    from envs.gymnasium.config import GymnasiumConfig, full_name
     from envs.make import is_atari
 
     folder = RunFolder.open(path)
@@ -133,7 +133,7 @@ def _letters(number: int) -> str:
 
 def _essence(config: Any) -> dict[str, Any]:
     """The options that change what a run learns or how it is scored, by their flat names."""
-    from core.json_files import flatten
+    from core.files.json_files import flatten
 
     options = flatten(dataclasses.asdict(config))
     return {
@@ -145,7 +145,7 @@ def _essence(config: Any) -> dict[str, Any]:
 
 def table(groups: dict[str, list[Run]]) -> str:
     """A line per run."""
-    from core.statistics import summarise
+    from core.report.statistics import summarise
 
     lines = [
         f"{'run':<44} {'group':<12} {'steps':>10} {'last eval':>16} {'best':>8} "
@@ -190,7 +190,7 @@ def _differences(groups: dict[str, list[Run]]) -> list[str]:
 
 def _claims(groups: dict[str, list[Run]]) -> list[str]:
     """Interquartile means where there are runs enough for them."""
-    from core.statistics import interquartile_mean_interval
+    from core.report.statistics import interquartile_mean_interval
 
     lines: list[str] = []
     for name, runs in groups.items():
@@ -211,8 +211,8 @@ def _claims(groups: dict[str, list[Run]]) -> list[str]:
 
 def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
     """Write the picture."""
-    from core.plots import learning_curves
-    from envs.atari_scores import published, random_and_human
+    from core.report.plots import learning_curves
+    from envs.atari.scores import published, random_and_human
     from envs.make import is_atari
     from envs.task import game_name
 
@@ -246,7 +246,7 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
 def _curve(group: str, run: Run, kind: str) -> Curve | None:
     import numpy as np
 
-    from core.plots import Curve
+    from core.report.plots import Curve
 
     records = run.evaluations if kind == "evaluation" else run.episodes
     if not records:

@@ -71,8 +71,8 @@ def _versions() -> Iterator[Finding]:
 def _processor() -> Iterator[Finding]:
     import torch
 
-    from core.environment_facts import usable_cores
-    from core.probe import bf16_in_hardware
+    from core.machine.environment_facts import usable_cores
+    from core.machine.probe import bf16_in_hardware
 
     cores = usable_cores()
     yield Finding(
@@ -89,7 +89,7 @@ def _processor() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    from core.replay_plan import read_available_memory
+    from core.replay.plan import read_available_memory
 
     free = read_available_memory()
     hint = "; use --replay packed or a smaller --replay-capacity" if free < LOW_MEMORY else ""
@@ -105,7 +105,7 @@ def _memory() -> Iterator[Finding]:
 def _games() -> Iterator[Finding]:
     from ale_py import roms
 
-    from envs.atari_protocol import AtariConfig
+    from envs.atari.protocol import AtariConfig
     from envs.make import make_lanes
 
     yield Finding("ok", f"{len(roms.get_all_rom_ids())} Atari ROMs")

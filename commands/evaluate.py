@@ -15,14 +15,14 @@ from commands.options import parse_dataclass, positional
 from commands.scores import SCORES_FILE, Result, keep, report, report_aggregate
 from core.config import EVALUATION_STEPS, check, free
 from core.errors import UserError
-from core.progress import EpisodeProgress
+from core.report.progress import EpisodeProgress
 
 if TYPE_CHECKING:
     from core.evaluation import Policy
+    from core.files.run_folder import RunFolder
     from core.lanes import Lanes
-    from core.run_folder import RunFolder
-    from envs.atari_protocol import AtariConfig
-    from envs.gymnasium_config import GymnasiumConfig
+    from envs.atari.protocol import AtariConfig
+    from envs.gymnasium.config import GymnasiumConfig
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     from commands.held_out import is_held_out_run, score_held_out
 
     options = parse(argv)
-    from core.probe import resolve_device
+    from core.machine.probe import resolve_device
 
     options = dataclasses.replace(options, device=resolve_device(options.device))
     results: list[Result] = []
@@ -125,8 +125,8 @@ def score(subject: Subject, options: EvaluateOptions) -> Result:
     import torch
 
     from core.evaluation import CutShort, play_episodes
-    from core.interrupt import Interrupt
-    from core.statistics import summarise
+    from core.machine.interrupt import Interrupt
+    from core.report.statistics import summarise
     from envs.task import environment_name, normalised, protocol_name
 
     # Batches of a few observations gain nothing from threads and wait for them on a busy machine.
@@ -196,8 +196,8 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
         )
     from agents.registry import load_object
     from commands.session import saved_config
-    from core.checkpoint import load
-    from core.run_folder import RunFolder
+    from core.files.checkpoint import load
+    from core.files.run_folder import RunFolder
 
     folder = RunFolder.open(located(path))
     entry, config = saved_config(folder)
@@ -248,7 +248,7 @@ def located(path: str) -> Path:
 
 def checkpoint_path(folder: RunFolder, name: str) -> Path:
     """The checkpoint that --checkpoint names. Raises UserError when best was asked for in vain."""
-    from core.checkpoint import best
+    from core.files.checkpoint import best
 
     checkpoints = folder.checkpoints
     if name in ("", "best"):
@@ -266,8 +266,8 @@ def checkpoint_path(folder: RunFolder, name: str) -> Path:
 def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
     from agents.baselines.policy import load_sb3_policy
     from core.errors import did_you_mean
-    from envs.atari_protocol import PROTOCOLS, AtariConfig
-    from envs.gymnasium_config import GymnasiumConfig
+    from envs.atari.protocol import PROTOCOLS, AtariConfig
+    from envs.gymnasium.config import GymnasiumConfig
     from envs.make import is_atari
     from envs.names import canonical_id
 
@@ -297,13 +297,13 @@ def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:
 
 
 def _atari_options(config: Any) -> AtariConfig:
-    from envs.atari_protocol import AtariConfig
+    from envs.atari.protocol import AtariConfig
 
     return getattr(config, "atari", AtariConfig())
 
 
 def _protocol_episodes(subject: Subject) -> int:
-    from envs.atari_protocol import PROTOCOLS
+    from envs.atari.protocol import PROTOCOLS
 
     return PROTOCOLS[subject.atari.protocol].evaluation_episodes
 
@@ -321,7 +321,7 @@ def _pictures(subject: Subject, options: EvaluateOptions) -> Iterator[tuple[Any,
 
 
 def _show(subject: Subject, options: EvaluateOptions) -> None:
-    from core.window import show
+    from core.report.window import show
 
     with _pictures(subject, options) as (frames, speed):
         show(frames, speed, f"{subject.name}: {subject.environment}")
@@ -329,7 +329,7 @@ def _show(subject: Subject, options: EvaluateOptions) -> None:
 
 def _film(subject: Subject, options: EvaluateOptions) -> bool:
     """Film an episode and say where the film is, or why there is none: the scores are safe."""
-    from core.video import write_video
+    from core.report.video import write_video
 
     steps = f"-step{subject.agent_steps}" if subject.agent_steps is not None else ""
     slug = subject.environment.replace("/", "-")

@@ -34,9 +34,9 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("name a run and a new folder: tengen export RUN OUT")
     from commands.evaluate import checkpoint_path
     from commands.session import saved_config
-    from core import checkpoint
     from core.config import to_toml
-    from core.run_folder import RunFolder
+    from core.files import checkpoint
+    from core.files.run_folder import RunFolder
 
     source = RunFolder.open(Path(options.run))
     entry, config = saved_config(source)

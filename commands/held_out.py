@@ -11,7 +11,7 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from commands.evaluate import EvaluateOptions
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
 
 FOR_EPISODES = (
     "episodes", "lanes", "max_steps", "render", "video", "env", "env_kwargs", "protocol", "trust",
@@ -23,7 +23,7 @@ def is_held_out_run(path: str) -> bool:
     """Whether a path is a run that is scored on a test split."""
     from agents.registry import AGENTS
     from commands.evaluate import located
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
 
     if path.endswith(".zip"):
         return False
@@ -40,9 +40,9 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
     from agents.registry import load_object
     from commands.evaluate import checkpoint_path, located
     from commands.session import saved_config
-    from core.checkpoint import load
-    from core.interrupt import Interrupt
-    from core.run_folder import RunFolder
+    from core.files.checkpoint import load
+    from core.files.run_folder import RunFolder
+    from core.machine.interrupt import Interrupt
 
     for name in FOR_EPISODES:
         if getattr(options, name) != getattr(type(options)(), name):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AgentEntry
 from commands.options import HELP, ResumeOptions, parse_overrides
-from core import ranks
 from core.config import RunConfig
 from core.errors import UserError
-from core.progress import Progress
-from core.run_folder import STATES, RunFolder
+from core.files.run_folder import STATES, RunFolder
+from core.machine import ranks
+from core.report.progress import Progress
 
 if TYPE_CHECKING:
-    from core.progress import Callback
+    from core.report.progress import Callback
 
 USAGE = """usage: tengen resume [RUN] [options]
 

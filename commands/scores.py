@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from core.statistics import ScoreSummary
+    from core.report.statistics import ScoreSummary
 
 SCORES_FILE = "scores.jsonl"
 """In a run folder: a line for every `tengen evaluate` of it."""
@@ -50,8 +50,8 @@ def keep(facts: Mapping[str, Any], default: Path | None, out: str) -> None:
         default: None for what comes with the application, where nothing is written.
         out: the user's choice; '' for none.
     """
-    from core.atomic import append_line
-    from core.json_files import json_text
+    from core.files.atomic import append_line
+    from core.files.json_files import json_text
 
     path = Path(out) if out else default
     if path is None:
@@ -81,7 +81,7 @@ def _end_last_line(path: Path) -> None:
 
 def report(result: Result) -> str:
     """A few lines for one run: the score, and published scores of the same game."""
-    from envs.atari_scores import published
+    from envs.atari.scores import published
     from envs.make import is_atari
     from envs.task import game_name
 
@@ -117,7 +117,7 @@ def report(result: Result) -> str:
 
 def report_aggregate(results: Sequence[Result]) -> str:
     """Over several runs: interquartile mean with a bootstrap interval."""
-    from core.statistics import interquartile_mean_interval
+    from core.report.statistics import interquartile_mean_interval
 
     protocols = {result.protocol for result in results}
     if len(protocols) > 1:

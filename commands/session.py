@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS, AgentEntry, load_object
 from commands.options import ResumeOptions
-from core import ranks
 from core.config import RunConfig, from_toml, resume_changes, to_toml
 from core.errors import UserError
-from core.json_files import flatten
-from core.progress import Callback, Progress
-from core.run_folder import OthersFolder, RunFolder, environment_facts
-from core.tracking import require_wandb, tracked
+from core.files.json_files import flatten
+from core.files.run_folder import OthersFolder, RunFolder, environment_facts
+from core.machine import ranks
+from core.report.progress import Callback, Progress
+from core.report.tracking import require_wandb, tracked
 
 if TYPE_CHECKING:
     from core.agent import Agent
     from core.built import Built
-    from core.checkpoint import Checkpoint
+    from core.files.checkpoint import Checkpoint
     from core.learner import Arithmetic
     from core.trainer import Trainer
 
@@ -104,7 +104,7 @@ def _require_ranks(entry: AgentEntry, run: RunConfig) -> None:
         return
     if not entry.processes:
         raise UserError(f"{entry.name} is trained by one process: start it without torchrun")
-    from core.probe import resolve_device
+    from core.machine.probe import resolve_device
 
     device = resolve_device(run.device)
     if ":" in device:
@@ -250,7 +250,7 @@ def _build_trainer(
     progress: Progress,
     resume: ResumeOptions | None,
 ) -> Trainer:
-    from core.memory import keep_freed_memory
+    from core.machine.memory import keep_freed_memory
     from core.trainer import Trainer
 
     keep_freed_memory()
@@ -288,7 +288,7 @@ def _build_trainer(
 def _start_from(path: str, agent: Agent, progress: Progress) -> None:
     """Give a new run the weights of another."""
     from commands.evaluate import located
-    from core.checkpoint import load
+    from core.files.checkpoint import load
 
     found = load(located(path), keys=["network"])
     if "network" not in found.state:
@@ -303,7 +303,7 @@ def _start_from(path: str, agent: Agent, progress: Progress) -> None:
 def _arithmetic_of(loaded: Checkpoint, run: RunConfig, progress: Progress) -> Arithmetic | None:
     """That of the run so far; None where the user wants another or this machine has it not."""
     from core.learner import Arithmetic
-    from core.probe import is_asked_for, what_is_missing
+    from core.machine.probe import is_asked_for, what_is_missing
 
     arithmetic = Arithmetic.from_state(loaded.state["arithmetic"])
     if not is_asked_for(arithmetic, run):
@@ -317,7 +317,7 @@ def _arithmetic_of(loaded: Checkpoint, run: RunConfig, progress: Progress) -> Ar
 
 def _load(folder: RunFolder, name: str) -> Checkpoint | None:
     """The checkpoint to go on from; None where the run ended before its first one."""
-    from core import checkpoint
+    from core.files import checkpoint
 
     if not name and folder.ended_unsaved():
         return None

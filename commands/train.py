@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from agents.registry import AGENTS, AgentEntry
 from commands.options import HELP, default_preset, parse_training, print_tables
-from core import ranks
 from core.errors import UserError, did_you_mean
+from core.machine import ranks
 
 if TYPE_CHECKING:
-    from core.progress import Callback
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
+    from core.report.progress import Callback
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ def _train(name: str, argv: Sequence[str], callback: Callback | None) -> RunFold
     entry = AGENTS[name]
     config, options = parse_training(entry, argv)
     from commands.session import show_training, start_training
-    from core.progress import Progress
+    from core.report.progress import Progress
 
     Progress().note(settings_note(entry, config, options.preset))
     if options.dry_run:

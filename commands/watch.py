@@ -28,7 +28,7 @@ class WatchOptions:
 
 def _logdir(folder: Path) -> tuple[str, str]:
     """Where TensorBoard looks. It would call a single run '.', told its name it adds that to it."""
-    from core.run_folder import RunFolder
+    from core.files.run_folder import RunFolder
 
     name, events = folder.resolve().name, str(RunFolder(folder).events)
     if (folder / "status.json").exists() and not set(",:") & set(name + events):

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core import ranks
 from core.errors import UserError
+from core.machine import ranks
 
 NORM_EVERY = 50
 """Without clipping, the gradient norm is only for the log: measured once in so many updates."""

@@ -13,16 +13,17 @@ from typing import Any
 
 import torch
 
-from core import checkpoint, ranks
 from core.agent import Agent, Task
 from core.config import RunConfig
 from core.episodes import FinishedEpisodes
 from core.errors import UserError
-from core.interrupt import Interrupt
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, DivergedError, require_finite
-from core.progress import Progress
-from core.recorder import Recorder
-from core.run_folder import RunFolder
+from core.machine import ranks
+from core.machine.interrupt import Interrupt
+from core.report.progress import Progress
+from core.report.recorder import Recorder
 
 SHARED = ("network", "learner", "target", "problem", "arithmetic")
 """Parts of a run's state that are the same in all its processes."""
@@ -30,8 +31,8 @@ RECENT = "return/mean_100"
 
 
 class Trainer:
-    """Trains one agent in one run folder. Each of several processes (`core/ranks.py`) has one; all
-    go through the loop together, and the first process evaluates, logs and saves."""
+    """Trains one agent in one run folder. Each of several processes (`core/machine/ranks.py`) has
+    one; all go through the loop together, and the first process evaluates, logs and saves."""
 
     def __init__(
         self,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from core.errors import UserError
 from core.lanes import Lanes
-from envs.atari_protocol import PROTOCOLS, AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.protocol import PROTOCOLS, AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.names import canonical_id, is_atari
 
 __all__ = ["is_atari", "make_lanes"]
@@ -45,7 +45,7 @@ def make_lanes(
             f"--full-action-space and --env-threads"
         )
     if is_atari(env_id):
-        from envs.atari import AtariLanes
+        from envs.atari.lanes import AtariLanes
 
         return AtariLanes(
             env_id,
@@ -60,11 +60,11 @@ def make_lanes(
 
         return make_small(env_id, num_lanes)
     if gymnasium.env_workers:
-        from envs.worker_lanes import WorkerLanes
+        from envs.gymnasium.worker_lanes import WorkerLanes
 
         return WorkerLanes(
             env_id, num_lanes, arguments=gymnasium.arguments, workers=gymnasium.env_workers
         )
-    from envs.gymnasium_lanes import GymnasiumLanes
+    from envs.gymnasium.lanes import GymnasiumLanes
 
     return GymnasiumLanes(env_id, num_lanes, arguments=gymnasium.arguments, first_lane=first_lane)

@@ -15,8 +15,8 @@ import numpy as np
 from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import Lanes, Step
-from envs.atari_protocol import FRAMES_PER_STEP, PROTOCOLS, AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.protocol import FRAMES_PER_STEP, PROTOCOLS, AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.make import DEFAULTS, is_atari, make_lanes
 from envs.names import canonical_id
 
@@ -27,7 +27,7 @@ SMALL_WORLD_PIXEL = 16
 
 def frames_per_second(env_id: str, lanes: Lanes) -> float:
     """Speed at which a film of this environment runs as a player would see it."""
-    from envs.gymnasium_lanes import GymnasiumLanes
+    from envs.gymnasium.lanes import GymnasiumLanes
 
     if isinstance(lanes, GymnasiumLanes):
         return lanes.frames_per_second
@@ -86,7 +86,7 @@ class _AtariScreen(_Screen):
     """A colour copy of the game, stepped alongside."""
 
     def __init__(self, env_id: str, atari: AtariConfig) -> None:
-        from envs.atari import AtariLanes
+        from envs.atari.lanes import AtariLanes
 
         self._copy = AtariLanes(
             canonical_id(env_id),
@@ -118,7 +118,7 @@ class _RenderedScreen(_Screen):
     """What the Gymnasium environment renders."""
 
     def __init__(self, lanes: Lanes) -> None:
-        from envs.gymnasium_lanes import GymnasiumLanes
+        from envs.gymnasium.lanes import GymnasiumLanes
 
         assert isinstance(lanes, GymnasiumLanes)
         self._lanes = lanes
@@ -131,7 +131,7 @@ def filmable_lanes(env_id: str, atari: AtariConfig, gymnasium: GymnasiumConfig =
     """One lane that ``film_episode`` can film."""
     if is_atari(env_id) or env_id.startswith("tengen/"):
         return make_lanes(env_id, 1, atari, evaluation=True)
-    from envs.gymnasium_lanes import GymnasiumLanes
+    from envs.gymnasium.lanes import GymnasiumLanes
 
     return GymnasiumLanes(env_id, 1, arguments=gymnasium.arguments, render=True)
 

@@ -8,11 +8,11 @@ from core.agent import Task
 from core.config import RunConfig
 from core.evaluation import Policy
 from core.lanes import Lanes
+from core.report.statistics import human_normalised
 from core.scoring import by_episodes
-from core.statistics import human_normalised
-from envs.atari_protocol import FRAMES_PER_STEP, AtariConfig
-from envs.atari_scores import random_and_human
-from envs.gymnasium_config import GymnasiumConfig, full_name
+from envs.atari.protocol import FRAMES_PER_STEP, AtariConfig
+from envs.atari.scores import random_and_human
+from envs.gymnasium.config import GymnasiumConfig, full_name
 from envs.make import is_atari, make_lanes
 from envs.names import canonical_id
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core import ranks
 from core.errors import UserError
 from core.lanes import ObservationSpec
+from core.machine import ranks
 
 LARGEST = 10.0
 """Normalised features are cut to this many standard deviations."""

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from core.errors import UserError
-from core.random_numbers import random_state
+from core.machine.random_numbers import random_state
 from envs.games.go.estimate import estimate_ownership
 from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard

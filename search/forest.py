@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 
 MAX_DEPTH = 512
 NO_CHILD = -1

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from search.forest import Forest, swap_edges
 from search.puct import as_seen_by
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.state import FIRST
 from search.forest import Forest
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from search.forest import NO_CHILD, Forest
 from search.gumbel import (
     Gumbel,

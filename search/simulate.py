@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.state import OUTCOME, TO_MOVE, copy_state, is_over
 from search.forest import MAX_DEPTH, NO_CHILD, Forest, add_node, bring_best_forward
 from search.gumbel import Gumbel, considered_edge

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from core.errors import UserError
-from core.threads import Threads, shares_of
+from core.machine.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import DRAW, FIRST, NO_ACTION, OUTCOME, TO_MOVE, UNDECIDED
 from envs.games.symmetry import symmetries

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from core.environment_facts import usable_cores
 from core.errors import UserError
-from core.kernels import announce_compilation
-from core.random_numbers import random_state
+from core.machine.environment_facts import usable_cores
+from core.machine.kernels import announce_compilation
+from core.machine.random_numbers import random_state
 from envs.games.session import Session
 from search.player import Judgement, Limits, Watcher
 from search.uct_tree import Tree, clear_tree, make_tree, run_playouts

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.kernels import kernel
-from core.random_numbers import random_below
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_below
 from envs.games.state import FIRST, OUTCOME, TO_MOVE, copy_state, is_over
 
 MAX_DEPTH = 512

@@ -28,7 +28,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from core.optimisers import build_optimiser
-from core.plots import COLOURS
+from core.report.plots import COLOURS
 from networks.registry import build_network
 from studies.training import (
     Clock,

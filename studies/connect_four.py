@@ -24,8 +24,8 @@ import tyro
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.environment_facts import usable_cores
 from core.errors import UserError
+from core.machine.environment_facts import usable_cores
 from envs.games.registry import load_game
 from envs.games.session import Session
 from envs.games.state import OUTCOME, UNDECIDED

@@ -24,8 +24,8 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.zero.evaluator import NetworkEvaluator
-from core.environment_facts import usable_cores
-from core.plots import COLOURS
+from core.machine.environment_facts import usable_cores
+from core.report.plots import COLOURS
 from envs.games.state import OUTCOME, UNDECIDED
 from search.tree_search import TreeSearch
 from studies.zero_networks import TrainedZero, load_run, write_results

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from core.plots import COLOURS
+from core.report.plots import COLOURS
 from studies.network_figure import new_figure, save, short
 from studies.network_trace import Part, Trace
 

@@ -28,7 +28,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from core.lanes import ObservationSpec
-from core.plots import COLOURS
+from core.report.plots import COLOURS
 from networks.registry import TORSOS, build_network, build_torso, find_family, network_config
 from studies.network_bars import draw_texts
 from studies.network_figure import new_figure, save, short

@@ -23,7 +23,7 @@ from torch import nn
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.plots import COLOURS
+from core.report.plots import COLOURS
 from networks.blocks.activations import activation
 from networks.blocks.initialisation import initialise
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.environment_facts import environment_facts
-from core.json_files import json_text
+from core.files.json_files import json_text
+from core.machine.environment_facts import environment_facts
 from core.schedule import learning_rate_factor
 from tasks.data.image_sets import load_images
 from tasks.data.images import Images

@@ -12,12 +12,12 @@ import torch
 from agents.zero.build import build_network
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
-from core import checkpoint
 from core.config import from_toml
-from core.environment_facts import environment_facts, usable_cores
 from core.errors import UserError
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
-from core.run_folder import RunFolder
+from core.machine.environment_facts import environment_facts, usable_cores
 from envs.games.game import Game
 from envs.games.registry import load_game
 

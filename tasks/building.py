@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from core import ranks
 from core.agent import Task
 from core.built import Built, Note
 from core.config import RunConfig
 from core.learner import Arithmetic, load_weights
-from core.probe import Trial, choose_arithmetic, resolve_device
+from core.machine import ranks
+from core.machine.probe import Trial, choose_arithmetic, resolve_device
 from core.seeds import derived_seed
 from tasks.epochs import Epochs
 from tasks.network_options import load_weights_file

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from core.atomic import replace_file
+from core.files.atomic import replace_file
 
 LONGEST_LABEL = 14
 WRITTEN_CLASSES = 20

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from core import ranks
 from core.agent import Advanced, Assessment, Metrics
 from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic, Learner, load_weights
+from core.machine import ranks
 from core.optimisers import build_optimiser
 from core.schedule import learning_rate_factor
 from tasks.epochs import Epochs

@@ -30,11 +30,11 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
     """Makes a trainer from the name of an agent or task, options and run options; a folder is used
     once, or again to resume from its newest checkpoint."""
     from agents.registry import AGENTS, load_object
-    from core import checkpoint
     from core.config import check
+    from core.files import checkpoint
+    from core.files.run_folder import RunFolder
     from core.learner import Arithmetic
-    from core.progress import Progress
-    from core.run_folder import RunFolder
+    from core.report.progress import Progress
     from core.trainer import Trainer
 
     def make(name: str, config: Any, folder: str = "run", **run: Any) -> Trainer:

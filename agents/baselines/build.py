@@ -11,9 +11,9 @@ import numpy as np
 from agents.baselines.config import SB3Config, SB3DQNConfig, SB3PPOConfig
 from core.errors import UserError
 from core.lanes import ObservationSpec
-from core.probe import resolve_device
-from core.replay_plan import read_available_memory
-from envs.atari_protocol import PROTOCOLS
+from core.machine.probe import resolve_device
+from core.replay.plan import read_available_memory
+from envs.atari.protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from agents.baselines.config import SB3Config, SB3DQNConfig
 from core.agent import Metrics
-from core.atomic import replace_file
 from core.evaluation import Episode
-from core.interrupt import Interrupt
-from core.json_files import disk_errors
+from core.files.atomic import replace_file
+from core.files.json_files import disk_errors
 from core.learner import DivergedError
-from core.recorder import Recorder
+from core.machine.interrupt import Interrupt
+from core.report.recorder import Recorder
 
 MODEL_NAME = "model.zip"
 

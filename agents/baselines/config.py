@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from core.config import RunConfig, locked
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.names import is_atari
 
 

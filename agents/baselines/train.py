@@ -14,15 +14,15 @@ from agents.baselines.build import build_env, build_model, seed_at
 from agents.baselines.config import SB3Config, SB3DQNConfig
 from agents.baselines.policy import SB3Policy, archive_algorithm, load_model, require_trust
 from core.errors import UserError
-from core.interrupt import Interrupt
-from core.json_files import flatten
+from core.files.json_files import flatten
+from core.files.run_folder import RunFolder
 from core.lanes import Lanes
 from core.learner import DivergedError
-from core.probe import resolve_device
-from core.progress import Progress
-from core.recorder import Recorder
-from core.run_folder import RunFolder
-from envs.atari_protocol import PROTOCOLS
+from core.machine.interrupt import Interrupt
+from core.machine.probe import resolve_device
+from core.report.progress import Progress
+from core.report.recorder import Recorder
+from envs.atari.protocol import PROTOCOLS
 from envs.make import is_atari
 from envs.task import make_task
 

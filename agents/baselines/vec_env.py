@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from core.episodes import EpisodesInProgress
 from core.evaluation import Episode
 from core.lanes import FrameStack, Lanes, ObservationSpec, Step
-from envs.seeds import lane_seeds
+from envs.gymnasium.seeds import lane_seeds
 
 
 def observation_space(spec: ObservationSpec) -> spaces.Box:

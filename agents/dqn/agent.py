@@ -15,15 +15,15 @@ import torch
 from agents.dqn.config import DQNConfig
 from agents.dqn.losses import greedy_action, td_loss, td_target
 from agents.dqn.network import QNetwork
-from core import ranks
 from core.agent import Metrics
 from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.legal import legal_only, random_actions
+from core.machine import ranks
 from core.optimisers import build_optimiser
-from core.replay import FrameReplay
-from core.replay_sampling import Transitions, TransitionSampler
+from core.replay.ring import FrameReplay
+from core.replay.sampling import Transitions, TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
 

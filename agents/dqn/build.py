@@ -12,17 +12,17 @@ import torch
 
 from agents.dqn.agent import DQN, EpsilonGreedy, build_network
 from agents.dqn.config import LEAST_HEADROOM, DQNConfig
-from core import ranks
 from core.built import Built, Note
 from core.concurrent import on_lanes
 from core.evaluation import Policy
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, load_weights
-from core.probe import Trial, choose_arithmetic
-from core.replay import FrameReplay, ReplaySpec, check_fits, plan_replay
-from core.replay_plan import legal_column
-from core.replay_sampling import Transitions
-from envs.atari_protocol import PROTOCOLS
+from core.machine import ranks
+from core.machine.probe import Trial, choose_arithmetic
+from core.replay.plan import legal_column
+from core.replay.ring import FrameReplay, ReplaySpec, check_fits, plan_replay
+from core.replay.sampling import Transitions
+from envs.atari.protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
 

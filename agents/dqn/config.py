@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.names import is_atari
 from networks.registry import hidden_sizes
 

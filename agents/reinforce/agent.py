@@ -25,11 +25,11 @@ from agents.reinforce.losses import (
     value_loss,
 )
 from agents.reinforce.network import PolicyAndBaseline
-from core import ranks
 from core.agent import Metrics
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.legal import legal_only
+from core.machine import ranks
 from core.optimisers import build_optimiser
 from core.schedule import linear
 from networks.registry import hidden_sizes

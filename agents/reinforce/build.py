@@ -13,13 +13,13 @@ import torch
 from agents.reinforce.agent import Reinforce, SoftmaxPolicy, build_network
 from agents.reinforce.config import ReinforceConfig
 from agents.reinforce.episodes import FinishedEpisode
-from core import ranks
 from core.built import Built, Note
 from core.evaluation import Policy
 from core.lane_agent import OnLanes
 from core.lanes import FrameStack, Lanes, first_step
 from core.learner import Arithmetic, load_weights
-from core.probe import Trial, choose_arithmetic
+from core.machine import ranks
+from core.machine.probe import Trial, choose_arithmetic
 from envs.make import make_lanes
 from envs.task import make_task
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, locked, warn
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from networks.registry import hidden_sizes
 
 

@@ -17,7 +17,7 @@ from core.evaluation import Policy
 from core.lane_agent import OnLanes
 from core.lanes import Lanes
 from core.learner import Arithmetic
-from envs.atari_protocol import AtariConfig
+from envs.atari.protocol import AtariConfig
 from envs.make import make_lanes
 from envs.task import make_task
 

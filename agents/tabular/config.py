@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.config import RunConfig, free, locked, warn
-from envs.gymnasium_config import GymnasiumConfig
+from envs.gymnasium.config import GymnasiumConfig
 
 
 @dataclass(frozen=True)

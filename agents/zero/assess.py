@@ -15,7 +15,7 @@ import numpy as np
 
 from agents.zero.evaluator import NetworkEvaluator
 from core.errors import UserError
-from core.ratings import bradley_terry
+from core.report.ratings import bradley_terry
 from envs.games.game import Game
 from envs.games.session import Session
 from envs.games.state import OUTCOME, TO_MOVE, UNDECIDED

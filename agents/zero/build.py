@@ -17,10 +17,10 @@ from agents.zero.store import GameStore, Rows
 from core.agent import Assessment, Task
 from core.built import Built, Note
 from core.concurrent import on_lanes
-from core.environment_facts import usable_cores
 from core.errors import UserError
 from core.learner import Arithmetic, load_weights
-from core.probe import Trial, choose_arithmetic
+from core.machine.environment_facts import usable_cores
+from core.machine.probe import Trial, choose_arithmetic
 from envs.games.game import Game
 from envs.games.lanes import GameLanes
 from envs.games.registry import load_game

@@ -16,13 +16,13 @@ import torch
 from agents.zero.build import network_for
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
-from core import checkpoint
 from core.config import from_toml
-from core.environment_facts import usable_cores
 from core.errors import UserError
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
-from core.probe import resolve_device
-from core.run_folder import RunFolder
+from core.machine.environment_facts import usable_cores
+from core.machine.probe import resolve_device
 from envs.games.session import Session
 from search.config import SearchConfig
 from search.player import RESIGN, Judgement, Limits, Watcher

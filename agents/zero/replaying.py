@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.state import TO_MOVE, is_over
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from agents.zero.replaying import rebuild_rows, replay_game
-from core import atomic, tensor_file
 from core.errors import UserError
-from core.threads import Threads, shares_of
+from core.files import atomic, tensor_file
+from core.machine.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import OUTCOME, UNDECIDED
 from envs.games.symmetry import symmetries

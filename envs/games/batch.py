@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from core.kernels import kernel
-from core.threads import Threads, shares_of
+from core.machine.kernels import kernel
+from core.machine.threads import Threads, shares_of
 from envs.games.game import Game
 from envs.games.state import OUTCOME, TO_MOVE, UNDECIDED, copy_state
 

@@ -24,8 +24,8 @@ from numba.extending import (
     unbox,
 )
 
-from core.kernels import kernel
-from core.random_numbers import random_below
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_below
 from envs.games import state as common
 
 Kernel = Callable[..., Any]

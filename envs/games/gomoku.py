@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
-from core.random_numbers import random_below
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_below
 from envs.games.game import Game
 from envs.games.options import GomokuOptions
 from envs.games.state import (

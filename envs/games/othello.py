@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.game import Game
 from envs.games.options import OthelloOptions
 from envs.games.state import (

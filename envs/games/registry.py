@@ -71,7 +71,7 @@ def load_game(name: str) -> Game:
     """
     entry, _ = find_game(name)
     game: Game = _load(entry.where, entry.title)
-    from core.kernels import announce_compilation
+    from core.machine.kernels import announce_compilation
 
     file = game.new.__module__.rpartition(".")[2]
     announce_compilation(f"the rules of {entry.title}", f"{file}.{game.new.__name__}")

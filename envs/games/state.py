@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 
 TO_MOVE, MOVE_NUMBER, OUTCOME, LAST_ACTION, HEIGHT, WIDTH = 0, 1, 2, 3, 4, 5
 HEADER_WORDS = 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.random_numbers import random_state
+from core.machine.random_numbers import random_state
 from envs.games.go.estimate import estimate_ownership
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import FOREVER, GtpServer, Handler

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from core.random_numbers import random_state
+from core.machine.random_numbers import random_state
 from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS, chain_liberties, point_of
 from envs.games.go.board import cell_of as cell_of_point
 from envs.games.go.estimate import dead_cells, estimate_ownership

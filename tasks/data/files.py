@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from core import atomic
 from core.errors import UserError
-from core.json_files import disk_errors
+from core.files import atomic
+from core.files.json_files import disk_errors
 
 VARIABLE = "TENGEN_DATA"
 MAX_FILE_BYTES = 1 << 30

@@ -37,9 +37,9 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.evaluation import play_episodes
 from core.lanes import ObservationSpec, Step, check_actions, first_step
-from envs.atari import AtariLanes
-from envs.atari_protocol import PROTOCOLS, AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
+from envs.atari.lanes import AtariLanes
+from envs.atari.protocol import PROTOCOLS, AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.make import make_lanes
 from tests.envs.slow_atari import area_resize
 

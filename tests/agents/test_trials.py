@@ -16,7 +16,7 @@ from agents.reinforce.build import build as build_reinforce
 from agents.reinforce.config import ReinforceConfig
 from core.config import RunConfig
 from core.learner import Arithmetic
-from core.probe import ProbeResult, Trial
+from core.machine.probe import ProbeResult, Trial
 
 CATCH, CARTPOLE = "tengen/Catch", "CartPole-v1"
 DQN_SMALL = {"replay_capacity": 1_000, "batch_size": 8}

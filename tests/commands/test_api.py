@@ -19,7 +19,7 @@ from gymnasium import spaces
 
 import tengen
 from core.config import from_toml
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
 from tests.commands.test_cli import HEAVY, ROOT
 
 QUIET = {"device": "cpu", "threads": 1, "precision": "fp32", "progress": False, "video": False}
@@ -150,8 +150,8 @@ def test_predict_acts_as_evaluation_does(tmp_path: Path) -> None:
     """On stacked frames, over the end of an episode."""
     from agents.dqn.build import build_policy
     from agents.dqn.config import DQNConfig
-    from core import checkpoint
-    from envs.atari_protocol import AtariConfig
+    from core.files import checkpoint
+    from envs.atari.protocol import AtariConfig
     from envs.make import make_lanes
 
     run = tengen.train(

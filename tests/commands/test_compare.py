@@ -14,8 +14,8 @@ from agents.registry import AGENTS, load_object
 from commands.compare import HOW_IT_RAN
 from commands.dispatch import main
 from core.config import resolve, to_toml
-from core.json_files import flatten
-from core.run_folder import RunFolder
+from core.files.json_files import flatten
+from core.files.run_folder import RunFolder
 
 QUIET = ["--threads", "1", "--precision", "fp32", "--no-video", "--no-progress"]
 SHORT = ["--total-steps", "800", "--evaluate-every", "400", "--evaluate-episodes", "4"]

@@ -16,11 +16,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from commands.dispatch import main
 from core.errors import UserError
+from core.files.run_folder import RunFolder
 from core.lanes import Step
-from core.progress import EpisodeProgress
-from core.run_folder import RunFolder
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_lanes import GymnasiumLanes
+from core.report.progress import EpisodeProgress
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.lanes import GymnasiumLanes
 from envs.recording import filmable_lanes, frames_per_second
 
 
@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_keeps_the_score_on_the_screen(
     def full(path: Path, line: bytes) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("core.atomic.append_line", full)
+    monkeypatch.setattr("core.files.atomic.append_line", full)
     assert main(["evaluate", str(grid.path), "--episodes", "2"]) == 0
     said = capsys.readouterr()
     assert "2 episodes: mean" in said.out
@@ -185,7 +185,7 @@ def test_what_came_with_the_application_is_not_written_to(
 
 def test_progress_says_how_far_and_how_long_still(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("core.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("core.report.progress.time.monotonic", lambda: now[0])
     stream = io.StringIO()
     progress = EpisodeProgress(10, stream)
     progress.show(4, 100)

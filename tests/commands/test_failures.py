@@ -14,9 +14,9 @@ import torch
 
 from agents.dqn.agent import DQN
 from commands.dispatch import main
-from core import atomic, checkpoint
+from core.files import atomic, checkpoint
+from core.files.run_folder import RunFolder
 from core.learner import Learner, require_finite
-from core.run_folder import RunFolder
 from tests.commands.short_runs import PLAIN, Killed, die, one_line, run_quietly
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands.dispatch import main
-from core import checkpoint
+from core.files import checkpoint
 
 QUIET = ["--device", "cpu", "--threads", "1", "--precision", "fp32", "--no-progress"]
 SHORT = ["--total-steps", "64", "--evaluate-every", "0"]

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from commands.dispatch import main
-from core import atomic, checkpoint
-from core.run_folder import RunFolder
+from core.files import atomic, checkpoint
+from core.files.run_folder import RunFolder
 from tests.commands.short_runs import TRAIN, Killed, die, one_line, run_quietly
 
 OFTEN = ["--checkpoint-seconds", "0.05", "--log-seconds", "0.1"]
@@ -145,7 +145,7 @@ def test_a_signal_saves_and_exits_cleanly(tmp_path: Path, number: signal.Signals
 def test_a_second_interrupt_leaves_at_once() -> None:
     script = """
 import os, signal
-from core.interrupt import Interrupt
+from core.machine.interrupt import Interrupt
 with Interrupt() as interrupt:
     os.kill(os.getpid(), signal.SIGINT)
     if interrupt.requested:

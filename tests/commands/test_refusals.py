@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from commands.dispatch import main
+from core.files.run_folder import RunFolder
 from core.learner import Arithmetic
-from core.run_folder import RunFolder
 from tests.commands.short_runs import TRAIN, one_line, run_quietly
 
 

@@ -9,7 +9,7 @@ import pytest
 from commands.dispatch import main
 from commands.resume import newest_unfinished
 from core.errors import UserError
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from commands.dispatch import main
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
 
 STAND_IN = """
 import json, os

@@ -12,8 +12,8 @@ import pytest
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 
 from commands.dispatch import main
-from core.logging import RunLogger
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
+from core.report.logging import RunLogger
 
 
 def write_run(root: Path, seed: int, old: bool = False) -> RunFolder:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.replay import FrameReplay, ReplaySpec
-from core.replay_sampling import Transitions, TransitionSampler
+from core.replay.ring import FrameReplay, ReplaySpec
+from core.replay.sampling import Transitions, TransitionSampler
 
 STORAGES = ("ram", "mmap", "packed")
 SPEC = ReplaySpec(

@@ -16,8 +16,8 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 
-from core import atomic, checkpoint
-from core.checkpoint import CheckpointError
+from core.files import atomic, checkpoint
+from core.files.checkpoint import CheckpointError
 
 IDENTITY = {"agent": "dqn", "environment": "ALE/Pong-v5"}
 

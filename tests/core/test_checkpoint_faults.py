@@ -21,8 +21,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import atomic, checkpoint, checkpoint_index
-from core.checkpoint import CheckpointError
+from core.files import atomic, checkpoint, checkpoint_index
+from core.files.checkpoint import CheckpointError
 
 FUNCTIONS = {
     name: function
@@ -38,7 +38,7 @@ class Crash(BaseException):
 
 
 class Faults:
-    """Makes the `fail_at`-th call of any function of core/atomic.py fail in the way `mode`.
+    """Makes the `fail_at`-th call of any function of core/files/atomic.py fail in the way `mode`.
 
     error: that call raises EIO. full: from there on, every write raises ENOSPC, the first one
     after half of its bytes. crash: that call and all later ones raise Crash, a write or removal
@@ -265,7 +265,7 @@ def test_kill_9_never_loses_what_was_promised(tmp_path: Path) -> None:
     promises.touch()
     # Its server has imported torch once, and forks without the threads of this process.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "core.checkpoint"])
+    context.set_forkserver_preload(["torch", "core.files.checkpoint"])
     generator = random.Random(2)
     step = 0
     for _ in range(20):

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoint, checkpoint_index
-from core.checkpoint import CheckpointError
+from core.files import checkpoint, checkpoint_index
+from core.files.checkpoint import CheckpointError
 
 
 @pytest.fixture

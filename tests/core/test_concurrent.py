@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import checkpoint
 from core.agent import Metrics, Task
 from core.concurrent import OnLanesConcurrently, on_lanes
 from core.config import RunConfig
 from core.errors import UserError
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.lane_agent import OnLanes
 from core.lanes import Step
 from core.learner import Arithmetic, DivergedError
-from core.progress import Progress
-from core.run_folder import RunFolder
+from core.report.progress import Progress
 from core.trainer import Trainer
 from tests.core.scripted_lanes import ScriptedLanes
 

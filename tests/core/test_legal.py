@@ -102,7 +102,7 @@ def test_yardsticks_keep_to_legal_actions_when_they_are_scored(kind: str) -> Non
     from stable_baselines3.common.vec_env import DummyVecEnv
 
     from agents.baselines.policy import SB3Policy
-    from envs.gymnasium_lanes import GymnasiumLanes
+    from envs.gymnasium.lanes import GymnasiumLanes
 
     make = getattr(stable_baselines3, kind)
     options = {"buffer_size": 10} if kind == "DQN" else {"n_steps": 8}

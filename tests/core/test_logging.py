@@ -12,7 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-from core.logging import RunLogger
+from core.report.logging import RunLogger
 
 
 def read(folder: Path) -> EventAccumulator:

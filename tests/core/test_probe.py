@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from core import probe
 from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic
-from core.probe import Trial, choose_arithmetic, is_asked_for, resolve_device, what_is_missing
+from core.machine import probe
+from core.machine.probe import (
+    Trial,
+    choose_arithmetic,
+    is_asked_for,
+    resolve_device,
+    what_is_missing,
+)
 
 
 def trial_of(milliseconds: dict[tuple[int, bool], float], monkeypatch: pytest.MonkeyPatch) -> Trial:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.progress import Pace, describe
+from core.report.progress import Pace, describe
 
 
 def test_the_time_left_does_not_jump_with_one_interval() -> None:

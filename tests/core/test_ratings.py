@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from core.ratings import ELO, bradley_terry
+from core.report.ratings import ELO, bradley_terry
 
 
 def test_two_players_differ_by_the_elo_of_their_score() -> None:

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.replay import FrameReplay, ReplaySpec
-from core.replay_sampling import TransitionSampler
+from core.replay.ring import FrameReplay, ReplaySpec
+from core.replay.sampling import TransitionSampler
 from tests.core.replay_model import (
     SPEC,
     STORAGES,
@@ -33,7 +33,7 @@ from tests.core.replay_model import (
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spread the packed frames of small memories over several files."""
-    monkeypatch.setattr("core.replay_packed._SEGMENT_FRAMES", 16)
+    monkeypatch.setattr("core.replay.packed._SEGMENT_FRAMES", 16)
 
 
 # ------------------------------------------------------------------ what is drawn

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.replay import FrameReplay, ReplaySpec
-from core.replay_plan import Column, plan_replay
-from core.replay_sampling import PositionSampler
+from core.replay.plan import Column, plan_replay
+from core.replay.ring import FrameReplay, ReplaySpec
+from core.replay.sampling import PositionSampler
 
 SPEC = ReplaySpec(
     capacity=60, lanes=2, frame_shape=(3,), frame_dtype="float32", stack=1, n_step=1,

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from core.replay import ReplaySpec, check_fits, plan_replay
-from core.replay_plan import read_available_memory
+from core.replay.plan import read_available_memory
+from core.replay.ring import ReplaySpec, check_fits, plan_replay
 
 ATARI = ReplaySpec(1_000_000, 1, (84, 84), "uint8", 4, 1, "ram", 128_000)
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core import atomic, json_files
 from core.errors import UserError
-from core.run_folder import STATES, RunFolder, environment_facts
+from core.files import atomic, json_files
+from core.files.run_folder import STATES, RunFolder, environment_facts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +64,7 @@ def test_open_suggests_runs_nearby(run: RunFolder, tmp_path: Path) -> None:
 
 def test_only_one_process_holds_the_lock(run: RunFolder) -> None:
     script = (
-        "import sys; from pathlib import Path; from core.run_folder import RunFolder\n"
+        "import sys; from pathlib import Path; from core.files.run_folder import RunFolder\n"
         "RunFolder.open(Path(sys.argv[1])).lock()\n"
         "print('locked', flush=True); sys.stdin.read()"
     )
@@ -214,7 +214,7 @@ def test_folders_from_strangers_are_only_data(run: RunFolder) -> None:
 
 def test_facts_are_json_and_import_nothing_heavy() -> None:
     script = (
-        "import sys; from core.run_folder import environment_facts; environment_facts()\n"
+        "import sys; from core.files.run_folder import environment_facts; environment_facts()\n"
         "print(sorted({'torch', 'numpy', 'gymnasium'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from core.statistics import (
+from core.report.statistics import (
     human_normalised,
     interquartile_mean,
     interquartile_mean_interval,

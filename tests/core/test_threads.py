@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from core.threads import Threads, shares_of
+from core.machine.threads import Threads, shares_of
 
 
 def test_every_item_is_done_once_whatever_the_number_of_threads() -> None:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from core import checkpoint
 from core.agent import Advanced, Assessment, Evaluate, Metrics, Task
 from core.config import RunConfig
 from core.evaluation import Episode
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.lane_agent import OnLanes
 from core.lanes import Step
 from core.learner import Arithmetic
-from core.progress import Progress
-from core.run_folder import RunFolder
+from core.report.progress import Progress
 from core.trainer import Trainer
 from tests.core.scripted_lanes import ScriptedLanes
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from core.errors import UserError
-from core.video import MAX_GIF_FRAMES, write_video
+from core.report.video import MAX_GIF_FRAMES, write_video
 
 
 def shades(count: int, height: int = 21, width: int = 16) -> list[np.ndarray]:

@@ -13,9 +13,9 @@ import pytest
 
 from core.errors import UserError
 from core.lanes import FrameStack, Step
-from envs.atari import AtariLanes, rom_name
-from envs.atari_protocol import PROTOCOLS, AtariProtocol
-from envs.seeds import lane_seeds
+from envs.atari.lanes import AtariLanes, rom_name
+from envs.atari.protocol import PROTOCOLS, AtariProtocol
+from envs.gymnasium.seeds import lane_seeds
 from tests.envs.slow_atari import SlowAtari, area_resize
 
 STICKY = PROTOCOLS["dopamine"]

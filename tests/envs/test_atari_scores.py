@@ -5,7 +5,7 @@ from __future__ import annotations
 import ale_py
 import gymnasium
 
-from envs.atari_scores import PUBLISHED, RANDOM_AND_HUMAN, published, random_and_human
+from envs.atari.scores import PUBLISHED, RANDOM_AND_HUMAN, published, random_and_human
 
 
 def test_every_game_exists_and_a_human_beats_chance() -> None:

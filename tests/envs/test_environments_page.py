@@ -16,9 +16,9 @@ from agents.tabular.config import TabularConfig
 from commands.dispatch import main
 from core.config import check, from_toml, resume_changes, to_toml
 from core.errors import UserError
-from core.run_folder import RunFolder
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_config import GymnasiumConfig, parse_arguments
+from core.files.run_folder import RunFolder
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.config import GymnasiumConfig, parse_arguments
 from envs.make import make_lanes
 from envs.recording import filmable_lanes
 from envs.task import environment_name

@@ -14,8 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from core.errors import UserError
-from envs.gymnasium_lanes import GymnasiumLanes
-from envs.seeds import lane_seeds
+from envs.gymnasium.lanes import GymnasiumLanes
+from envs.gymnasium.seeds import lane_seeds
 
 
 class TestWorld(gymnasium.Env[Any, Any]):

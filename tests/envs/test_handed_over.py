@@ -15,8 +15,8 @@ from agents.baselines.config import SB3DQNConfig
 from agents.dqn.config import DQNConfig
 from core.config import RunConfig, check
 from core.errors import UserError
-from envs.gymnasium_lanes import GymnasiumLanes
-from envs.seeds import lane_seeds
+from envs.gymnasium.lanes import GymnasiumLanes
+from envs.gymnasium.seeds import lane_seeds
 
 VECTOR = spaces.Box(-np.inf, np.inf, (2,), np.float32)
 IMAGE = spaces.Box(0, 255, (4, 3), np.uint8)

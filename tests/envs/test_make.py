@@ -10,9 +10,9 @@ import pytest
 from agents.dqn.config import DQNConfig
 from core.config import check, from_toml
 from core.errors import UserError
-from envs.atari import AtariLanes
-from envs.atari_protocol import PROTOCOLS, AtariConfig
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.atari.lanes import AtariLanes
+from envs.atari.protocol import PROTOCOLS, AtariConfig
+from envs.gymnasium.lanes import GymnasiumLanes
 from envs.make import make_lanes
 from envs.small import CatchLanes, GridLanes
 

@@ -10,9 +10,9 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import Lanes
-from envs.atari import AtariLanes
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.atari.lanes import AtariLanes
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.lanes import GymnasiumLanes
 from envs.make import DEFAULTS, make_lanes
 from envs.names import atari_games, canonical_id, is_atari
 from envs.task import make_task

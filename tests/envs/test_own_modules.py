@@ -10,8 +10,8 @@ import gymnasium
 import pytest
 
 from core.errors import UserError
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.lanes import GymnasiumLanes
 from envs.make import make_lanes
 
 REGISTERING = """

@@ -14,11 +14,11 @@ import pytest
 
 from core.errors import UserError
 from core.lanes import Step
-from envs.atari_protocol import AtariConfig
-from envs.gymnasium_config import GymnasiumConfig
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.atari.protocol import AtariConfig
+from envs.gymnasium.config import GymnasiumConfig
+from envs.gymnasium.lanes import GymnasiumLanes
+from envs.gymnasium.worker_lanes import WorkerLanes
 from envs.make import make_lanes
-from envs.worker_lanes import WorkerLanes
 from tests.envs.worlds_in_workers import MODULE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_workers_do_not_know_what_only_this_process_registered() -> None:
 
 PLAY = """
 import numpy as np
-from envs.worker_lanes import WorkerLanes
+from envs.gymnasium.worker_lanes import WorkerLanes
 
 if {hang}:
     name, arguments = "tests.envs.worlds_in_workers:Trouble-v0", {{"how": "hang"}}

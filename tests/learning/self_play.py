@@ -20,9 +20,9 @@ from core.agent import Metrics
 from core.lanes import Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.legal import legal_only, random_actions
-from core.replay import FrameReplay, ReplaySpec
-from core.replay_plan import Column, legal_column
-from core.replay_sampling import PositionSampler
+from core.replay.plan import Column, legal_column
+from core.replay.ring import FrameReplay, ReplaySpec
+from core.replay.sampling import PositionSampler
 from envs.games.lanes import GameLanes
 from envs.games.state import FIRST
 from networks.control.mlp import MLP

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from agents.dqn.config import PRESETS, DQNConfig
-from core import checkpoint
 from core.config import resolve
 from core.errors import UserError
+from core.files import checkpoint
 from core.lanes import Step
 from core.trainer import Trainer
 

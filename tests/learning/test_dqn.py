@@ -12,12 +12,12 @@ import torch
 from agents.dqn import build
 from agents.dqn.agent import DQN, EpsilonGreedy
 from agents.dqn.config import PRESETS, DQNConfig
-from core import checkpoint
 from core.config import RunConfig, resolve
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.lanes import FrameStack, ObservationSpec, first_step
 from core.learner import Arithmetic
-from core.progress import Progress
-from core.run_folder import RunFolder
+from core.report.progress import Progress
 from core.trainer import Trainer
 
 IDENTITY = {"agent": "dqn", "environment": "tengen/Catch"}

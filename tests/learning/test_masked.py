@@ -12,10 +12,10 @@ import pytest
 from agents.dqn.config import DQNConfig
 from agents.reinforce.config import ReinforceConfig
 from agents.tabular.config import TabularConfig
-from core import checkpoint
 from core.errors import UserError
+from core.files import checkpoint
 from core.trainer import Trainer
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.gymnasium.lanes import GymnasiumLanes
 
 MakeTrainer = Callable[..., Trainer]
 

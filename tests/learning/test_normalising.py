@@ -12,8 +12,8 @@ import pytest
 from agents.dqn.config import PRESETS, DQNConfig
 from agents.registry import AGENTS, load_object
 from agents.reinforce.config import ReinforceConfig
-from core import checkpoint
 from core.config import resolve
+from core.files import checkpoint
 from core.trainer import Trainer
 from envs.make import make_lanes
 

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from commands.dispatch import main
-from core import checkpoint
-from core.run_folder import RunFolder
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 
 HERE = Path(__file__).resolve().parent
 PLAIN = ["--threads", "1", "--precision", "fp32", "--device", "cpu", "--no-video"]

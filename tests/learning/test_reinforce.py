@@ -9,11 +9,11 @@ import pytest
 
 from agents.reinforce.build import build_policy
 from agents.reinforce.config import DEFAULT_PRESET, PRESETS, ReinforceConfig
-from core import checkpoint
 from core.config import resolve
 from core.evaluation import play_episodes
+from core.files import checkpoint
 from core.trainer import Trainer
-from envs.gymnasium_config import GymnasiumConfig
+from envs.gymnasium.config import GymnasiumConfig
 from envs.make import make_lanes
 
 MakeTrainer = Callable[..., Trainer]

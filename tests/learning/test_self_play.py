@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core import checkpoint
 from core.agent import Assessment, Task
 from core.config import RunConfig
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
 from core.lane_agent import OnLanes
 from core.learner import Arithmetic
-from core.progress import Progress
-from core.run_folder import RunFolder
+from core.report.progress import Progress
 from core.trainer import Trainer
 from envs.games.lanes import GameLanes
 from envs.games.options import TicTacToeOptions

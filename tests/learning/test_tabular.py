@@ -10,10 +10,10 @@ import pytest
 from agents.tabular.build import build_policy
 from agents.tabular.config import TabularConfig
 from agents.tabular.table import QTable
-from core import checkpoint
 from core.config import check
 from core.errors import UserError
 from core.evaluation import play_episodes
+from core.files import checkpoint
 from core.trainer import Trainer
 from envs.small import GridLanes
 

@@ -101,7 +101,7 @@ def test_a_watcher_ends_a_search() -> None:
 
 
 def test_a_full_tree_goes_on_counting() -> None:
-    from core.random_numbers import random_state
+    from core.machine.random_numbers import random_state
     from search.uct_tree import make_tree, run_playouts
 
     session = session_after("go", "", size=5)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.state import HEADER_WORDS
 
 EMPTY, BLACK, WHITE, BORDER = 0, 1, 2, 3

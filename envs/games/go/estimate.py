@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
-from core.random_numbers import random_state
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_state
 from envs.games.go.board import (
     BLACK,
     COLOUR,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 from envs.games.go.board import (
     COLOUR,
     COMPENSATION,

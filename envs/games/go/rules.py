@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
-from core.random_numbers import random_below
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_below
 from envs.games.go.board import (
     BLACK,
     BORDER,

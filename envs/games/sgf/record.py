@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.atomic import replace_file
 from core.errors import UserError
+from core.files.atomic import replace_file
 from envs.games.sgf.tree import Limits, Node, SgfError, parse, serialise
 
 BLACK, WHITE = 1, 2

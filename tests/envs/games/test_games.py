@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
-from core.kernels import kernel
-from core.random_numbers import random_below, random_state
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_below, random_state
 from envs.games.game import Game, play_uniformly, random_legal_action
 from envs.games.options import GoOptions, OthelloOptions
 from envs.games.registry import GAMES, find_game, load_game

@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from core.random_numbers import random_below, random_state
+from core.machine.random_numbers import random_below, random_state
 from envs.games.go import rules
 from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS
 from envs.games.go.game import GO

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.kernels import kernel
-from core.random_numbers import random_state
+from core.machine.kernels import kernel
+from core.machine.random_numbers import random_state
 from envs.games.game import random_legal_action
 from envs.games.go import board as b
 from envs.games.go import rules

@@ -15,7 +15,7 @@ from pettingzoo.test import api_test
 
 import envs.games
 from commands.dispatch import main
-from core.random_numbers import random_state
+from core.machine.random_numbers import random_state
 from envs.games import registry
 from envs.games.aec import BoardGame
 from envs.games.batch import GameBatch

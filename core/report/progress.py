@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from core import ranks
+from core.machine import ranks
 
 PACE_SECONDS = 300.0
 """An interval this long ago counts for a third in the time left."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.tensor_file import MAX_DIMENSIONS, TensorFileError, can_store, to_array
+from core.files.tensor_file import MAX_DIMENSIONS, TensorFileError, can_store, to_array
 
 Leaf = np.ndarray | torch.Tensor
 

@@ -13,7 +13,7 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-from core import ranks
+from core.machine import ranks
 
 
 class Interrupt:

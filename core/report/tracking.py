@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from core.errors import UserError
-from core.progress import Progress, Report
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
+from core.report.progress import Progress, Report
 
 _log = logging.getLogger(__name__)
 

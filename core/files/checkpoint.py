@@ -3,7 +3,7 @@
     checkpoints/
         step_000123456/
             <part>.safetensors      the arrays of each top-level part of the state
-            state.json              everything else, see core/state_tree.py
+            state.json              everything else, see core/files/state_tree.py
             MANIFEST.json           written last: size and SHA-256 of every file, score, place in
                                     the order of saving; sealed by its own
 
@@ -26,8 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import atomic, state_tree, tensor_file
-from core.checkpoint_index import (
+from core.errors import UserError, did_you_mean
+from core.files import atomic, state_tree, tensor_file
+from core.files.checkpoint_index import (
     MANIFEST,
     SCHEMA,
     STATE_JSON,
@@ -40,8 +41,7 @@ from core.checkpoint_index import (
     seal,
     target_name,
 )
-from core.checkpoint_reader import MAX_STATE_JSON_BYTES, check, read_parts
-from core.errors import UserError, did_you_mean
+from core.files.checkpoint_reader import MAX_STATE_JSON_BYTES, check, read_parts
 
 State = dict[str, Any]
 """Nested dict, list, tuple; leaves: tensor, numpy array, int, float, str, bool, None."""

@@ -28,11 +28,11 @@ from typing import Any
 import lz4.block  # type: ignore[import-untyped]
 import numpy as np
 
-from core import atomic
 from core.errors import UserError
-from core.replay_kernels import gather_stacks
-from core.replay_plan import ReplayPlan
-from core.replay_storage import FRESH, checked_array, damage, explain_write_errors, write_at
+from core.files import atomic
+from core.replay.kernels import gather_stacks
+from core.replay.plan import ReplayPlan
+from core.replay.storage import FRESH, checked_array, damage, explain_write_errors, write_at
 
 GROUP_ROWS = 4
 _SEGMENT_FRAMES = 4096

@@ -23,10 +23,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from core import atomic
-from core.environment_facts import environment_facts
 from core.errors import UserError
-from core.json_files import (
+from core.files import atomic
+from core.files.json_files import (
     MAX_LINE_BYTES,
     MAX_TEXT_BYTES,
     disk_errors,
@@ -36,6 +35,7 @@ from core.json_files import (
     read_text,
     whole_lines,
 )
+from core.machine.environment_facts import environment_facts
 
 __all__ = ["STATES", "RunFolder", "environment_facts"]
 

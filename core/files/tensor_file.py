@@ -2,7 +2,7 @@
 
 The library writes to a path and at once, so every array would have to lie on the CPU, contiguous,
 at the same time, and the file be read again for its checksum. Here one array at a time passes
-through to core/atomic.py, which takes the checksum on the way.
+through to core/files/atomic.py, which takes the checksum on the way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from core import atomic
+from core.files import atomic
 
 MAX_HEADER_BYTES = 100_000_000
 """The library reads no longer header."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core import atomic
+from core.files import atomic
 
 SCHEMA = 1
 MANIFEST = "MANIFEST.json"

@@ -10,7 +10,7 @@ was busy its place in the row is a hole, over which stacks and returns reach:
     done               .      end                        n-step returns stop here ...
     first       yes                         yes          ... and stacks of frames there
 
-Stacks, n-step returns and discounts are built when a batch is drawn (core/replay_sampling.py). So a
+Stacks, n-step returns and discounts are built when a batch is drawn (core/replay/sampling.py). So a
 truncated episode is bootstrapped from the frame it really ended on, and a life lost (terminated,
 and the episode goes on) ends the return and not the stack.
 
@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from core import atomic
 from core.errors import UserError
-from core.replay_kernels import FIRST, HOLE, TERMINATED, TRUNCATED, VALID
-from core.replay_packed import PackedFrames
-from core.replay_plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
-from core.replay_storage import (
+from core.files import atomic
+from core.replay.kernels import FIRST, HOLE, TERMINATED, TRUNCATED, VALID
+from core.replay.packed import PackedFrames
+from core.replay.plan import ReplayPlan, ReplaySpec, check_fits, plan_replay
+from core.replay.storage import (
     FRESH,
     FrameStore,
     MappedFrames,

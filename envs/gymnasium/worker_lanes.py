@@ -23,8 +23,8 @@ import numpy as np
 
 from core.errors import UserError
 from core.lanes import ObservationSpec, Step, check_actions, joined
-from envs.seeds import lane_seeds
-from envs.worker import CLOSE, ERROR, RESET, STEP, unpacked
+from envs.gymnasium.seeds import lane_seeds
+from envs.gymnasium.worker import CLOSE, ERROR, RESET, STEP, unpacked
 
 SECONDS_TO_CLOSE = 10.0
 """What environments may take to close before their processes are ended."""
@@ -33,7 +33,7 @@ SECONDS_BETWEEN_LOOKS = 1.0
 
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from envs.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
+    "from envs.gymnasium.worker import main; main(int(sys.argv[2]), int(sys.argv[3]))"
 )
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from core import ranks
 from core.agent import Metrics, Task
 from core.config import RunConfig
 from core.episodes import is_recorded
 from core.evaluation import Episode
-from core.logging import RunLogger
-from core.progress import Pace, Progress, Report, describe, duration
-from core.run_folder import RunFolder
+from core.files.run_folder import RunFolder
+from core.machine import ranks
+from core.report.logging import RunLogger
+from core.report.progress import Pace, Progress, Report, describe, duration
 from core.seeds import derived_seed
 
 DETAIL_EVERY = 12

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core import ranks
+from core.machine import ranks
 
 _PACKAGES = ("tengen-rl", "torch", "numpy", "gymnasium", "ale-py", "stable-baselines3")
 _GIT_SECONDS = 5.0

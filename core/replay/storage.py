@@ -25,10 +25,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core import atomic
 from core.errors import UserError
-from core.replay_kernels import gather_stacks
-from core.replay_plan import ReplayPlan
+from core.files import atomic
+from core.replay.kernels import gather_stacks
+from core.replay.plan import ReplayPlan
 
 _BLOCK_BYTES = 64 << 20
 _PAGE_BYTES = 4096

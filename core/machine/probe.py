@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import torch
 
-from core import ranks
 from core.config import RunConfig
-from core.environment_facts import usable_cores
 from core.errors import UserError
 from core.learner import Arithmetic
+from core.machine import ranks
+from core.machine.environment_facts import usable_cores
 
 TRIALS = 7
 BF16_MARGIN = 1.25

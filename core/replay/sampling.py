@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core import replay_kernels as kernels
-from core.replay import FrameReplay
-from core.replay_kernels import VALID
+from core.replay import kernels
+from core.replay.kernels import VALID
+from core.replay.ring import FrameReplay
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from core import atomic, state_tree, tensor_file
-from core.checkpoint_index import MANIFEST, STATE_JSON, Damage, Manifest, read_manifest
+from core.files import atomic, state_tree, tensor_file
+from core.files.checkpoint_index import MANIFEST, STATE_JSON, Damage, Manifest, read_manifest
 
 MAX_STATE_JSON_BYTES = 64 << 20
 

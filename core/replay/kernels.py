@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.kernels import kernel
+from core.machine.kernels import kernel
 
 TERMINATED, TRUNCATED, VALID, FIRST, HOLE = 1, 2, 4, 8, 16
 """Bits of the flags column. A hole is where the lane was busy: it is passed over."""

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from core.environment_facts import usable_cores
 from core.errors import UserError, did_you_mean
 from core.lanes import ObservationSpec, Step, check_actions, first_step
-from envs.atari_protocol import AtariProtocol
+from core.machine.environment_facts import usable_cores
+from envs.atari.protocol import AtariProtocol
+from envs.gymnasium.seeds import lane_seeds
 from envs.names import atari_games
-from envs.seeds import lane_seeds
 
 FRAME_SHAPE = (84, 84)
 SCREEN_SHAPE = (210, 160)

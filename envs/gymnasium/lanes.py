@@ -1,7 +1,7 @@
 """Lanes over any Gymnasium environment with discrete actions.
 
 Environments are stepped one after another in Python, so this is for light environments such as
-classic control; heavy ones have workers (``envs.worker_lanes``), Atari has native lanes of its own.
+classic control; heavy ones have workers (``worker_lanes``), Atari has native lanes of its own.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.lanes import Step, check_actions, first_step
-from envs.gymnasium_making import discrete_actions, make_environment
-from envs.handed_over import (
+from envs.gymnasium.handed_over import (
     HandoverError,
     explain,
     legal_actions,
@@ -24,8 +23,9 @@ from envs.handed_over import (
     reset_parts,
     step_parts,
 )
-from envs.observations import reader_for
-from envs.seeds import GlobalRandomness, lane_seeds
+from envs.gymnasium.making import discrete_actions, make_environment
+from envs.gymnasium.observations import reader_for
+from envs.gymnasium.seeds import GlobalRandomness, lane_seeds
 
 
 class GymnasiumLanes:

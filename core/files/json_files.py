@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from core import atomic
 from core.errors import UserError
+from core.files import atomic
 
 MAX_TEXT_BYTES = 4 << 20
 MAX_LINE_BYTES = 1 << 20

@@ -15,7 +15,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.lanes import ObservationSpec
-from envs.handed_over import HandoverError, checked_frame, require_exact, require_finite
+from envs.gymnasium.handed_over import HandoverError, checked_frame, require_exact, require_finite
 
 IMAGE_STACK = 4
 

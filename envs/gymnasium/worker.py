@@ -1,4 +1,4 @@
-"""A process that steps some lanes of a Gymnasium environment for ``envs.worker_lanes``.
+"""A process that steps some lanes of a Gymnasium environment for ``envs.gymnasium.worker_lanes``.
 
     to the worker     JSON: the environment | R seeds | S actions | C close
     from the worker   JSON: what it shows   | O the arrays of a Step   | E one line for the user
@@ -21,7 +21,7 @@ import numpy as np
 
 from core.errors import UserError
 from core.lanes import ObservationSpec, Step
-from envs.gymnasium_lanes import GymnasiumLanes
+from envs.gymnasium.lanes import GymnasiumLanes
 
 RESET, STEP, CLOSE, OUTCOME, ERROR = b"R", b"S", b"C", b"O", b"E"
 

@@ -1,0 +1,1 @@
+"""What lies on disk: checkpoints, run folders, and writing that a crash cannot halve."""

@@ -1,0 +1,1 @@
+"""Experience that is kept: a ring of rows, and what is drawn from it."""

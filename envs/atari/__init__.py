@@ -1,0 +1,1 @@
+"""Atari 2600: native lanes, the protocols under which scores count, published scores."""
