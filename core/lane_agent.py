@@ -114,7 +114,7 @@ class OnLanes:
         start new episodes.
         """
         tick = {
-            "step": dict(vars(self.step)),
+            "step": self.step.state_dict(),
             "actions": self._actions,
             "episodes": self.episodes.state_dict(),
         }

@@ -14,7 +14,8 @@ Legend: L lanes, K frames stacked.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,11 +86,15 @@ class Step:
     player: np.ndarray | None = None
     """The player to move, int8 [L]; None where there is only one."""
 
-    @property
+    @cached_property
     def busy(self) -> np.ndarray:
         """True where there is no news, bool [L]."""
         busy: np.ndarray = ~(self.valid | self.first)
         return busy
+
+    def state_dict(self) -> dict[str, Any]:
+        """The fields by name; `restored_step` reads them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def done(self) -> np.ndarray:

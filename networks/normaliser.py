@@ -30,7 +30,7 @@ def build_normaliser(spec: ObservationSpec, wanted: bool) -> ObservationNormalis
 class NoNormaliser(nn.Identity):
     """Observations as they are; adds nothing to the weights that are saved."""
 
-    def update(self, observation: np.ndarray) -> None:
+    def update(self, observation: np.ndarray, busy: np.ndarray | None = None) -> None:
         """Nothing is counted."""
 
 
@@ -54,10 +54,11 @@ class ObservationNormaliser(nn.Module):
         self.register_buffer("mean", torch.zeros(spec.shape, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(spec.shape, dtype=torch.float64))
 
-    def update(self, observation: np.ndarray) -> None:
-        """Count in new observations [B, D], those of all processes: Chan et al. 1979, on combining
-        variances."""
-        observation = np.concatenate(ranks.all_of(observation))
+    def update(self, observation: np.ndarray, busy: np.ndarray | None = None) -> None:
+        """Count in new observations [B, D] where not busy, bool [B], and those of all processes:
+        Chan et al. 1979, on combining variances."""
+        new_ones = observation if busy is None else observation[~busy]
+        observation = np.concatenate(ranks.all_of(new_ones))
         if not len(observation):
             return
         seen = torch.as_tensor(observation, dtype=torch.float64, device=self.mean.device)

@@ -159,7 +159,7 @@ class DQN:
             self.acting.refresh()
 
     def _store(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
-        self.normaliser.update(step.observation[~outcome.busy])
+        self.normaliser.update(step.observation, outcome.busy)
         terminated = outcome.terminated
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost

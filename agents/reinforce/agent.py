@@ -99,7 +99,7 @@ class Reinforce:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Add one step to the episode of every lane that made one."""
-        self.network.normaliser.update(step.observation[~outcome.busy])
+        self.network.normaliser.update(step.observation, outcome.busy)
         self.episodes.append(step, actions, outcome)
 
     # ---------------------------------------------------------------- learn

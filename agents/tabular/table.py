@@ -81,7 +81,7 @@ class QTable:
         ):
             visits[s, a] += 1
             values = q[after] if next_legal is None else q[after][next_legal[i]]
-            target = r if end else r + discount * max(values.tolist())
+            target = r if end else r + discount * max(values.tolist(), default=0.0)
             errors[i] = target - q[s, a]
             q[s, a] += errors[i] / visits[s, a] ** power
         return errors

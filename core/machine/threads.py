@@ -18,6 +18,9 @@ Work = Callable[[int, int, int], object]
 must let go of the interpreter's lock."""
 
 
+Job = tuple[Work, int, int, int]
+
+
 class Threads:
     """A team that does one piece of work at a time, the caller among it."""
 
@@ -27,13 +30,15 @@ class Threads:
             raise ValueError(f"{threads} threads cannot work")
         self.count = threads
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._inboxes: list[SimpleQueue[tuple[Work, int, int, int] | None]] = []
-        for _ in range(threads - 1):
-            inbox: SimpleQueue[tuple[Work, int, int, int] | None] = SimpleQueue()
-            self._inboxes.append(inbox)
-            threading.Thread(target=_serve, args=(inbox, self._done), daemon=True).start()
-        self.close = weakref.finalize(self, _send_home, self._inboxes)
-        """Ends the threads; so does forgetting the team."""
+        self._inboxes: list[SimpleQueue[Job | None]] = [SimpleQueue() for _ in range(threads - 1)]
+        helpers = [
+            threading.Thread(target=_serve, args=(inbox, self._done), daemon=True)
+            for inbox in self._inboxes
+        ]
+        for helper in helpers:
+            helper.start()
+        self.close = weakref.finalize(self, _send_home, self._inboxes, helpers)
+        """Ends the threads; so does forgetting the team, and the end of the program."""
 
     def run(self, work: Work, shares: Sequence[tuple[int, int]]) -> None:
         """Do shares [first, last), at most one a thread, and wait for all of them.
@@ -62,19 +67,26 @@ def shares_of(first: int, last: int, parts: int) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1], bounds[1:], strict=True))
 
 
-def _serve(
-    inbox: SimpleQueue[tuple[Work, int, int, int] | None],
-    done: SimpleQueue[BaseException | None],
-) -> None:
-    while (job := inbox.get()) is not None:
+def _serve(inbox: SimpleQueue[Job | None], done: SimpleQueue[BaseException | None]) -> None:
+    while True:
+        job = inbox.get()
+        if job is None:
+            return
         work, first, last, thread = job
+        error = None
         try:
             work(first, last, thread)
-            done.put(None)
         except BaseException as raised:
-            done.put(raised)
+            error = raised
+        # Nobody is kept alive by work that is done.
+        del job, work
+        done.put(error)
+        del error
 
 
-def _send_home(inboxes: list[SimpleQueue[tuple[Work, int, int, int] | None]]) -> None:
+def _send_home(inboxes: list[SimpleQueue[Job | None]], helpers: list[threading.Thread]) -> None:
     for inbox in inboxes:
         inbox.put(None)
+    for helper in helpers:
+        if helper is not threading.current_thread():  # it may be the last to forget the team
+            helper.join()

@@ -65,6 +65,20 @@ def _has_stack(flags: np.ndarray, oldest: int, row: int, lane: int, stack: int) 
 
 
 @kernel
+def have_stacks(flags: np.ndarray, oldest: int, numbers: np.ndarray, stack: int) -> np.ndarray:
+    """Tell where the frames of the stack that ends at a row are there, bool [N].
+
+    numbers: row * L + lane, int64 [N].
+    """
+    lanes = flags.shape[1]
+    found = np.empty(numbers.size, np.bool_)
+    for index in range(numbers.size):
+        row, lane = divmod(numbers[index], lanes)
+        found[index] = _has_stack(flags, oldest, row, lane, stack)
+    return found
+
+
+@kernel
 def _list_stack(flags: np.ndarray, oldest: int, row: int, lane: int, frames: np.ndarray) -> None:
     """Fill `frames` [K] with the frame numbers of the stack that ends at `row`, -1 for a blank."""
     rows, lanes = flags.shape

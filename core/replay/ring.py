@@ -117,10 +117,9 @@ class FrameReplay:
                 f"frames must be {spec.frame_dtype} {(spec.lanes, *spec.frame_shape)},"
                 f" got {frame.dtype} {frame.shape}"
             )
-        hole = np.zeros(spec.lanes, bool) if busy is None else np.asarray(busy, bool)
-        first = np.asarray(first, bool)
-        if self.end > self.oldest:
-            before = self.columns["flags"][(self.end - 1) % self.plan.rows]
+        hole, first = np.asarray(False if busy is None else busy), np.asarray(first, bool)
+        before = self.columns["flags"][(self.end - 1) % self.plan.rows]
+        if self.end > self.oldest and (hole.any() or (before & HOLE).any()):
             started = before & (HOLE | FIRST) == HOLE | FIRST  # and o_t is still to come
             if hole.all() and not (first & ~started).any():
                 return self.end - 1

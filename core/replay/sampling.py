@@ -149,7 +149,10 @@ class PositionSampler:
         slots = rows % replay.plan.rows
         known = ~np.isnan(replay.columns[self.outcome][slots])
         known &= replay.columns["flags"][slots] & VALID > 0
-        return np.flatnonzero(known) + rows[0] * spec.lanes if len(rows) else rows
+        numbers = np.flatnonzero(known) + rows[0] * spec.lanes if len(rows) else rows
+        flags, oldest = replay.columns["flags"], replay.oldest
+        whole: np.ndarray = numbers[kernels.have_stacks(flags, oldest, numbers, spec.stack)]
+        return whole
 
     def can_sample(self, batch_size: int) -> bool:
         """Tell whether at least `batch_size` different positions can be drawn."""

@@ -56,6 +56,15 @@ def legal_actions(info: Any, num_actions: int) -> np.ndarray:
     return mask.astype(bool)
 
 
+def require_no_mask(info: Any) -> None:
+    """Raise HandoverError where `info` names legal actions, which it did not at the start."""
+    if isinstance(info, dict) and info.get("action_mask") is not None:
+        raise HandoverError(
+            "info has an 'action_mask', and it had none when the environment was opened: give one "
+            "at every reset and step"
+        )
+
+
 def step_parts(result: Any) -> tuple[Any, float, bool, bool, Any]:
     """(observation, reward, terminated, truncated, info) of what ``step`` returned.
 

@@ -7,7 +7,7 @@ classic control; heavy ones have workers (``worker_lanes``), Atari has native la
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from envs.gymnasium.handed_over import (
     explain,
     legal_actions,
     require_finite,
+    require_no_mask,
     reset_parts,
     step_parts,
 )
@@ -67,7 +68,7 @@ class GymnasiumLanes:
                 self._envs.append(make_environment(env_id, arguments or {}, mode))
             self.num_actions, self.first_action = discrete_actions(env_id, self._envs[0])
             self.reader = reader_for(env_id, self._envs[0].observation_space)
-            masked = _hands_over_masks(self._envs[0])
+            masked = _hands_over_masks(make_environment(env_id, arguments or {}, mode))
         except BaseException:
             self.close()
             raise
@@ -138,6 +139,8 @@ class GymnasiumLanes:
                 frames[lane] = self.reader.frame(observation)
                 if legal is not None:
                     legal[lane] = legal_actions(info, self.num_actions)
+                else:
+                    require_no_mask(info)
             except Exception as error:
                 raise self._failure(lane, error, "step" if valid[lane] else "reset") from error
         self._require_finite(frames, reward)
@@ -199,9 +202,9 @@ class GymnasiumLanes:
 
 
 def _hands_over_masks(env: Any) -> bool:
-    """Whether ``info`` names the legal actions: nothing but a reset tells. What is wrong with that
-    reset is told by the one of all lanes, with the number of the lane."""
-    with suppress(Exception):
+    """Whether ``info`` names the legal actions: nothing but a reset tells, here of an environment
+    that is then closed. What is wrong with it is told by the lanes' own reset, with the lane."""
+    with suppress(Exception), closing(env):
         _, info = env.reset(seed=0)
         return info.get("action_mask") is not None
     return False

@@ -61,6 +61,20 @@ def test_positions_are_drawn_once_their_outcome_is_known(tmp_path: Path, storage
     assert not sampler.can_sample(1), "rows that left the window are not drawn"
 
 
+def test_a_position_whose_stack_was_overwritten_is_not_drawn(tmp_path: Path) -> None:
+    replay, no = FrameReplay(replace(SPEC, stack=3), tmp_path), np.zeros(2, bool)
+    for tick in range(300):  # one long episode; the second lane answers at every sixth tick
+        busy = np.array([False, tick % 6 != 0])
+        frame = np.full((2, 3), tick, np.float32)
+        replay.append(frame, no, no, no, no, ~busy, np.full(2, tick == 0), busy)
+    replay.amend(np.repeat(np.arange(300), 2), np.tile([0, 1], 300), "outcome", 1.0)
+    drawn = PositionSampler(replay, "outcome").sample(np.random.default_rng(0), 2_000)
+    seen = drawn.observation[..., 0]  # [B, K]: the row that each frame of a stack is of
+    apart = np.where(drawn.lane == 0, 1, 6)[:, None]
+    np.testing.assert_array_equal(seen, drawn.row[:, None] - apart * [2, 1, 0])
+    assert set(drawn.lane.tolist()) == {0, 1}
+
+
 def test_only_rows_that_are_held_are_amended(tmp_path: Path) -> None:
     replay = FrameReplay(SPEC, tmp_path)
     play(replay, 100)

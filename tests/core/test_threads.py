@@ -52,10 +52,19 @@ def test_an_error_comes_back_when_all_are_done(failing: int) -> None:
 
 def test_a_forgotten_team_leaves_no_thread() -> None:
     before = set(threading.enumerate())
-    team = Threads(4)
+
+    class Owner:
+        def __init__(self) -> None:
+            self.team = Threads(4)
+            self.team.run(self.work, [(0, 1), (1, 2), (2, 3), (3, 4)])
+
+        def work(self, first: int, last: int, thread: int) -> None:
+            pass
+
+    owner = Owner()
     helpers = set(threading.enumerate()) - before
     assert len(helpers) == 3
-    del team
+    del owner
     gc.collect()
     for helper in helpers:
         helper.join(300)

@@ -186,6 +186,35 @@ def test_legal_actions_are_those_that_info_names() -> None:
     assert not plain.observation_spec.masked and plain.reset(0).legal is None
 
 
+class Counting(gymnasium.Env[np.ndarray, int]):
+    """Shows how often it was reset; names legal actions in steps only, if at all."""
+
+    observation_space, action_space = spaces.Box(0, 99, (1,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, masked: bool = False) -> None:
+        self.resets, self.masked = 0, masked
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.resets += 1
+        return np.array([self.resets], np.float32), {}
+
+    def step(self, action: int) -> Any:
+        info = {"action_mask": np.array([1, 0])} if self.masked else {}
+        return np.zeros(1, np.float32), 0.0, False, False, info
+
+
+def test_the_question_for_masks_leaves_the_lanes_alone() -> None:
+    gymnasium.register("tests/Counting-v0", Counting)
+    lanes = GymnasiumLanes("tests/Counting-v0", 3)
+    assert lanes.reset(0).observation.tolist() == [[1], [1], [1]]
+    late = GymnasiumLanes("tests/Counting-v0", 2, arguments={"masked": True})
+    late.reset(0)
+    late.send(np.array([0, 0]))
+    with pytest.raises(UserError, match="lane 0, step 1: info has an 'action_mask'"):
+        late.receive()
+    del gymnasium.registry["tests/Counting-v0"]
+
+
 def test_actions_may_start_anywhere() -> None:
     lanes = GymnasiumLanes("tests/Shifted-v0", 2)
     lanes.reset(0)

@@ -120,6 +120,15 @@ def test_one_update_by_hand() -> None:
     assert table.visits[3].tolist() == [0, 3]
 
 
+def test_a_cut_episode_that_leaves_no_legal_action_is_worth_its_reward() -> None:
+    table = QTable(num_actions=2)
+    errors = table.update(
+        np.array([0]), np.array([1]), np.array([3.0]), np.array([False]), np.array([1]),
+        discount=0.5, power=1.0, next_legal=np.zeros((1, 2), bool),
+    )  # fmt: skip
+    assert errors.tolist() == [3.0]
+
+
 def test_what_a_table_cannot_hold_is_refused(make_trainer: MakeTrainer) -> None:
     with pytest.raises(UserError, match="single integers; CartPole-v1 shows float32"):
         make_trainer("q-learning", TabularConfig(env="CartPole-v1"))
