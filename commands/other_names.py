@@ -12,6 +12,7 @@ OURS = {
     "gamma": "discount",
     "env": "env-id environment env-name game gym-id task",
     "total-steps": "total-timesteps n-timesteps timesteps max-steps steps train-steps",
+    "initial": "start-from pretrained load-model trained-agent",
     "lanes": "num-envs n-envs num-workers envs",
     "replay-capacity": "buffer-size memory-size replay-size replay-buffer-size",
     "buffer-size": "replay-capacity memory-size",

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not options.gpu:
         os.nice(19)  # behind all other work
     code = train(command, Path(f"{folder}.log"), options.seconds)
+    if not folder.exists():  # a start that fails leaves none
+        print(Path(f"{folder}.log").read_text("utf-8").splitlines()[-1], file=sys.stderr)
+        return code or 1
     export(folder, options.out)
     return code
 
@@ -95,11 +99,13 @@ def train(command: Sequence[str], log: Path, seconds: float) -> int:
         )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: process.send_signal(signal.SIGTERM))
-    try:
+    with suppress(subprocess.TimeoutExpired):
         return process.wait(seconds or None)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
         return process.wait(PATIENCE)
+    process.kill()  # its last checkpoint stands
+    return process.wait()
 
 
 def export(folder: Path, out: Path) -> None:
@@ -116,6 +122,9 @@ def export(folder: Path, out: Path) -> None:
     speeds = [json.loads(row).get("speed/agent_steps_per_second", 0.0) for row in rows]
     print(f"{target}: {status['state']} at {status['agent_steps']:,} steps, up to "
           f"{max(speeds, default=0.0):,.0f} steps/s")  # fmt: skip
+    if status["state"] == "finished":
+        print("all its steps are made: note in the list what was reached, and whether that is the "
+              "target; or give it more steps with tengen resume")  # fmt: skip
 
 
 if __name__ == "__main__":

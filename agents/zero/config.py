@@ -116,7 +116,10 @@ class ZeroConfig:
     @staticmethod
     def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:
         """The options of an older file: its 'start_from' is every agent's 'run.initial' now."""
-        return {name: value for name, value in tree.items() if name != "start_from"}
+        rest = {name: value for name, value in tree.items() if name != "start_from"}
+        if tree.get("start_from"):
+            rest["run"] = {"initial": tree["start_from"], **tree.get("run", {})}
+        return rest
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""

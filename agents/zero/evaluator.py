@@ -25,7 +25,7 @@ MOST_GRAPHS = 8
 
 
 class NetworkEvaluator:
-    """Judges positions with a copy of a network."""
+    """Judges positions with a copy of a network; for one thread at a time."""
 
     def __init__(self, network: ZeroNetwork, arithmetic: Arithmetic) -> None:
         self.arithmetic = replace(arithmetic, compile=False)

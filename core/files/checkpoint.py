@@ -20,6 +20,7 @@ import json
 import math
 import os
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ from typing import Any
 from core.errors import UserError, did_you_mean
 from core.files import atomic, state_tree, tensor_file
 from core.files.checkpoint_index import (
+    DAMAGED,
     MANIFEST,
     SCHEMA,
     STATE_JSON,
+    UNREAD,
     Damage,
     Entry,
     catalogue,
@@ -50,6 +53,7 @@ MAX_PARTS = 256
 MAX_IDENTITY_BYTES = 64 << 10
 _PART = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEMPORARY = ".tmp-"
+_SET_ASIDE = "damaged-"
 _OF_OLDER_VERSIONS = ("latest", "best")
 """Files that repeated what the manifests tell."""
 
@@ -98,7 +102,7 @@ def save(
         target = folder / target_name(step, entries)
         manifest = {
             "step": step,
-            "sequence": 1 + max((entry.sequence for entry in entries), default=0),
+            "sequence": 1 + max([0, *(entry.sequence for entry in entries)]),
             "score": best_score,
             "identity": identity,
         }
@@ -157,7 +161,7 @@ def best(folder: Path) -> Path | None:
 
 
 def _unreadable(entries: Sequence[Entry]) -> Entry | None:
-    return next((entry for entry in entries if entry.sequence == 0), None)
+    return next((entry for entry in entries if entry.sequence <= 0), None)
 
 
 def _encoded(
@@ -216,14 +220,19 @@ def _remove_leftovers(folder: Path) -> None:
 def _rotate(folder: Path, saved: Path, keep: int) -> None:
     """Remove all but the checkpoints of the `keep` last saved steps, the best and `saved`.
 
-    What cannot be read goes first: from now on `saved` is the newest.
+    What is damaged is set aside under another name: from now on `saved` is the newest. What a disk
+    does not give at this moment is left alone.
     """
     entries = catalogue(folder)
     found = find_best(entries)
     kept = {saved.name} | ({found.path.name} if found else set())
-    steps = list(dict.fromkeys(entry.step for entry in entries if entry.sequence))[:keep]
+    steps = list(dict.fromkeys(entry.step for entry in entries if entry.sequence > 0))[:keep]
     for entry in entries:
-        if entry.step in steps:
+        if entry.sequence == UNREAD:
+            continue
+        if entry.sequence == DAMAGED:
+            atomic.rename(entry.path, folder / f"{_SET_ASIDE}{entry.path.name}-{time.time_ns()}")
+        elif entry.step in steps:
             steps.remove(entry.step)
         elif entry.path.name not in kept:
             # Renamed first, so that a crash never leaves half a checkpoint under its name.

@@ -20,6 +20,8 @@ SCHEMA = 1
 MANIFEST = "MANIFEST.json"
 STATE_JSON = "state.json"
 MAX_MANIFEST_BYTES = 1 << 20
+DAMAGED, UNREAD = 0, -1
+"""Sequence of a checkpoint whose manifest is not what was written, or could not be read now."""
 
 _CHECKPOINT_NAME = re.compile(r"step_(\d{9,18})(?:-(\d{1,9}))?", re.ASCII)
 _FILE_NAME = re.compile(r"state\.json|[a-z][a-z0-9_]{0,63}\.safetensors", re.ASCII)
@@ -32,7 +34,8 @@ class Damage(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """A checkpoint by its name and manifest. An unreadable manifest gives sequence 0, no score."""
+    """A checkpoint by its name and manifest. Without a manifest there is no score, and the sequence
+    is DAMAGED or UNREAD."""
 
     path: Path
     step: int
@@ -94,12 +97,14 @@ def catalogue(folder: Path) -> list[Entry]:
         match = _CHECKPOINT_NAME.fullmatch(path.name)
         if match is None or not path.is_dir():
             continue
-        sequence, score = 0, None
+        sequence, score = DAMAGED, None
         try:
             manifest = read_manifest(path)
             sequence, score = manifest.sequence, manifest.score
-        except (Damage, OSError):
+        except (Damage, FileNotFoundError):
             pass
+        except OSError:
+            sequence = UNREAD
         entries.append(Entry(path, int(match[1]), int(match[2] or 1), sequence, score))
     return sorted(entries, key=lambda e: (e.sequence, e.step, e.copy), reverse=True)
 

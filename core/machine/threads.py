@@ -51,12 +51,17 @@ class Threads:
         for thread, share in enumerate(others, 1):
             self._inboxes[thread - 1].put((work, *share, thread))
         error: BaseException | None = None
+        waiting = len(others)
         try:
             work(first, last, 0)
-        except BaseException as raised:  # the others' memory is theirs until they are done
+        except BaseException as raised:
             error = raised
-        for _ in others:
-            error = self._done.get() or error
+        while waiting:  # the memory is theirs until they are done, also after Ctrl-C
+            try:
+                error = self._done.get() or error
+                waiting -= 1
+            except BaseException as raised:
+                error = raised
         if error is not None:
             raise error
 

@@ -192,6 +192,15 @@ def test_every_truncation_and_bit_flip_is_noticed(two: Path) -> None:
     checkpoint.load(newest)
 
 
+def test_what_is_damaged_is_set_aside_by_the_next_save(tmp_path: Path) -> None:
+    for step in (1, 2):
+        checkpoint.save(tmp_path, step, {"network": {}}, identity={}, keep=2)
+    (tmp_path / "step_000000001" / "MANIFEST.json").write_text("damaged", "utf-8")
+    checkpoint.save(tmp_path, 3, {"network": {}}, identity={}, keep=2)
+    assert checkpoint.load(tmp_path).step == 3
+    assert [path.name[:23] for path in tmp_path.glob("damaged-*")] == ["damaged-step_000000001-"]
+
+
 def test_a_damaged_newest_is_refused_and_the_good_one_named(two: Path) -> None:
     newest = checkpoint.newest(two)
     (newest / "network.safetensors").write_bytes(b"")

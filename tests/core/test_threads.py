@@ -50,6 +50,36 @@ def test_an_error_comes_back_when_all_are_done(failing: int) -> None:
         team.run(work, shares_of(0, 3, 3))
 
 
+def test_an_interrupted_wait_still_waits_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    team, done = Threads(2), np.zeros(2, int)
+    answers, interrupted = team._done, threading.Event()
+
+    class Interrupted:
+        """The first wait ends with Ctrl-C."""
+
+        def put(self, answer: BaseException | None) -> None:
+            answers.put(answer)
+
+        def get(self) -> BaseException | None:
+            if not interrupted.is_set():
+                interrupted.set()
+                raise KeyboardInterrupt
+            return answers.get()
+
+    monkeypatch.setattr(team, "_done", Interrupted())
+
+    def work(first: int, last: int, thread: int) -> None:
+        if thread:
+            assert interrupted.wait(300)
+        done[first:last] += 1
+
+    with pytest.raises(KeyboardInterrupt):
+        team.run(work, [(0, 1), (1, 2)])
+    assert done.tolist() == [1, 1]
+    team.run(work, [(0, 1), (1, 2)])
+    assert done.tolist() == [2, 2]
+
+
 def test_a_forgotten_team_leaves_no_thread() -> None:
     before = set(threading.enumerate())
 

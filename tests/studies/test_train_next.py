@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agents.registry import AGENTS
+from commands.options import parse_training
+from core.files import checkpoint
+from core.learner import load_weights
+from envs.games.registry import load_game
+from envs.make import make_lanes
 from studies.train_next import ROOT, choose, command_for
 
 QUEUE = """
@@ -48,7 +57,22 @@ def test_a_run_is_begun_then_resumed_and_kept(tmp_path: Path) -> None:
     assert said.startswith("grid: all of it") and "finished at 416 steps" in said
     kept = tmp_path / "runs/long/exports/grid-416"
     assert (kept / "config.toml").exists() and (kept / "metrics.jsonl").exists()
-    assert "resume runs/long/grid" in go_on(tmp_path, "--name", "grid")
+    said = go_on(tmp_path, "--name", "grid")
+    assert "resume runs/long/grid" in said and "all its steps are made" in said
+
+
+def begins_with(run: dict[str, Any], kept: Path) -> None:
+    """The network that the run asks for takes the weights that are kept."""
+    name, *options = shlex.split(run["train"])
+    config, _ = parse_training(AGENTS[name], options)
+    networks = importlib.import_module(f"agents.{name}.build")
+    weights = checkpoint.load(kept, keys=["network"]).state["network"]
+    if name == "zero":
+        load_weights(networks.build_network(config, load_game(config.game)), weights)
+        return
+    lanes = make_lanes(config.env, 1, config.atari, config.gymnasium)
+    load_weights(networks.build_network(config, lanes), weights)
+    lanes.close()
 
 
 def test_the_list_of_the_repository_can_be_begun() -> None:
@@ -60,6 +84,9 @@ def test_the_list_of_the_repository_can_be_begun() -> None:
                 [*train, "--dry-run"], check=False, cwd=ROOT, capture_output=True, text=True
             )
             assert said.returncode == 0, said.stdout + said.stderr
+        kept = ROOT / "pretrained" / run["name"]
+        if kept.exists():
+            begins_with(run, kept)
     with pytest.raises(SystemExit, match="no run 'chess'"):
         choose(runs, "chess")
     with pytest.raises(SystemExit, match="every target is met"):
