@@ -55,7 +55,7 @@ class NetworkEvaluator:
         # Only copies from pinned memory are made in the background.
         given = [tensor.pin_memory() for tensor in (boards, points, order)]
         logits, values = self._recorded(boards.shape)(*given)
-        # The way back is asked for now: later it would wait for the forward passes begun since.
+        # Copied back at once: a copy asked for later waits for the forward passes begun since.
         logits, values = (out.to("cpu", non_blocking=True) for out in (logits, values))
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
         arrived.record()
@@ -106,7 +106,7 @@ class NetworkEvaluator:
 
 
 def record(forward: Forward, shape: torch.Size, device: str) -> Forward:
-    """Record a forward pass as a CUDA graph: its sixty kernels are started with one call.
+    """Record a forward pass as a CUDA graph: all its kernels are started with one call.
 
     The tensors that the result returns are overwritten by its next call.
     """

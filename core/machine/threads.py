@@ -1,7 +1,7 @@
 """Threads that run compiled kernels on shares of a batch.
 
-Handing out a share must cost less than the share: a tick of a search is a millisecond, and the
-futures of `concurrent.futures` cost twice that for sixteen threads.
+Handing out a share must cost less than the share, and a tick of a search is about a millisecond:
+queues do it here, without the futures and conditions of `concurrent.futures`.
 """
 
 from __future__ import annotations
