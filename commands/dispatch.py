@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "match": "play games between two players, with the difference in Elo",
     "gtp": "a Go engine for graphical clients (GTP 2)",
     "analysis": "a Go engine for KaTrain (KataGo's JSON analysis)",
+    "study": "try a phenomenon of training: double descent, the lottery ticket",
     "networks": "list the networks: paper, year, number of parameters",
     "doctor": "check the installation and this machine",
 }
