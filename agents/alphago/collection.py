@@ -16,13 +16,14 @@ from core.files.atomic import read_bounded
 from core.files.json_files import disk_errors
 from core.machine.kernels import kernel
 from envs.games.go import rules
+from envs.games.go.board import SIZE, point_of
 from envs.games.go.game import GO, place_handicap
-from envs.games.options import GoOptions
+from envs.games.options import GoOptions, RulesetName
 from envs.games.sgf.record import BLACK, GameRecord, record_of
 from envs.games.sgf.tree import Limits, Node, SgfError, each_game
-from envs.games.state import is_over
+from envs.games.state import TO_MOVE, is_over
 
-RULES = "chinese"
+RULES: RulesetName = "chinese"
 """Simple ko, no suicide: what nearly all games of people keep to."""
 LIMITS = Limits(bytes=1 << 30, games=10_000_000)
 NOTED = 10_000
@@ -193,14 +194,14 @@ def _replayed(record: GameRecord, filters: Filters, start: np.ndarray) -> tuple[
 @kernel
 def play_legal(state: np.ndarray, moves: np.ndarray) -> int:
     """Play moves, int16, until the game is over; their number, or -1 if one is illegal."""
-    cells = state[rules.SIZE] * state[rules.SIZE]
+    cells = state[SIZE] * state[SIZE]
     for index in range(moves.size):
         if is_over(state):
             return index
         action = moves[index]
         if action < cells:
-            colour = state[rules.TO_MOVE] + 1
-            if not rules.is_legal(state, rules.point_of(state[rules.SIZE], action), colour):
+            colour = state[TO_MOVE] + 1
+            if not rules.is_legal(state, point_of(state[SIZE], action), colour):
                 return -1
         rules.play(state, action)
     return int(moves.size)

@@ -33,10 +33,11 @@ from core.files import atomic
 from core.files.json_files import disk_errors, json_text
 from core.machine.kernels import kernel
 from envs.games.go.alphago_planes import observe
+from envs.games.go.board import KO, PASSES, PAST, SIZE, place, point_of
 from envs.games.go.game import GO
-from envs.games.go.rules import play, set_position
+from envs.games.go.rules import PAST_BOARDS, play, set_position
 from envs.games.options import GoOptions
-from envs.games.state import SECOND, TO_MOVE, copy_state
+from envs.games.state import SECOND, TO_MOVE, copy_state, end_turn
 from tasks.data.files import fraction
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
@@ -114,8 +115,27 @@ def _rebuild(
             for index in range(first, last):
                 board[stones[index]] = 1
             set_position(state, board, SECOND)
-        for index in range(starts[game], numbers[row]):
+        begin = max(starts[game], numbers[row] - PAST_BOARDS)
+        for index in range(starts[game], begin):
+            _play_unseen(state, moves[index])
+        for index in range(begin, numbers[row]):
             play(state, moves[index])
+
+
+@kernel
+def _play_unseen(state: np.ndarray, action: int) -> None:
+    """Play a move after which eight more follow: nobody will look at the board that it leaves.
+
+    As `rules.play` under simple ko, without packing that board.
+    """
+    if action == state[SIZE] * state[SIZE]:
+        state[PASSES] += 1
+        state[KO] = 0
+    else:
+        state[PASSES] = 0
+        place(state, point_of(state[SIZE], action), state[TO_MOVE] + 1)
+    state[PAST] += 1
+    end_turn(state, action)
 
 
 @kernel
