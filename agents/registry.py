@@ -62,6 +62,14 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="matches",
         ),
         AgentEntry(
+            "go-policy",
+            "AlphaGo's supervised policy: the next move, learned from games of Go in SGF",
+            "agents.alphago.policy_config:GoPolicyConfig",
+            "agents.alphago.policy_build",
+            processes=True,
+            scored_by="test split",
+        ),
+        AgentEntry(
             "reinforce",
             "policy gradient from whole episodes, for classic control",
             "agents.reinforce.config:ReinforceConfig",

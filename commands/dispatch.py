@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "export": "copy a run's weights and options, to share them",
     "play": "play Go or another board game in the terminal",
     "match": "play games between two players, with the difference in Elo",
+    "games": "make games of Go between levels of an engine, to learn from",
     "gtp": "a Go engine for graphical clients (GTP 2)",
     "analysis": "a Go engine for KaTrain (KataGo's JSON analysis)",
     "study": "try a phenomenon of training: double descent, the lottery ticket",

@@ -170,7 +170,7 @@ def play_match(
             for number, player in enumerate(pair):
                 player.new_game(seed * 1_000_003 + 2 * index + number)
             session = Session(game, options, _start(game, options))
-            _open(session, np.random.default_rng((seed, index // 2)), opening_moves)
+            open_randomly(session, np.random.default_rng((seed, index // 2)), opening_moves)
             first, second = pair if index % 2 == 0 else pair[::-1]
             guarded = None if referee is None else _Locked(referee, referee_lock)
             return index, play_game(first, second, session, guarded)
@@ -216,7 +216,7 @@ def _start(game: Game, options: Any) -> np.ndarray | None:
     return new_game(options)
 
 
-def _open(session: Session, rng: np.random.Generator, moves: int) -> None:
+def open_randomly(session: Session, rng: np.random.Generator, moves: int) -> None:
     """Play random legal moves, passes excepted."""
     for _ in range(moves):
         mask = session.legal_mask()

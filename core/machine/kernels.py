@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 _FOLDERS = ("core", "envs", "search", "agents")
 _KEPT_CACHES = 3
 

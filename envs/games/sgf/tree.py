@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from core.errors import UserError
@@ -34,6 +35,7 @@ class Limits:
 
     bytes: int = 4 << 20
     nodes: int = 100_000
+    """Of one game."""
     depth: int = 10_000
     """Variations inside variations."""
     value_characters: int = 1 << 16
@@ -85,9 +87,18 @@ def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> list[Node]:
     Raises:
         SgfError: it is no SGF, or beyond the limits.
     """
+    return list(each_game(data, limits))
+
+
+def each_game(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Node]:
+    """The root of one game of a collection after the other; only one need be in memory.
+
+    Raises:
+        SgfError: as `parse`, when the fault is reached.
+    """
     if len(data) > limits.bytes:
         raise SgfError(f"the file has {len(data):,} bytes; at most {limits.bytes:,} are read")
-    return _Parser(decode(data), limits).games()
+    yield from _Parser(decode(data), limits).games()
 
 
 def decode(data: bytes) -> str:
@@ -115,16 +126,17 @@ class _Parser:
         self.at = 0
         self.nodes = 0
 
-    def games(self) -> list[Node]:
-        games: list[Node] = []
+    def games(self) -> Iterator[Node]:
+        found = 0
         while (start := self._next_game()) >= 0:
-            if len(games) == self.limits.games:
+            if found == self.limits.games:
                 raise self._fault(f"more than {self.limits.games:,} games")
             self.at = start
-            games.append(self._game())
-        if not games:
+            self.nodes = 0
+            yield self._game()
+            found += 1
+        if not found:
             raise SgfError("there is no game in the file: SGF begins with '(;'")
-        return games
 
     def _next_game(self) -> int:
         match = re.compile(r"\(\s*;").search(self.text, self.at)
