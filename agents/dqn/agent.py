@@ -77,13 +77,7 @@ class DQN:
         if self.acting is not None:
             # Dropout would take from torch's random numbers while learning does.
             replace(arithmetic, compile=False).place(self.acting.network.eval())
-        optimiser = build_optimiser(
-            config.optimiser,
-            self.online.parameters(),
-            config.learning_rate,
-            config.optimiser_epsilon,
-        )
-        self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
+        self.learner = _build_learner(config, self.online, arithmetic)
         self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
             self.online if self.acting is None else self.acting.network,
@@ -353,3 +347,10 @@ def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
         ),
         sigma=config.noisy_sigma if config.noisy else 0.0,
     )  # fmt: skip
+
+
+def _build_learner(config: DQNConfig, network: QNetwork, arithmetic: Arithmetic) -> Learner:
+    optimiser = build_optimiser(
+        config.optimiser, network.parameters(), config.learning_rate, config.optimiser_epsilon
+    )
+    return Learner(network, optimiser, arithmetic, config.max_gradient_norm)

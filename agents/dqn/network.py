@@ -125,7 +125,8 @@ class QNetwork(nn.Module):
             features = self.embedding(features, fractions)  # [B, N, D]
         noises: Sequence[Tensor | None] = (None, None)
         if draws.noise is not None and self.noise_sizes:
-            noises = draws.noise.split(self.noise_sizes, dim=-1)
+            size = self.noise_sizes[0]
+            noises = (draws.noise[..., :size], draws.noise[..., size:])
         advantage = self._by_action(self._head(self.advantage, features, noises[0]))
         if self.value is None:
             return advantage
@@ -143,7 +144,7 @@ class QNetwork(nn.Module):
             return outputs
         if self.embedding is not None:
             return outputs.transpose(1, 2)
-        return outputs.unflatten(1, (-1, self.returns.size))
+        return outputs.reshape(len(outputs), -1, self.returns.size)
 
     def mean(self, outputs: Tensor) -> Tensor:
         """Action values [B, A] from what describes the returns."""

@@ -42,8 +42,10 @@ class NoisyLinear(nn.Linear):
             return y
         if x.dim() == 3:
             noise = noise.unsqueeze(1)  # [G, 1, noise_size]
-        of_inputs, of_outputs = noise.split([self.in_features, self.out_features], dim=-1)
-        return y + of_outputs * functional.linear(x * of_inputs, self.weight_sigma, self.bias_sigma)
+        of_inputs, of_outputs = noise[..., : self.in_features], noise[..., self.in_features :]
+        spread = functional.linear(x * of_inputs, self.weight_sigma, self.bias_sigma)
+        noisy: Tensor = y + of_outputs * spread
+        return noisy
 
 
 class Stream(nn.Sequential):
@@ -63,11 +65,11 @@ class Stream(nn.Sequential):
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """``noise``: float [G, sum of noise_sizes], where the layers are noisy; None for none."""
         if noise is None:
-            y: Tensor = super().forward(x)
+            y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
             return y
         hidden, activation, last = self
-        of_hidden, of_last = noise.split(self.noise_sizes, dim=-1)
-        outputs: Tensor = last(activation(hidden(x, of_hidden)), of_last)
+        size = self.noise_sizes[0]
+        outputs: Tensor = last(activation(hidden(x, noise[..., :size])), noise[..., size:])
         return outputs
 
 
