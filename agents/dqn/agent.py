@@ -13,53 +13,20 @@ import numpy as np
 import torch
 
 from agents.dqn.config import DQNConfig
-from agents.dqn.losses import greedy_action, td_loss, td_target
-from agents.dqn.network import QNetwork
+from agents.dqn.network import Draws, QNetwork, Returns
+from agents.dqn.objective import Batch, Draw, Objective, no_draws
+from agents.dqn.policy import EpsilonGreedy
 from core.agent import Metrics
 from core.frozen import FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
-from core.learner import Arithmetic, Learner, load_weights
-from core.legal import legal_only, random_actions
+from core.learner import DIVERGED, Arithmetic, DivergedError, Learner, load_weights
 from core.machine import ranks
 from core.optimisers import build_optimiser
+from core.replay.prioritised import PrioritisedSampler
 from core.replay.ring import FrameReplay
 from core.replay.sampling import Transitions, TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
-
-
-class EpsilonGreedy:
-    """Acts greedily on Q, or at random with probability epsilon, each lane on its own."""
-
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        lanes: FrameStack,
-        num_actions: int,
-        arithmetic: Arithmetic,
-        rng: np.random.Generator,
-    ) -> None:
-        self.network = network
-        self.frames = lanes
-        self.num_actions = num_actions
-        self.arithmetic = arithmetic
-        self.rng = rng
-        self.epsilon = 0.0
-
-    def act(self, step: Step) -> np.ndarray:
-        """Actions, int64 [L], for the newest step. One forward for all lanes, in fp32: bf16 rounds
-        the differences between actions away, and saves next to nothing on a few observations."""
-        observation = self.frames.push(step)
-        num_lanes = len(observation)
-        explore = self.rng.random(num_lanes) < self.epsilon
-        drawn = random_actions(self.rng, num_lanes, self.num_actions, step.legal)
-        if explore.all():
-            return drawn
-        with torch.no_grad():
-            q = self.network(self.arithmetic.tensor(observation))  # [L, A]
-        if step.legal is not None:
-            q = legal_only(q, self.arithmetic.tensor(step.legal))
-        return np.where(explore, drawn, greedy_action(q).cpu().numpy())
 
 
 class DQN:
@@ -85,7 +52,10 @@ class DQN:
         self.config = config
         self.lanes = lanes
         self.replay = replay
-        self.sampler = TransitionSampler(replay)
+        self.priorities = (
+            PrioritisedSampler(replay, config.priority_exponent) if config.prioritised else None
+        )
+        self.sampler = self.priorities or TransitionSampler(replay)
         self.arithmetic = arithmetic
         self.evaluation_epsilon = evaluation_epsilon
         self.life_loss_terminal = life_loss_terminal
@@ -98,18 +68,16 @@ class DQN:
         self.normaliser = self.target.network.normaliser = network.normaliser
         self.acting = FrozenCopy(network) if config.concurrent_ticks else None
         """What acts while the network learns."""
-        self.online = arithmetic.place(network)
+        self.online = network
+        arithmetic.place(self.online)
         arithmetic.place(self.target.network)
+        self.objective = Objective(
+            config, self.online, self.target.network if config.target_every else self.online
+        )
         if self.acting is not None:
             # Dropout would take from torch's random numbers while learning does.
             replace(arithmetic, compile=False).place(self.acting.network.eval())
-        optimiser = build_optimiser(
-            config.optimiser,
-            self.online.parameters(),
-            config.learning_rate,
-            config.optimiser_epsilon,
-        )
-        self.learner = Learner(self.online, optimiser, arithmetic, config.max_gradient_norm)
+        self.learner = _build_learner(config, self.online, arithmetic)
         self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
             self.online if self.acting is None else self.acting.network,
@@ -118,6 +86,7 @@ class DQN:
             arithmetic,
             np.random.default_rng(acting_seed),
         )
+        self.actor.explores = True
         self._learned_until = config.warmup_steps  # agent steps whose updates have been made
         self._agent_steps = 0
         self._observed: list[tuple[Step, np.ndarray, Step]] = []
@@ -194,6 +163,8 @@ class DQN:
         self._learned_until += due * config.update_every
         if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
+        if self.priorities is not None:
+            self.priorities.beta = self._beta(agent_steps)
         for _ in range(due):
             self.update(
                 self.sampler.sample(
@@ -201,43 +172,62 @@ class DQN:
                 )
             )
 
+    def _beta(self, agent_steps: int) -> float:
+        config = self.config
+        return linear(
+            config.priority_beta, config.priority_beta_end, config.priority_beta_steps, agent_steps
+        )
+
     def update(self, sample: Transitions) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
-        config = self.config
-        observation_tm1, action_tm1, n_step_return, bootstrap_discount, observation_t = (
-            self.arithmetic.tensor(array)
-            for array in (
-                sample.observation,
-                sample.action,
-                sample.n_step_return,
-                sample.bootstrap_discount,
-                sample.next_observation,
-            )
+        config, place = self.config, self.arithmetic.tensor
+        batch = Batch(
+            *(
+                place(array)
+                for array in (
+                    sample.observation,
+                    sample.action,
+                    sample.n_step_return,
+                    sample.bootstrap_discount,
+                    sample.next_observation,
+                )
+            ),
+            *(
+                None if array is None else place(array)
+                for array in (sample.legal, sample.next_legal, sample.weight)
+            ),
         )
-        legal = sample.next_legal
-        legal_t = None if legal is None else self.arithmetic.tensor(legal)
+        draw: Draw = self._draw(len(sample.action)) if self.online.is_random else no_draws
+        priorities = torch.empty(0)
 
         def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            with torch.no_grad():
-                q_online_t = self.online(observation_t).float() if config.double else None
-                target_network = self.target.network if config.target_every else self.online
-                target = td_target(
-                    n_step_return,
-                    bootstrap_discount,
-                    target_network(observation_t).float(),
-                    q_online_t,
-                    legal_t,
-                )
-            q_tm1 = self.online(observation_tm1).float()
-            loss, self._last_errors = td_loss(q_tm1, action_tm1, target, config.loss)
-            best = q_tm1.detach().max(dim=1).values
-            return loss, {"q_mean": best.mean(), "q_max": best.max()}
+            nonlocal priorities
+            judged = self.objective(batch, draw)
+            self._last_errors, priorities = judged.errors, judged.priorities
+            best = judged.q_tm1.max(dim=1).values
+            return judged.loss, {"q_mean": best.mean(), "q_max": best.max()}
 
         self.learner.update(loss_function)
+        if self.priorities is not None:
+            self._prioritise(self.priorities, sample, priorities)
         if config.target_every:
             period = max(1, config.target_every // config.update_every)
             if self.learner.updates % period == 0:
                 self.target.refresh()
+
+    def _draw(self, rows: int) -> Draw:
+        def draw(fractions: int) -> Draws:
+            return self.online.draw(self.sampling_rng, self.arithmetic.tensor, rows, fractions)
+
+        return draw
+
+    @staticmethod
+    def _prioritise(
+        sampler: PrioritisedSampler, sample: Transitions, priorities: torch.Tensor
+    ) -> None:
+        if not bool(torch.isfinite(priorities).all()):
+            raise DivergedError(f"a TD error is not a finite number: {DIVERGED}")
+        sampler.update(sample.row, sample.lane, priorities.cpu().numpy())
 
     # ---------------------------------------------------------------- report
 
@@ -254,6 +244,9 @@ class DQN:
         scalars["exploration/epsilon"] = self.actor.epsilon
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
         scalars["replay/fill"] = self.replay.size / self.config.replay_capacity
+        if self.priorities is not None:
+            scalars["replay/beta"] = self.priorities.beta
+            scalars["replay/largest_priority"] = self.priorities.largest
         learned = self.learner.updates * self.config.batch_size * ranks.count()
         scalars["speed/samples_per_agent_step"] = learned / max(1, self._agent_steps)
         metrics = Metrics(scalars)
@@ -288,7 +281,11 @@ class DQN:
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, replay, random streams and stacked frames."""
         learner = self.learner.state_dict()
-        replay = {"replay": self.replay.checkpoint()} if self.config.save_replay else {}
+        replay: dict[str, Any] = {}
+        if self.config.save_replay:
+            replay = {"replay": self.replay.checkpoint()}
+            if self.priorities is not None:
+                replay["priorities"] = self.priorities.state_dict()
         return {
             "network": learner.pop("network"),
             "learner": learner,
@@ -308,6 +305,8 @@ class DQN:
         self.target.load_state_dict(state["target"])
         if "replay" in state:  # absent where it was not saved, or a fresh one was asked for
             self.replay.restore(state["replay"])
+            if self.priorities is not None:
+                self.priorities.load_state_dict(state["priorities"])
         self._learned_until = int(state["agent"]["learned_until"])
         self.actor.frames.load_state_dict(state["agent"]["frames"])
         self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
@@ -329,6 +328,12 @@ class DQN:
 
 def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
     """The Q-network that ``config`` asks for."""
+    size = {
+        "none": 1,
+        "c51": config.atoms,
+        "quantile": config.quantiles,
+        "iqn": config.policy_fractions,
+    }
     return QNetwork(
         config.network,
         lanes.observation_spec,
@@ -336,4 +341,16 @@ def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
         dueling=config.dueling,
         hidden=hidden_sizes(config.hidden),
         normalise=config.normalise_observations,
+        returns=Returns(
+            config.distribution, size[config.distribution], config.lowest_return,
+            config.highest_return,
+        ),
+        sigma=config.noisy_sigma if config.noisy else 0.0,
+    )  # fmt: skip
+
+
+def _build_learner(config: DQNConfig, network: QNetwork, arithmetic: Arithmetic) -> Learner:
+    optimiser = build_optimiser(
+        config.optimiser, network.parameters(), config.learning_rate, config.optimiser_epsilon
     )
+    return Learner(network, optimiser, arithmetic, config.max_gradient_norm)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.dqn.agent import DQN, EpsilonGreedy, build_network
+from agents.dqn.agent import DQN, build_network
 from agents.dqn.config import LEAST_HEADROOM, DQNConfig
+from agents.dqn.policy import EpsilonGreedy
 from core.built import Built, Note
 from core.concurrent import on_lanes
 from core.evaluation import Policy
@@ -155,10 +156,10 @@ def _trial(config: DQNConfig, lanes: Lanes, replay: FrameReplay) -> Trial:
     # In memory as the replay draws them: another layout takes half as long again.
     observation = np.moveaxis(frames, -1, 1) if spec.is_stacked else frames[..., 0]
     legal = np.ones((size, lanes.num_actions), np.bool_)
+    masked = legal if lanes.observation_spec.masked else None
     sample = Transitions(
-        observation, numbers, zeros, zeros, observation, numbers, numbers,
-        legal if lanes.observation_spec.masked else None,
-    )  # fmt: skip
+        observation, numbers, zeros, zeros, observation, numbers, numbers, masked, masked
+    )
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
         agent = DQN(config, lanes, replay, arithmetic, 0.0, life_loss_terminal=False)

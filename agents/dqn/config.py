@@ -1,4 +1,4 @@
-"""Options of DQN, and the published settings as presets. Imports no torch."""
+"""Options of DQN. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agents.dqn.presets import PRESETS
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
 from envs.atari.protocol import AtariConfig
 from envs.gymnasium.config import GymnasiumConfig
 from envs.names import is_atari
 from networks.registry import hidden_sizes
+
+__all__ = ["PRESETS", "DQNConfig"]
 
 LEAST_HEADROOM = 32_000
 """Transitions that may come between two checkpoints, at least: see `agents/dqn/build.py`."""
@@ -38,8 +41,40 @@ class DQNConfig:
     """Choose the next action with the online network (van Hasselt et al. 2016)."""
     n_step: int = locked(1, at_least=1)
     """Rewards summed before bootstrapping."""
+    distribution: Literal["none", "c51", "quantile", "iqn"] = locked("none")
+    """Learn of the return its mean; a distribution over atoms (C51, Bellemare et al. 2017); fixed
+    quantiles (QR-DQN, Dabney et al. 2018); or all quantiles (IQN, Dabney et al. 2018b)."""
+    atoms: int = locked(51, at_least=2)
+    """Values that c51 gives a return, evenly spaced from lowest_return to highest_return."""
+    lowest_return: float = locked(-10.0)
+    """The first atom of c51; returns are discounted, and of clipped rewards where these are."""
+    highest_return: float = locked(10.0)
+    """The last atom of c51."""
+    quantiles: int = locked(200, at_least=1)
+    """Quantiles that distribution quantile learns."""
+    fractions: int = warn(64, at_least=1)
+    """Fractions at which iqn predicts a return in an update (N)."""
+    target_fractions: int = warn(64, at_least=1)
+    """Fractions that make up iqn's target (N')."""
+    policy_fractions: int = warn(32, at_least=1)
+    """Fractions that iqn averages to choose an action (K)."""
+    noisy: bool = locked(False)
+    """Explore by learned noise in the last layers (Fortunato et al. 2018); the mean weights are
+    what is scored. Leaves little for epsilon to do: the preset rainbow sets it to 0."""
+    noisy_sigma: float = locked(0.5, over=0)
+    """Size of that noise at first (sigma_0)."""
+    munchausen: bool = warn(False)
+    """A softmax policy, and its log-probability added to rewards (Vieillard et al. 2020); with
+    n_step, to the first of them."""
+    munchausen_scale: float = warn(0.9, at_least=0, at_most=1)
+    """Share of the log-probability that is added (alpha)."""
+    munchausen_temperature: float = warn(0.03, over=0)
+    """Temperature of that softmax (tau), in units of returns."""
+    munchausen_least: float = warn(-1.0, at_most=0)
+    """What is added is at least this, before it is scaled (l_0)."""
     loss: Literal["mse", "huber"] = warn("mse")
-    """Squared or Huber loss of the TD error; Huber is the paper's error clipping."""
+    """Squared or Huber loss of the TD error; Huber is the paper's error clipping. Distributions
+    have losses of their own."""
     discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
     clip_rewards: bool = warn(True)
@@ -76,6 +111,16 @@ class DQNConfig:
     """Where frames are kept: memory, a memory-mapped file, or compressed in memory."""
     replay_capacity: int = locked(1_000_000, at_least=1)
     """Transitions kept."""
+    prioritised: bool = locked(False)
+    """Draw what surprised most from the replay (Schaul et al. 2016, proportional)."""
+    priority_exponent: float = locked(0.6, at_least=0, at_most=1)
+    """How much priorities count in drawing, 0 for not at all (alpha)."""
+    priority_beta: float = warn(0.4, at_least=0, at_most=1)
+    """How far weights in the loss make up for that, at first; 1 for wholly (beta)."""
+    priority_beta_end: float = warn(1.0, at_least=0, at_most=1)
+    """The same at last."""
+    priority_beta_steps: int = warn(10_000_000, at_least=0)
+    """Agent steps from first to last."""
     save_replay: bool = free(True)
     """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
     spared: every Atari frame takes 7 kB."""
@@ -89,6 +134,21 @@ class DQNConfig:
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)
+        if self.distribution == "c51" and self.lowest_return >= self.highest_return:
+            raise UserError(
+                f"--lowest-return {self.lowest_return} must be under --highest-return "
+                f"{self.highest_return}"
+            )
+        if self.munchausen and self.double:
+            raise UserError(
+                "--munchausen follows a softmax and has no best action for --double to choose; "
+                "give --no-double with it"
+            )
+        if self.munchausen and self.distribution == "c51":
+            raise UserError(
+                "--munchausen is published for means and quantiles; give --distribution none, "
+                "quantile or iqn with it, not c51"
+            )
         most = min(LEAST_HEADROOM, self.replay_capacity)
         if self.concurrent_ticks * self.lanes > most:
             raise UserError(
@@ -115,162 +175,3 @@ def preset_for(env: str) -> str:
 def environment_settings(env: str) -> Mapping[str, Any]:
     """What holds under every preset that says nothing else: the papers clip Atari's rewards."""
     return {"clip_rewards": is_atari(env)}
-
-
-GYMNASIUM: Mapping[str, Any] = {
-    "double": True,
-    "n_step": 3,
-    "loss": "huber",
-    "learning_rate": 5e-4,
-    "optimiser_epsilon": 1e-8,
-    "max_gradient_norm": 10.0,
-    "batch_size": 64,
-    "target_every": 500,
-    "warmup_steps": 1_000,
-    "epsilon_end": 0.04,
-    "epsilon_decay_steps": 10_000,
-    "replay_capacity": 100_000,
-    "run": {"total_steps": 500_000, "evaluate_every": 25_000},
-}
-"""For environments of vectors and small pictures, whose rewards come within tens of steps."""
-
-ZOO: Mapping[str, Any] = {
-    "lanes": 1,
-    "hidden": "256,256",
-    "loss": "huber",
-    "optimiser_epsilon": 1e-8,
-    "max_gradient_norm": 10.0,
-    "batch_size": 128,
-}
-"""What rl-baselines3-zoo's settings of DQN have in common."""
-
-PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
-    "adam": (
-        "Dopamine's DQN with Adam and squared error; sticky actions (default on Atari)",
-        {},
-    ),
-    "nature2015": (
-        "Mnih et al. 2015: RMSProp, Huber, 50M steps, no-op starts, life loss",
-        {
-            "loss": "huber",
-            "optimiser": "rmsprop",
-            "learning_rate": 0.00025,
-            # 0.01 for gradients summed over the batch of 32; ours are means.
-            "optimiser_epsilon": 0.01 / 32**2,
-            "target_every": 10_000,
-            "warmup_steps": 50_000,
-            "epsilon_end": 0.1,
-            "epsilon_decay_steps": 1_000_000,
-            "network": "nature",
-            "atari": {"protocol": "nature2015"},
-            "run": {"total_steps": 50_000_000},
-        },
-    ),
-    "dqn2013": (
-        "Mnih et al. 2013: the small network, no target network, 2.5M steps",
-        {
-            "network": "dqn2013",
-            "optimiser": "rmsprop",
-            "learning_rate": 0.00025,
-            "optimiser_epsilon": 0.01 / 32**2,
-            "target_every": 0,
-            "update_every": 1,
-            "epsilon_end": 0.1,
-            "epsilon_decay_steps": 250_000,
-            "atari": {"protocol": "nature2015"},
-            "run": {"total_steps": 2_500_000},
-        },
-    ),
-    "sb3": (
-        "the Atari settings of rl-baselines3-zoo, 10M steps, but 8 lanes",
-        {
-            "loss": "huber",
-            "learning_rate": 1e-4,
-            "optimiser_epsilon": 1e-8,
-            "max_gradient_norm": 10.0,
-            "target_every": 1_000,
-            "warmup_steps": 100_000,
-            "epsilon_decay_steps": 1_000_000,
-            "epsilon_after_warmup": False,
-            "replay_capacity": 100_000,
-            "network": "nature",
-            "atari": {"protocol": "sb3"},
-        },
-    ),
-    "cpu": (
-        "Pong on two cores: the 2013 network, 3-step returns, 2M steps",
-        {
-            "network": "dqn2013",
-            "lanes": 16,
-            "n_step": 3,
-            "learning_rate": 2e-4,
-            "max_gradient_norm": 10.0,
-            "target_every": 2_000,
-            "warmup_steps": 10_000,
-            "epsilon_decay_steps": 60_000,
-            "replay_capacity": 300_000,
-            "run": {"total_steps": 2_000_000, "evaluate_every": 100_000},
-        },
-    ),
-    "gymnasium": ("any Gymnasium environment (default elsewhere)", GYMNASIUM),
-    "cartpole": (
-        "CartPole-v1 to the full score of 500 in two minutes",
-        {
-            **GYMNASIUM,
-            "env": "CartPole-v1",
-            "run": {"total_steps": 100_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
-        },
-    ),
-    "acrobot": (
-        "Acrobot-v1 as in rl-baselines3-zoo",
-        {
-            **ZOO,
-            "env": "Acrobot-v1",
-            "learning_rate": 6.3e-4,
-            "update_every": 1,
-            "updates_at_once": 4,
-            "target_every": 250,
-            "warmup_steps": 128,
-            "epsilon_end": 0.1,
-            "epsilon_decay_steps": 12_000,
-            "replay_capacity": 50_000,
-            "run": {"total_steps": 100_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
-        },
-    ),
-    "mountaincar": (
-        "MountainCar-v0 as in rl-baselines3-zoo: one policy for 16 steps, which finds the flag",
-        {
-            **ZOO,
-            "env": "MountainCar-v0",
-            "discount": 0.98,
-            "learning_rate": 4e-3,
-            "update_every": 2,
-            "updates_at_once": 8,
-            "target_every": 600,
-            "warmup_steps": 1_000,
-            "epsilon_end": 0.07,
-            "epsilon_decay_steps": 24_000,
-            "replay_capacity": 10_000,
-            "run": {"total_steps": 120_000, "evaluate_every": 10_000, "evaluate_episodes": 100},
-        },
-    ),
-    "catch": (
-        "tengen/Catch, learned in a minute: a first look, and a check that all works",
-        {
-            "env": "tengen/Catch",
-            "n_step": 3,
-            "double": True,
-            "learning_rate": 1e-3,
-            "target_every": 500,
-            "warmup_steps": 1_000,
-            "epsilon_decay_steps": 5_000,
-            "replay_capacity": 20_000,
-            "run": {
-                "total_steps": 20_000,
-                "evaluate_every": 5_000,
-                "evaluate_episodes": 50,
-                "log_seconds": 1.0,
-            },
-        },
-    ),
-}

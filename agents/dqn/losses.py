@@ -40,7 +40,9 @@ def td_target(
     return n_step_return + bootstrap_discount * q_target_t.gather(1, best).squeeze(1)
 
 
-def td_loss(q_tm1: Tensor, action_tm1: Tensor, target: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+def td_loss(
+    q_tm1: Tensor, action_tm1: Tensor, target: Tensor, kind: str, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Mean loss of the TD error, and the errors.
 
     Args:
@@ -49,13 +51,18 @@ def td_loss(q_tm1: Tensor, action_tm1: Tensor, target: Tensor, kind: str) -> tup
         target: from ``td_target``, float [B]; no gradient flows into it.
         kind: 'mse' (error squared) or 'huber', whose gradient is the TD error clipped to
             [-1, 1] as in Mnih et al. 2015, Methods.
+        weight: how much each transition counts, float [B]; None for all alike.
 
     Returns:
         scalar loss, and target - Q(s, a), float [B].
     """
     q_action = q_tm1.gather(1, action_tm1.unsqueeze(1)).squeeze(1)  # [B]
     target = target.detach()
-    loss = F.huber_loss(q_action, target) if kind == "huber" else F.mse_loss(q_action, target)
+    compute = F.huber_loss if kind == "huber" else F.mse_loss
+    if weight is None:
+        loss = compute(q_action, target)
+    else:
+        loss = (weight * compute(q_action, target, reduction="none")).mean()
     return loss, (target - q_action).detach()
 
 

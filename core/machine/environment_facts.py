@@ -23,7 +23,7 @@ def environment_facts() -> dict[str, Any]:
     """
     return {
         "versions": {"python": platform.python_version(), **_versions()},
-        "git": _git_facts(Path(__file__).resolve().parent.parent),
+        "git": _git_facts(Path(__file__).resolve().parents[2]),
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),

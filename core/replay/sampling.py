@@ -1,9 +1,7 @@
 """What is drawn from the replay memory's rows: n-step transitions, or positions of games.
 
-A sampler holds a memory and says which of its rows may be drawn; it keeps no state, so there is
-nothing to save. Prioritised sampling would be a third one here: with priorities by row and lane
-beside the memory's columns, told of each row that is appended and, after an update, of the rows
-drawn (`Transitions.row`, `Transitions.lane`).
+A sampler holds a memory and says which of its rows may be drawn; those here keep no state, so there
+is nothing to save. Sampling by priority stands in core/replay/prioritised.py.
 
 Legend: L lanes, B batch, K frames stacked, A actions.
 """
@@ -38,6 +36,10 @@ class Transitions:
     """int64 [B]."""
     next_legal: np.ndarray | None = None
     """Legal actions in the next observation, bool [B, A]; None where no column says so."""
+    legal: np.ndarray | None = None
+    """Legal actions in the observation, likewise."""
+    weight: np.ndarray | None = None
+    """How much each counts in the loss, float32 [B]; None for all alike."""
 
 
 class TransitionSampler:
@@ -79,15 +81,16 @@ class TransitionSampler:
         bootstrap_discount = np.empty(batch_size, np.float32)
         chosen = np.empty(batch_size, np.int64)
         numbers = np.empty((2, batch_size, spec.stack), np.int64)
-        low, high = replay.window_start * spec.lanes, (replay.end - 1) * spec.lanes
         filled, drawn = 0, False
         while filled < batch_size:
             # Asked only where a first draw found none: counting is not free.
-            if low >= high or (drawn and not filled and not self.can_sample(1)):
+            if replay.window_start >= replay.end - 1 or (
+                drawn and not filled and not self.can_sample(1)
+            ):
                 raise RuntimeError("the replay memory holds no transition that can be drawn yet")
             drawn = True
             filled = kernels.select(
-                rng.integers(low, high, batch_size),
+                self._candidates(rng, batch_size, filled),
                 filled,
                 columns["flags"],
                 columns["reward"],
@@ -103,9 +106,10 @@ class TransitionSampler:
             )
         row, lane = np.divmod(chosen, spec.lanes)
         observation, next_observation = replay.stacks(numbers)
-        next_legal = None
+        next_legal = legal = None
         if "legal" in columns:
             next_legal = replay.read("legal", numbers[1, :, -1] // spec.lanes, lane)
+            legal = replay.read("legal", row, lane)
         return Transitions(
             observation,
             replay.read("action", row, lane).astype(np.int64),
@@ -115,7 +119,15 @@ class TransitionSampler:
             row,
             lane,
             next_legal,
+            legal,
         )
+
+    def _candidates(self, rng: np.random.Generator, count: int, filled: int) -> np.ndarray:
+        """Up to ``count`` frame numbers (row * L + lane), int64 [N], for a batch that holds
+        ``filled`` already; those that may not be drawn are passed over."""
+        lanes = self.replay.spec.lanes
+        low, high = self.replay.window_start * lanes, (self.replay.end - 1) * lanes
+        return rng.integers(low, high, count)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from agents.dqn import build
-from agents.dqn.agent import DQN, EpsilonGreedy
+from agents.dqn.agent import DQN
 from agents.dqn.config import PRESETS, DQNConfig
+from agents.dqn.policy import EpsilonGreedy
 from core.config import RunConfig, resolve
 from core.files import checkpoint
 from core.files.run_folder import RunFolder
@@ -80,11 +81,16 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
         replay=storage,
         replay_capacity=2_000,
     )
+    # In the middle of episodes, after learning began, between copies and evaluations.
+    assert_resumes_exactly(tmp_path, config, 1_816)
+
+
+def assert_resumes_exactly(tmp_path: Path, config: DQNConfig, stop: int) -> None:
+    """A run stopped at that step and resumed equals one never stopped."""
     whole = trainer_in(tmp_path / "whole", config)
     whole.run()
 
-    # 1,816 steps: in the middle of episodes, after learning began, between copies and evaluations.
-    part = dataclasses.replace(config, run=dataclasses.replace(config.run, total_steps=1_816))
+    part = dataclasses.replace(config, run=dataclasses.replace(config.run, total_steps=stop))
     first = trainer_in(
         tmp_path / "parts",
         dataclasses.replace(part, run=dataclasses.replace(part.run, evaluate_every=0)),

@@ -1,0 +1,64 @@
+"""What DQN's switches add up to resumes exactly and is scored without noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.dqn.build import build_policy
+from agents.dqn.config import DQNConfig
+from core.files import checkpoint
+from envs.make import make_lanes
+from tests.learning.test_dqn import assert_resumes_exactly, catch_config, trainer_in
+
+FAMILY: dict[str, dict[str, Any]] = {
+    "rainbow": {
+        "distribution": "c51", "lowest_return": -1.0, "highest_return": 1.0, "dueling": True,
+        "double": True, "noisy": True, "prioritised": True, "priority_beta_steps": 8_000,
+        "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_decay_steps": 0,
+    },
+    "all of iqn": {
+        "distribution": "iqn", "fractions": 8, "target_fractions": 8, "policy_fractions": 8,
+        "munchausen": True, "double": False, "dueling": True, "noisy": True, "prioritised": True,
+    },
+}  # fmt: skip
+
+
+def family(name: str, changes: dict[str, Any] | None = None, **run: object) -> DQNConfig:
+    """A member of the family on Catch."""
+    small = {"network": "mlp", "hidden": "64", **FAMILY[name], **(changes or {})}
+    return dataclasses.replace(catch_config(**run), **small)
+
+
+@pytest.mark.parametrize(
+    ("name", "concurrent_ticks"), [("rainbow", 0), ("all of iqn", 0), ("rainbow", 5)]
+)
+def test_resumes_exactly(tmp_path: Path, name: str, concurrent_ticks: int) -> None:
+    """With a memory that wraps around before and after the stop."""
+    changes = {"replay_capacity": 1_200, "concurrent_ticks": concurrent_ticks, "update_every": 8}
+    config = family(name, changes, total_steps=2_400, evaluate_every=700, evaluate_episodes=4)
+    assert_resumes_exactly(tmp_path, config, 1_400)
+
+
+@pytest.mark.parametrize("name", ["rainbow", "all of iqn"])
+def test_is_scored_by_its_mean_weights_and_explores_by_noise(tmp_path: Path, name: str) -> None:
+    config = family(name, {"epsilon_start": 0.0, "epsilon_end": 0.0}, total_steps=1_200)
+    trainer = trainer_in(tmp_path / "run", config)
+    trainer.run()
+    agent = trainer.agent.agent
+    weights = checkpoint.load(trainer.folder.checkpoints).state["network"]
+    lanes = make_lanes(config.env, 64, config.atari, config.gymnasium)
+    step = lanes.reset(3)
+    saved = build_policy(config, lanes, weights, seed=1, device="cpu")
+    present = agent.evaluation_policy(lanes, seed=2)
+    noisy = agent.evaluation_policy(lanes, seed=2)
+    noisy.explores = True
+    actions = saved.act(step)
+    np.testing.assert_array_equal(actions, present.act(step))
+    assert (noisy.act(step) != actions).any()
+    assert agent.actor.explores
+    lanes.close()
