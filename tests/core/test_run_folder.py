@@ -224,3 +224,4 @@ def test_facts_are_json_and_import_nothing_heavy() -> None:
     assert json.loads(json.dumps(facts)) == facts
     assert facts["versions"]["numpy"] == np.__version__
     assert facts["cores"] >= 1 and facts["argv"] == sys.argv
+    assert (facts["git"] is not None) == (ROOT / ".git").exists()
