@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, did_you_mean
+from core.files.atomic import read_bounded
 
 LARGEST_FILE = 1 << 20
 """Bytes; the deepest of ours are some ten thousand."""
@@ -19,15 +20,12 @@ def read_design(path: Path) -> dict[str, Any]:
     """The design in a JSON file; what is in it is checked by those that build it.
 
     Raises:
-        UserError: there is no such file, it is too large, or no JSON object.
+        UserError: there is no such regular file, it is too large, or no JSON object.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST_FILE + 1)
+        data = read_bounded(path, LARGEST_FILE)
     except OSError as error:
         raise UserError(f"cannot read a design from {path}: {error.strerror or error}") from error
-    if len(data) > LARGEST_FILE:
-        raise UserError(f"{path} is no design: it has more than {LARGEST_FILE} bytes")
     try:
         design = json.loads(data)
     except (ValueError, RecursionError) as error:
