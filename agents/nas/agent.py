@@ -14,7 +14,9 @@ the same designs, and takes from the journal what was scored already.
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +24,14 @@ import numpy as np
 from agents.nas.evaluator import Child, Evaluator, Result
 from agents.nas.history import History
 from agents.nas.journal import Journal, Scored
-from core.agent import Advanced, Metrics
+from agents.nas.report import by_decision, search_picture, shown
+from core.agent import Advanced, Assessment, Metrics
 from core.errors import UserError
 from core.evaluation import Episode
+from core.files.atomic import replace_file
 from envs.architecture.space import Space, Tokens, check
 from search.architecture.searcher import Searcher
+from tasks.pictures import write_png
 
 POLL_SECONDS = 0.5
 """How long a tick waits for a child, and so a user who asked for a stop."""
@@ -46,6 +51,8 @@ class ArchitectureSearch:
         batch: int,
         rescore: bool = True,
         rival: Searcher | None = None,
+        pictures: Path | None = None,
+        title: str = "searcher",
     ) -> None:
         """Args:
         space: of the designs.
@@ -57,6 +64,8 @@ class ArchitectureSearch:
         rescore: whether a design asked for again is scored again; else its first result counts,
             and is counted apart.
         rival: random search, which is given as many children, to compare with; None for none.
+        pictures: folder for those of an evaluation; None for none.
+        title: the searcher's name in them.
         """
         self.space = space
         self.searcher = searcher
@@ -66,7 +75,10 @@ class ArchitectureSearch:
         self.batch = batch
         self.rescore = rescore
         self.rival = rival
+        self.pictures = pictures
+        self.title = title
         self.history = History(reward)
+        self._images: dict[str, np.ndarray] = {}
         self.sound = True
         self._told = 0
         self._before: dict[str, Any] | None = None
@@ -145,9 +157,38 @@ class ArchitectureSearch:
         found = self.history.metrics(self.space)
         own: Callable[[], Mapping[str, float]] | None = getattr(self.searcher, "metrics", None)
         if own is not None:
-            found.scalars.update(own())
+            found.scalars |= {f"{self.title}/{name}": value for name, value in own().items()}
+        nats: Callable[[], np.ndarray] | None = getattr(self.searcher, "token_entropies", None)
+        if nats is not None:
+            found.scalars |= by_decision(self.space, nats())
         found.scalars["children/in_work"] = float(len(self._awaited))
+        found.images = self._images
         return found
+
+    def evaluate(self, agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
+        """What the best design is worth so far; nothing is trained for it. Pictures of the search
+        and of the design go to TensorBoard and into the run's folder."""
+        best = self.history.best
+        if best is None:
+            return None
+        self._images = {"search": search_picture(self.history, self.title)}
+        if self.pictures is not None:
+            for name, picture in self._images.items():
+                write_png(self.pictures / f"{name}.png", picture)
+            design = json.dumps(self.space.design(best.tokens), indent=1) + "\n"
+            replace_file(self.pictures / "best.json", [design.encode()])
+        reward, metrics = self.reward(best.result), best.result.metrics
+        text = f"best of {len(self.history.own)}: {shown(metrics)}"
+        scalars = {f"evaluation/{name}": value for name, value in metrics.items()}
+        if self.history.rivals:
+            ours, theirs = (
+                float(self.history.best_so_far(children)[-1])
+                for children in (self.history.own, self.history.rivals)
+            )
+            text += f"; reward {ours:.4g}, random search's {theirs:.4g}"
+            scalars["evaluation/random_reward"] = theirs
+        scalars["evaluation/reward"] = reward
+        return Assessment([metrics["score"]], reward, scalars, text)
 
     def needs_checkpoint(self) -> bool:
         """Never early: the journal has what came since the last one."""
@@ -160,8 +201,10 @@ class ArchitectureSearch:
     def state_dict(self) -> dict[str, Any]:
         """The searcher between two batches, how many children there were, and the best one."""
         best = self.history.best
+        found = {} if best is None else {"tokens": list(best.tokens), "number": best.number}
         return {
-            "network": {} if best is None else {"best": list(best.tokens)},
+            "network": {"best": found} if found else {},
+            "problem": {"space": self.space.name},
             "search": {
                 "children": self._told,
                 **(self._before or self._searchers_state()),

@@ -47,9 +47,7 @@ class History:
 
     def front(self) -> list[Scored]:
         """The searcher's designs that no other beats in score and in few parameters."""
-        sized = [
-            c for c in self.own if c.result.status == "ok" and "parameters" in c.result.metrics
-        ]
+        sized = [child for child in self.own if is_sized(child)]
         if not sized:
             return []
         metrics = [c.result.metrics for c in sized]
@@ -81,6 +79,11 @@ class History:
         if self.best is not None:
             scalars |= {f"best/{name}": v for name, v in self.best.result.metrics.items()}
         return Metrics(scalars, _tokens_by_decision(space, recent))
+
+
+def is_sized(child: Scored) -> bool:
+    """Whether it has a score, and its parameters are known."""
+    return child.result.status == "ok" and "parameters" in child.result.metrics
 
 
 def _tokens_by_decision(space: Space, children: list[Scored]) -> dict[str, np.ndarray]:

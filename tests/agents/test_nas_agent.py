@@ -112,7 +112,7 @@ def test_a_search_killed_anywhere_equals_one_that_was_not(tmp_path: Path, rescor
     agent = make_search(whole, Late(), rescore=rescore)
     run(agent, 24)
     wanted, journal = agent.state_dict(), results(whole)
-    for dies in range(1, 20, 2):
+    for dies in (1, 3, 6, 13):
         folder = tmp_path / str(dies)
         folder.mkdir()
         saved: dict[str, Any] = make_search(folder, Late(), rescore=rescore).state_dict()
