@@ -47,7 +47,7 @@ def synflow(network: nn.Module, images: Tensor) -> float:
     network.zero_grad()
     network(torch.ones_like(images[:1], dtype=torch.float64)).sum().backward()
     flow = sum(
-        float((p * p.grad).abs().sum())
+        float((p.detach() * p.grad).abs().sum())
         for p in network.parameters()
         if p.ndim > 1 and p.grad is not None
     )
