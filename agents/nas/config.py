@@ -10,7 +10,6 @@ from typing import Any, Literal
 from agents.nas.controller_config import ControllerConfig
 from core.config import RunConfig, free, locked, warn
 from core.errors import UserError
-from envs.architecture.spaces import SPACES, make_space
 from tasks.options import TrainingConfig, short_name
 
 RECURRENT = ("rnn",)
@@ -141,6 +140,8 @@ class NASConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        from envs.architecture.spaces import SPACES, make_space  # which numpy comes with
+
         if self.space not in SPACES:
             make_space(self.space)
         options_of(self.space_options, "--space-options")
