@@ -29,6 +29,8 @@ class AgentEntry:
     scored_by: ScoredBy = "episodes"
     """episodes: played by the policy of the module's build_policy. matches: against other players.
     test split: held-out examples, by the module's `score`."""
+    steps: str = "examples"
+    """What those are that are scored on a test split."""
 
     @property
     def scored_parts(self) -> list[str]:
@@ -81,6 +83,14 @@ AGENTS: dict[str, AgentEntry] = {
             "a table of exact values, for worlds with numbered states",
             "agents.tabular.config:TabularConfig",
             "agents.tabular.build",
+        ),
+        AgentEntry(
+            "nas",
+            "neural architecture search: a controller that designs networks, and its rivals",
+            "agents.nas.config:NASConfig",
+            "agents.nas.build",
+            scored_by="test split",
+            steps="designs",
         ),
         AgentEntry(
             "sb3-dqn",

@@ -69,7 +69,9 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
         **scored.details,
     }
     written = _write(folder, options, facts, scored.pictures)
-    lines = [f"{path} at {loaded.step:,} examples: {entry.name}, {config.network}, {config.env}"]
+    lines = [
+        f"{path} at {loaded.step:,} {entry.steps}: {entry.name}, {config.network}, {config.env}"
+    ]
     lines += [f"  {line}" for line in scored.lines]
     return "\n".join(lines + [f"  {name}: {place}" for name, place in written.items()])
 

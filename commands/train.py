@@ -68,6 +68,6 @@ def print_agents() -> None:
     """The agents and the supervised tasks, under a heading each."""
     tables: dict[str, dict[str, str]] = {"agents": {}, "supervised tasks": {}}
     for name, entry in AGENTS.items():
-        title = "supervised tasks" if entry.scored_by == "test split" else "agents"
+        title = "supervised tasks" if entry.build_module.startswith("tasks.") else "agents"
         tables[title][name] = entry.summary
     print_tables(tables, "tengen train AGENT [options]   (or --resume RUN)")

@@ -122,7 +122,20 @@ FAMILIES = (
         {"bert_base": 109_514_298, "bert_large": 335_174_458, "minilm": 22_744_506,
          "bert_tiny": 4_764_090},
     ),
+    Family(
+        "Designed network", "networks.designed.build", "image", 2017,
+        "of a file, as designed:FILE.json; architecture search, Zoph & Le, arXiv 1611.01578",
+        {"designed": None},
+    ),
+    Family(
+        "Designed recurrent cell", "networks.designed.build", "language", 2017,
+        "of a file, as designed_rnn:FILE.json; Zoph & Le, arXiv 1611.01578, section 3.4",
+        {"designed_rnn": None},
+    ),
 )  # fmt: skip
+
+DESIGNED = ("designed", "designed_rnn")
+"""Networks whose names may have a colon and a file after them."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +231,21 @@ def build_torso(name: str, spec: ObservationSpec, hidden: Sequence[int] = ()) ->
     return torso
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """'designed:FILE.json' to ('designed', 'FILE.json'); any other name to itself and ''."""
+    preset, _, file = name.partition(":")
+    return (preset, file) if preset in DESIGNED else (name, "")
+
+
 def find_family(name: str, also: Iterable[str] = ()) -> Family:
     """The family that a preset belongs to; `also` are other names to suggest.
 
     Raises:
         UserError: unknown name; says the nearest one.
     """
+    preset, _ = split_name(name)
     for family in FAMILIES:
-        if name in family.presets:
+        if preset in family.presets:
             return family
     known = [*also, *(preset for family in FAMILIES for preset in family.presets)]
     raise UserError(
@@ -250,7 +270,10 @@ def network_config(name: str, **changes: Any) -> Any:
         UserError: unknown name or field.
     """
     family = find_family(name)
-    config = importlib.import_module(family.module).PRESETS[name]
+    preset, file = split_name(name)
+    config = importlib.import_module(family.module).PRESETS[preset]
+    if file:
+        config = dataclasses.replace(config, design=file)
     fields = {field.name for field in dataclasses.fields(config)}
     for field in changes:
         if field not in fields:

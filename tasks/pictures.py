@@ -102,13 +102,18 @@ def _label(text: str) -> str:
 
 
 def _drawn(draw: Callable[[Any], None], width: float, height: float) -> np.ndarray:
-    """A figure of that many inches as pixels, uint8 [H, W, 3]."""
+    """The same with one pair of axes."""
+    return figure_pixels(lambda figure: draw(figure.add_subplot()), width, height)
+
+
+def figure_pixels(draw: Callable[[Any], None], width: float, height: float) -> np.ndarray:
+    """What is drawn into a figure of that many inches, as pixels, uint8 [H, W, 3]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     canvas: Any = FigureCanvasAgg(figure)
-    draw(figure.add_subplot())
+    draw(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks
         canvas.draw()

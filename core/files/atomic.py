@@ -130,10 +130,10 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def append_line(path: Path, line: bytes) -> None:
+def append_line(path: Path, line: bytes, *, synced: bool = False) -> None:
     """Append `line` and a newline. An unfinished last line, left by a kill, is dropped first.
 
-    Not synced: a power cut may lose the last lines. If the write fails, nothing of it stays.
+    If the write fails, nothing of it stays. Unless `synced`, a power cut may lose the last lines.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o644)
@@ -141,6 +141,8 @@ def append_line(path: Path, line: bytes) -> None:
         size = _end_of_last_whole_line(descriptor)
         try:
             write_bytes(descriptor, line + b"\n")
+            if synced:
+                sync(descriptor)
         except OSError:
             os.ftruncate(descriptor, size)
             raise

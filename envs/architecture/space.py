@@ -114,7 +114,7 @@ def sample(space: Space, random: np.random.Generator, length: int | None = None)
         if isinstance(stage, Anchor):
             tokens += random.integers(2, size=stage.num_tokens).tolist()
         else:
-            tokens.append(int(random.choice(np.flatnonzero(space.legal(tokens)))))
+            tokens.append(_drawn(space.legal(tokens), random))
     return tuple(tokens)
 
 
@@ -125,8 +125,14 @@ def repaired(space: Space, tokens: Sequence[int], random: np.random.Generator) -
         if isinstance(stage, Choice):
             legal = space.legal(mended[:at])
             if not legal[mended[at]]:
-                mended[at] = int(random.choice(np.flatnonzero(legal)))
+                mended[at] = _drawn(legal, random)
     return tuple(mended)
+
+
+def _drawn(legal: np.ndarray, random: np.random.Generator) -> int:
+    """A legal option; `random.choice` takes five times as long."""
+    options = legal.nonzero()[0]
+    return int(options[random.integers(len(options))])
 
 
 def key(design: Mapping[str, Any]) -> str:

@@ -1,0 +1,209 @@
+"""Puts architecture search together from its options: space, searcher, evaluator, journal."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agents.nas.agent import ArchitectureSearch
+from agents.nas.config import RECURRENT, NASConfig, options_of
+from agents.nas.evaluator import Child, Evaluator
+from agents.nas.journal import NAME, Journal
+from agents.nas.reward import Reward
+from core.agent import Task
+from core.built import Built, Note
+from core.config import RunConfig
+from core.errors import UserError
+from core.learner import Arithmetic
+from core.machine.environment_facts import usable_cores
+from core.machine.probe import resolve_device
+from core.seeds import derived_seed
+from envs.architecture.space import Space, check
+from envs.architecture.spaces import make_space
+from search.architecture.evolution import RegularisedEvolution
+from search.architecture.local import LocalSearch
+from search.architecture.random import RandomSearch
+from search.architecture.searcher import Searcher
+from tasks.problem import Scored, Stop
+
+EVALUATIONS = 10
+"""Of a run that does not say how often."""
+PROXY_IMAGES = 32
+
+
+def build(
+    config: NASConfig, folder: Path, note: Note, arithmetic: Arithmetic | None = None
+) -> Built:
+    """A search ready to be run.
+
+    Args:
+        config: its options.
+        folder: of a replay, which lies in the run's folder.
+        note: told what was chosen.
+        arithmetic: of the run that is resumed; None for what the options say.
+
+    Raises:
+        UserError: an option of the space that it does not have, or data or a table are not here.
+    """
+    run_folder = folder.parent
+    arithmetic = arithmetic or _arithmetic(config)
+    torch.set_num_threads(arithmetic.threads)
+    space = space_of(config)
+    evaluator = make_evaluator(config, space, arithmetic, run_folder / "children")
+    seed = config.run.seed
+    agent = ArchitectureSearch(
+        space,
+        make_searcher(config, space, derived_seed(seed, "searcher")),
+        evaluator,
+        Journal(run_folder / NAME, note),
+        reward_of(config),
+        batch=config.batch,
+        rescore=config.rescore,
+        rival=RandomSearch(space, derived_seed(seed, "random search")) if config.compare else None,
+        pictures=run_folder,
+        title=config.searcher,
+    )
+    task = Task(config.env, "", 1, agent.evaluate, lambda score: None)
+    return Built(agent, task, arithmetic, {}, _scheduled(config.run, config.batch))
+
+
+def _arithmetic(config: NASConfig) -> Arithmetic:
+    """Not measured: children are many networks, and each might be fastest in its own way."""
+    cores = usable_cores() // max(1, config.children.at_once)
+    threads = config.run.threads or max(1, cores)
+    device = resolve_device(config.run.device)
+    return Arithmetic(device, threads, config.run.precision == "bf16", compile=config.run.compile)
+
+
+def _scheduled(run: RunConfig, batch: int) -> RunConfig:
+    """With an evaluation after every tenth of the run, unless it says how often."""
+    if run.evaluate_every != RunConfig().evaluate_every:
+        return run
+    return dataclasses.replace(run, evaluate_every=max(batch, run.total_steps // EVALUATIONS))
+
+
+def space_of(config: NASConfig) -> Space:
+    """The space of the options. Raises UserError for an option that it does not have."""
+    try:
+        return make_space(config.space, **options_of(config.space_options, "--space-options"))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"--space-options {config.space_options!r} do not fit space {config.space}: {error}"
+        ) from error
+
+
+def make_searcher(config: NASConfig, space: Space, seed: int) -> Searcher:
+    """What proposes designs."""
+    if config.searcher == "random":
+        return RandomSearch(space, seed)
+    if config.searcher == "evolution":
+        return RegularisedEvolution(space, seed, config.population, config.tournament)
+    if config.searcher == "local":
+        return LocalSearch(space, seed)
+    from agents.nas.controller import Controller
+
+    return Controller(config.controller, space, seed)
+
+
+def reward_of(config: NASConfig) -> Reward:
+    """What a result is worth."""
+    return Reward(
+        config.reward,
+        config.reward_constant,
+        config.latency_target,
+        config.latency_exponent,
+        config.failure_reward,
+    )
+
+
+def make_evaluator(
+    config: NASConfig, space: Space, arithmetic: Arithmetic, folder: Path
+) -> Evaluator:
+    """What scores designs. Raises UserError where data or a table are not here."""
+    seed = derived_seed(config.run.seed, "children")
+    if config.evaluator == "table":
+        from agents.nas.benchmarks import load_table
+        from agents.nas.table import TableEvaluator
+
+        return TableEvaluator(load_table(config.table), seed)
+    from agents.nas.training import ChildTrainer
+
+    options = config.children
+    recurrent = config.space in RECURRENT
+    trainer = ChildTrainer(options, recurrent, arithmetic)
+    if config.evaluator == "proxy":
+        from agents.nas.proxies import ProxyEvaluator
+
+        return ProxyEvaluator(config.proxy, trainer.network, trainer.images(PROXY_IMAGES), seed)
+    from agents.nas.children import TrainingEvaluator
+    from agents.nas.pools import InProcesses, InThisProcess, Pool
+
+    pool: Pool = InThisProcess(trainer)
+    if options.at_once:
+        arguments = {
+            "options": dataclasses.asdict(options),
+            "recurrent": recurrent,
+            "arithmetic": arithmetic.state_dict(),
+        }
+        pool = InProcesses(
+            options.at_once,
+            arguments,
+            seconds=options.child_seconds,
+            megabytes=options.child_memory,
+        )
+    return TrainingEvaluator(pool, trainer, options, seed, folder)
+
+
+def describe(config: NASConfig) -> list[str]:
+    """What a dry run says: how many decisions a design is made of."""
+    space = space_of(config)
+    return [
+        f"space {space.name}: designs of {' or '.join(map(str, space.lengths))} tokens",
+        f"{config.run.total_steps:,} designs in batches of {config.batch}"
+        + (", and as many of random search" if config.compare else ""),
+    ]
+
+
+def score(config: NASConfig, state: Mapping[str, Any], device: str, stop: Stop) -> Scored | None:
+    """Test the best design: trained from scratch with several seeds, or from the table.
+
+    Args:
+        config: the options of the run.
+        state: the part 'network' of a checkpoint: the best design.
+        device: where it is trained.
+        stop: not asked; a second signal ends the process.
+
+    Raises:
+        UserError: nothing was found yet, the checkpoint is of another space, or the data are gone.
+    """
+    best = state["network"].get("best")
+    if best is None:
+        raise UserError("no design was scored yet: go on with the run first")
+    space = space_of(config)
+    tokens, number = tuple(best["tokens"]), int(best["number"])
+    try:
+        check(space, tokens)
+    except ValueError as error:
+        raise UserError(
+            f"the checkpoint's best design is not of this run's space: {error}"
+        ) from error
+    child = Child(number, tokens, space.design(tokens))
+    epochs = config.children.retrain_epochs or config.children.child_epochs
+    options = dataclasses.replace(config.children, child_epochs=epochs, at_once=0)
+    config = dataclasses.replace(
+        config, children=options, run=dataclasses.replace(config.run, device=device)
+    )
+    evaluator = make_evaluator(config, space, _arithmetic(config), Path(os.devnull))
+    found = evaluator.test(child, config.test_seeds)
+    scores = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    lines = [f"{name.replace('_', ' ')}: {value:.6g}" for name, value in scores.items()]
+    return Scored(
+        {name: float(value) for name, value in scores.items()},
+        [f"child {number}, found after {number} others", *lines],
+        {"design": child.design, "found": dict(found)},
+    )

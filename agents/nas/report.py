@@ -1,0 +1,90 @@
+"""Pictures of a search: how the best grew, and accuracy against size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from agents.nas.history import History, is_sized
+from core.report.plots import COLOURS
+from envs.architecture.space import Space, stages_of
+from tasks.pictures import figure_pixels
+
+
+def search_picture(history: History, searcher: str) -> np.ndarray:
+    """Curves of the best so far, random search beside them; and scores against parameters, with the
+    designs that no other beats.
+
+    Args:
+        history: with one child at least.
+        searcher: its name.
+
+    Returns:
+        uint8 [H, W, 3].
+    """
+    sized = [child for child in history.own + history.rivals if is_sized(child)]
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots(1, 2 if sized else 1, squeeze=False)[0]
+        _curves(axes[0], history, searcher)
+        if sized:
+            _against_size(axes[1], history, searcher)
+
+    return figure_pixels(draw, 10.0 if sized else 5.5, 4.0)
+
+
+def shown(metrics: Mapping[str, float]) -> str:
+    """Metrics in a line."""
+    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+
+
+def by_decision(space: Space, nats: np.ndarray) -> dict[str, float]:
+    """Entropy of each kind of decision, on average over its tokens.
+
+    Args:
+        space: of the designs.
+        nats: of each token, [T].
+    """
+    of_kind: dict[str, list[float]] = {}
+    for at, stage in stages_of(space, len(nats)):
+        name = f"entropy/{stage.name.replace(' ', '_')}"
+        of_kind.setdefault(name, []).extend(nats[at : at + stage.num_tokens].tolist())
+    return {name: float(np.mean(values)) for name, values in of_kind.items()}
+
+
+def _curves(axes: Any, history: History, searcher: str) -> None:
+    for children, name, colour in (
+        (history.own, searcher, COLOURS[0]),
+        (history.rivals, "random, beside it", COLOURS[1]),
+    ):
+        if not children:
+            continue
+        numbers = np.arange(1, len(children) + 1)
+        rewards = [history.reward(child.result) for child in children]
+        axes.plot(numbers, rewards, ".", color=colour, alpha=0.35, markersize=4)
+        axes.plot(numbers, history.best_so_far(children), color=colour, label=f"{name}: best")
+    axes.set(xlabel="designs scored", ylabel="reward")
+    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _against_size(axes: Any, history: History, searcher: str) -> None:
+    for children, name, colour in (
+        (history.own, searcher, COLOURS[0]),
+        (history.rivals, "random", COLOURS[1]),
+    ):
+        shown = [child.result.metrics for child in children if is_sized(child)]
+        if shown:
+            sizes, scores = [m["parameters"] for m in shown], [m["score"] for m in shown]
+            axes.plot(sizes, scores, ".", color=colour, alpha=0.5, markersize=5, label=name)
+    front = sorted(
+        (c.result.metrics["parameters"], c.result.metrics["score"]) for c in history.front()
+    )
+    if front:
+        sizes, scores = zip(*front, strict=True)
+        axes.step(sizes, scores, where="post", color=COLOURS[2], label="not beaten by another")
+    axes.set(xlabel="parameters", ylabel="score", xscale="log")
+    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)

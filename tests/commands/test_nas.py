@@ -1,0 +1,109 @@
+"""Architecture search from the command line: found, tested, killed at any moment and resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from agents.nas.journal import NAME
+from commands.dispatch import main
+from core.files import checkpoint
+from tests.commands.short_runs import PLAIN, one_line
+from tests.commands.test_kills import start, wait
+
+SMALL = ["--space-options", "layers=2 heights=[1,3] widths=[1,3] filters=[4,8]", "--data", "digits"]
+SEARCH = ["train", "nas", *PLAIN, *SMALL]
+INSTANT = ["--evaluator", "proxy", "--proxy", "parameters", "--at-once", "0"]
+OFTEN = ["--checkpoint-seconds", "0.1"]
+
+
+def results(run: Path) -> list[dict[str, Any]]:
+    """The journal's results by number, without their seconds."""
+    lines = [json.loads(line) for line in (run / NAME).read_bytes().splitlines()]
+    found = sorted((line for line in lines if "result" in line), key=lambda line: line["result"])
+    return [{name: v for name, v in line.items() if name != "seconds"} for line in found]
+
+
+def state_of(run: Path) -> dict[str, Any]:
+    """What the newest checkpoint says of the search, its tensors as lists."""
+    state = checkpoint.load(run).state
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(name): plain(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return value.tolist() if hasattr(value, "tolist") else value
+
+    found: dict[str, Any] = plain({name: state[name] for name in ("search", "network")})
+    return found
+
+
+def test_a_search_killed_at_any_moment_equals_one_that_was_not(tmp_path: Path) -> None:
+    end = ["--total-steps", "40", "--evaluate-every", "0"]
+    straight, run, errors = tmp_path / "straight", tmp_path / "run", tmp_path / "errors"
+    assert main([*SEARCH, *INSTANT, *end, "--no-progress", "--run-dir", str(straight)]) == 0
+    new = [*SEARCH, *INSTANT, *OFTEN, *end, "--run-dir", str(run)]
+    for scored in (3, 30, 0):
+        child = start(["resume", str(run)] if run.exists() else new, errors)
+        if scored:
+            wait(child, errors, lambda scored=scored: lines_of(run) >= scored)  # type: ignore[misc]
+            child.kill()
+        child.join()
+    assert child.exitcode == 0, errors.read_text()
+    assert results(run) == results(straight) and len(results(run)) == 80
+    assert state_of(run) == state_of(straight)
+    numbers = [line["result"] for line in results(run)]
+    assert len(numbers) == len(set(numbers)), "a child was scored twice"
+
+
+def lines_of(run: Path) -> int:
+    """Results in the journal so far."""
+    path = run / NAME
+    return path.read_bytes().count(b'"result"') if path.exists() else 0
+
+
+def test_designs_are_trained_found_and_tested(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    few = ["--total-steps", "4", "--child-epochs", "0.3", "--retrain-epochs", "0.5",
+           "--at-once", "0", "--test-seeds", "2"]  # fmt: skip
+    assert main([*SEARCH, *few, "--no-progress", "--run-dir", str(run)]) == 0
+    assert f"score it with: tengen evaluate {run}\n" in capsys.readouterr().err
+    journal = results(run)
+    best = max((line for line in journal if not line["rival"]), key=lambda line: line["reward"])
+    assert all(line["status"] == "ok" for line in journal) and len(journal) == 8
+    with Image.open(run / "search.png") as image:
+        assert image.size[0] > 300
+    design = json.loads((run / "best.json").read_text())
+    assert main(["evaluate", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "test accuracy: " in out
+    scores = json.loads((run / "scores.jsonl").read_text())
+    assert scores["design"] == design and len(scores["found"]["each"]) == 2
+    assert f"child {best['result']}" in out
+    assert main(["resume", str(run), "--batch", "3"]) == 2
+    assert "--batch" in one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--space", "cnm"], "did you mean 'cnn'"),
+        (["--space-options", "layers"], "--space-options are name=value"),
+        (["--space-options", "depth=3"], "do not fit space cnn"),
+        (["--latency-target", "0.1"], "needs --latency"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+) -> None:
+    run = ["--no-progress", "--run-dir", str(tmp_path / "run")]
+    assert main(["train", "nas", *PLAIN, *options, *run]) == 2
+    assert told in one_line(capsys)
+    assert not (tmp_path / "run").exists()
