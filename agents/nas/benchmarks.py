@@ -75,12 +75,14 @@ class Table:
     @property
     def seeds(self) -> np.ndarray:
         """How many seeds each design has, int [D]."""
-        return np.isfinite(self.accuracy).sum(axis=1)
+        found: np.ndarray = np.isfinite(self.accuracy).sum(axis=1)
+        return found
 
     @property
     def mean(self) -> np.ndarray:
         """Mean accuracy over the seeds, float64 [D]."""
-        return np.nanmean(self.accuracy, axis=1)
+        found: np.ndarray = np.nanmean(self.accuracy, axis=1)
+        return found
 
 
 def load_table(name: str, path: Path | None = None, test_path: Path | None = None) -> Table:

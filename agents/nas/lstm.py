@@ -43,6 +43,7 @@ class DesignLSTM(nn.Module):
         super().__init__()
         self.stages, self.width = space.stages, most_options(space)
         columns, total = _columns(space)
+        self.columns: Tensor
         self.register_buffer("columns", columns, persistent=False)
         anchors = [i for i, stage in enumerate(space.stages) if isinstance(stage, Anchor)]
         self.points = _points(space, anchors)
@@ -81,7 +82,7 @@ class DesignLSTM(nn.Module):
         output, memory.state = self.lstm(read.unsqueeze(1), memory.state)
         output = output[:, 0]  # [B, H]
         if isinstance(self.stages[stage], Choice):
-            logits = self.softmax(output)[:, None, self.columns[stage]]
+            logits: Tensor = self.softmax(output)[:, None, self.columns[stage]]
         else:
             logits = self._answers(memory.points, output)
         if stage in self.points:
@@ -104,10 +105,11 @@ class DesignLSTM(nn.Module):
             at += stage.num_tokens
         outputs, _ = self.lstm(torch.stack(read[:-1], dim=1))  # [B, S, H]
         columns = self.columns[: len(places)].expand(len(tokens), -1, -1)
-        choices = self.softmax(outputs).gather(2, columns)  # [B, S, K]
+        choices: Tensor = self.softmax(outputs).gather(2, columns)  # [B, S, K]
         if not self.points:
             return choices
-        found, points = [], []
+        found: list[Tensor] = []
+        points: list[Tensor] = []
         for number in range(len(places)):
             if isinstance(self.stages[number], Choice):
                 found.append(choices[:, number : number + 1])
