@@ -23,6 +23,7 @@ from networks.designed.convolutional import DesignedConvolutional
 from networks.designed.macro import DesignedMacro
 from networks.designed.reading import Part, read_design
 from networks.designed.recurrent_cell import DesignedRecurrent
+from networks.designed.registered import ZOO, build_registered, zoo_kind
 from networks.space import choice
 
 MOST_PARAMETERS = 300_000_000
@@ -61,6 +62,8 @@ class DesignedImageConfig:
     """K"""
     in_channels: int = 3
     """C of the images."""
+    image_size: tuple[int, int] = (32, 32)
+    """Height and width of the images, for networks of space zoo that depend on it."""
     channels: int = choice(0, (0, 8, 16, 32))
     """Of the first stage, for spaces nb201 and macro; 0 for the benchmark's, 16 and 32."""
     cells: int = choice(5, (1, 2, 3, 5))
@@ -75,6 +78,8 @@ class DesignedLanguageConfig:
     """JSON file; or example: that of Zoph and Le 2017, figure 5, which is no good one."""
     vocabulary: int = 10_000
     """V, number of tokens."""
+    context_length: int = 128
+    """Tokens seen at once, for networks of space zoo that depend on it."""
     width: int = choice(200, (128, 200, 256, 512, 650))
     """D, features of the embedding and of every layer."""
     layers: int = choice(2, (1, 2, 3))
@@ -105,9 +110,9 @@ def build(config: Config) -> nn.Module:
     design: Mapping[str, Any] = CELL_EXAMPLE if is_image else RECURRENT_EXAMPLE
     if config.design != EXAMPLE:
         design = read_design(Path(config.design))
-    space = Part(dict(design)).field("space").one_of(SPACES)
-    if SPACES[space][0] is not type(config):
+    if config_type(design) is not type(config):
         name, other = ("designed", "designed_rnn") if is_image else ("designed_rnn", "designed")
+        space = design["space"]
         raise UserError(f"{config.design} is of space {space}: not for {name}, but for {other}")
     sizes = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     del sizes["design"]
@@ -124,14 +129,25 @@ def build_designed(design: Mapping[str, Any], **sizes: Any) -> nn.Module:
     Raises:
         UserError: it is no design, or the network would have over 300 million parameters.
     """
-    space = Part(dict(design)).field("space").one_of(SPACES)
-    config_type, make = SPACES[space]
-    config = config_type(**sizes)
+    config = config_type(design)(**sizes)
+    make = SPACES.get(design["space"], (None, _registered))[1]
     with torch.device("meta"):  # sizes without numbers
         count = sum(parameter.numel() for parameter in make(design, config).parameters())
     if count > MOST_PARAMETERS:
         raise UserError(f"the design has {count:,} parameters, more than {MOST_PARAMETERS:,}")
     return make(design, config)
+
+
+def config_type(design: Mapping[str, Any]) -> type[Config]:
+    """The config that says what a design leaves open. Raises UserError for what is no design."""
+    space = Part(dict(design)).field("space").one_of((*SPACES, ZOO))
+    if space != ZOO:
+        return SPACES[space][0]
+    return DesignedImageConfig if zoo_kind(design) == "image" else DesignedLanguageConfig
+
+
+def _registered(design: Mapping[str, Any], config: Any) -> nn.Module:
+    return build_registered(design, vars(config))
 
 
 def _convolutional(design: Mapping[str, Any], config: Any) -> nn.Module:
@@ -148,7 +164,8 @@ def _macro(design: Mapping[str, Any], config: Any) -> nn.Module:
 
 
 def _recurrent(design: Mapping[str, Any], config: Any) -> nn.Module:
-    sizes = {name: value for name, value in vars(config).items() if name != "design"}
+    unused = ("design", "context_length")
+    sizes = {name: value for name, value in vars(config).items() if name not in unused}
     return DesignedRecurrent(design, **sizes)
 
 
