@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,12 +22,13 @@ def main(argv: Sequence[str]) -> int:
     options = parse_dataclass(AnalysisOptions, argv, prog="tengen analysis")
     from envs.games.registry import load_game
     from play.katago import AnalysisEngine
+    from play.lines import standard_input, standard_output
     from play.players import make_player
 
     load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
     try:
-        AnalysisEngine(player, sys.stdin, sys.stdout).run()
+        AnalysisEngine(player, standard_input(), standard_output()).run()
     finally:
         player.close()
     return 0

@@ -11,7 +11,7 @@ import math
 import queue
 import threading
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from envs.games.go.estimate import estimate_ownership
 from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard
 from play.gtp.extras import RULE_NAMES
+from play.lines import Line, read_lines
 from search.player import Judgement, Limits, Player
 
 _LONGEST_LINE = 1 << 20
@@ -49,13 +50,14 @@ class Task:
 class AnalysisEngine:
     """Reads queries on a thread, so that `terminate` reaches those that wait."""
 
-    def __init__(self, player: Player, source: TextIO, sink: TextIO) -> None:
+    def __init__(self, player: Player, source: BinaryIO, sink: TextIO) -> None:
         self.player = player
         self._source, self._sink = source, sink
         self._tasks: queue.PriorityQueue[Task] = queue.PriorityQueue()
         self._terminated: set[str] = set()
         self._lock = threading.Lock()
         self._count = 0
+        self._failure: BaseException | None = None
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def run(self) -> None:
@@ -64,6 +66,8 @@ class AnalysisEngine:
         while True:
             task = self._tasks.get()
             if task.turn < 0:
+                if self._failure is not None:
+                    raise self._failure
                 return
             self._answer(task)
 
@@ -75,17 +79,24 @@ class AnalysisEngine:
             self._sink.flush()
 
     def _read(self) -> None:
-        while line := self._source.readline(_LONGEST_LINE):
-            if line.strip():
-                self._accept(line)
         # The last in order: everything that waits comes first.
-        self._tasks.put(Task((2**31, 0), {}, -1))
+        last = 2**31
+        try:
+            for line in read_lines(self._source, _LONGEST_LINE):
+                if line.text.strip():
+                    self._accept(line)
+        except BaseException as failure:
+            self._failure, last = failure, -(2**31)
+        finally:
+            self._tasks.put(Task((last, 0), {}, -1))
 
-    def _accept(self, line: str) -> None:
+    def _accept(self, line: Line) -> None:
         """Check a query and put its turns in line, or answer what is wrong with it."""
         query: Any = None
         try:
-            query = json.loads(line)
+            if not line.whole:
+                raise QueryError(f"the line is longer than {_LONGEST_LINE} bytes", "id")
+            query = json.loads(line.text)
             if not isinstance(query, dict):
                 raise QueryError("a query is a JSON object", "id")
             if not isinstance(query.get("id"), str):

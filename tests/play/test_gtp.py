@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -47,8 +49,8 @@ class FirstLegal(RandomPlayer):
 def talk(text: str, player: Any = None, **options: Any) -> str:
     """What the engine writes for a whole input."""
     sink = io.StringIO()
-    chosen = GoOptions(**{"size": 5, **options})
-    GtpServer(player or FirstLegal(), chosen, COMMANDS, STREAMING, io.StringIO(text), sink).run()
+    source, chosen = io.BytesIO(text.encode()), GoOptions(**{"size": 5, **options})
+    GtpServer(player or FirstLegal(), chosen, COMMANDS, STREAMING, source, sink).run()
     return sink.getvalue()
 
 
@@ -238,7 +240,7 @@ def test_clock() -> None:
 @given(st.text(max_size=60), st.lists(st.sampled_from(sorted(COMMANDS)), max_size=2))
 def test_any_line_gets_one_answer_or_none(text: str, names: list[str]) -> None:
     server = GtpServer(
-        FirstLegal(), GoOptions(size=3), COMMANDS, STREAMING, io.StringIO(), io.StringIO()
+        FirstLegal(), GoOptions(size=3), COMMANDS, STREAMING, io.BytesIO(), io.StringIO()
     )
     for line in (text, *(f"1 {name} {text}" for name in names)):
         command = parse_line(line.replace("\n", " "))
@@ -277,7 +279,9 @@ def test_pondering_searches_what_the_opponent_sees_until_a_line_comes() -> None:
     recorder = Recorder()
     text = "genmove b\nplay w e5\ngenmove b\nquit\n"
     options, sink = GoOptions(size=5), io.StringIO()
-    GtpServer(recorder, options, COMMANDS, STREAMING, io.StringIO(text), sink, ponder=True).run()
+    GtpServer(
+        recorder, options, COMMANDS, STREAMING, io.BytesIO(text.encode()), sink, ponder=True
+    ).run()
     assert sink.getvalue() == "= A5\n\n=\n\n= B5\n\n=\n\n"
     moves, endless, asked = zip(*recorder.searches, strict=True)
     assert moves == (0, 1, 2, 3)
@@ -285,8 +289,56 @@ def test_pondering_searches_what_the_opponent_sees_until_a_line_comes() -> None:
     assert asked[0] == asked[2] == 0 and asked[1] > 0 and asked[3] > 0
 
     recorder = Recorder()
-    GtpServer(recorder, options, COMMANDS, STREAMING, io.StringIO(text), sink).run()
+    GtpServer(recorder, options, COMMANDS, STREAMING, io.BytesIO(text.encode()), sink).run()
     assert [endless for _, endless, _ in recorder.searches] == [False, False]
+
+
+def test_bytes_that_are_no_text_and_long_lines_are_lines() -> None:
+    sink = io.StringIO()
+    sent = b"1 \xff\xfe\xc3\n2 name\xe9\n" + b"3 play " + b"b c3 " * 20_000 + b"\n4 name\n\xff"
+    server = GtpServer(FirstLegal(), GoOptions(5), COMMANDS, STREAMING, io.BytesIO(sent), sink)
+    server.run()
+    assert sink.getvalue().split("\n\n") == [
+        "?1 unknown command", "?2 unknown command", "?3 the line is longer than 65536 bytes",
+        "=4 Tengen", "? unknown command", "",
+    ]  # fmt: skip
+
+
+class Broken(io.BytesIO):
+    """An input that fails in a way that nobody foresaw."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        raise RuntimeError("the reader died")
+
+
+def test_a_reader_that_dies_ends_the_server() -> None:
+    server = GtpServer(FirstLegal(), GoOptions(5), COMMANDS, STREAMING, Broken(), io.StringIO())
+    with pytest.raises(RuntimeError, match="the reader died"):
+        server.run()
+
+
+def test_random_bytes_never_stop_a_process_in_a_utf8_locale() -> None:
+    rng = np.random.default_rng(3)
+    noise = b"".join(rng.bytes(40).replace(b"\n", b"") + b"\n" for _ in range(300))
+    command = [sys.executable, "-m", "tengen", "gtp", "--agent", "random"]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        command, input=noise + b"77 name\nquit\n", capture_output=True, env=environment, check=True
+    )
+    assert b"=77 Tengen\n\n=\n\n" in done.stdout[-40:]
+    assert done.stderr == b""
+
+
+def test_quit_ends_the_process_while_the_input_is_open() -> None:
+    command = [sys.executable, "-m", "tengen", "gtp", "--agent", "random"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdin and process.stdout and process.stderr
+        process.stdin.write(b"quit\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"=\n\n"
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
 
 
 def test_multi_line_answers_hold_no_empty_line() -> None:

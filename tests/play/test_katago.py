@@ -6,9 +6,11 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from play.katago import AnalysisEngine
+from search.player import RandomPlayer
 from search.uct import UctOptions, UctPlayer
 
 QUERY: dict[str, Any] = {
@@ -21,7 +23,7 @@ def ask(*queries: dict[str, Any] | str) -> list[dict[str, Any]]:
     lines = [q if isinstance(q, str) else json.dumps(q) for q in queries]
     sink = io.StringIO()
     player = UctPlayer(UctOptions(playouts=300, threads=1))
-    AnalysisEngine(player, io.StringIO("\n".join(lines) + "\n"), sink).run()
+    AnalysisEngine(player, io.BytesIO("\n".join(lines).encode()), sink).run()
     player.close()
     return [json.loads(line) for line in sink.getvalue().splitlines()]
 
@@ -99,6 +101,29 @@ def test_lines_that_are_no_query(line: str) -> None:
     answers = ask(line, QUERY)
     assert "error" in answers[0]
     assert answers[-1]["id"] == "q"
+
+
+def test_bytes_that_are_no_text_are_answered() -> None:
+    rng = np.random.default_rng(4)
+    noise = [rng.bytes(40).replace(b"\n", b"") for _ in range(100)]
+    sent = [*noise, b'{"id":"\xff\xfe","action":"query_version"}', b'{"id":"' + b"x" * (1 << 20)]
+    sink = io.StringIO()
+    player = UctPlayer(UctOptions(playouts=10, threads=1))
+    AnalysisEngine(player, io.BytesIO(b"\n".join(sent)), sink).run()
+    player.close()
+    answers = [json.loads(line) for line in sink.getvalue().splitlines()]
+    assert len(answers) == 102
+    assert answers[-2]["id"] == "\ufffd\ufffd"
+    assert answers[-1]["error"] == "the line is longer than 1048576 bytes"
+
+
+def test_a_reader_that_dies_ends_the_engine() -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            raise RuntimeError("the reader died")
+
+    with pytest.raises(RuntimeError, match="the reader died"):
+        AnalysisEngine(RandomPlayer(), Broken(), io.StringIO()).run()
 
 
 def test_termination() -> None:
