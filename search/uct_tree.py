@@ -52,6 +52,16 @@ def clear_tree(tree: Tree) -> None:
     tree.outcomes[0] = 0.0
 
 
+def restrict_root(tree: Tree, actions: list[int]) -> None:
+    """Give the root of an empty tree children for these actions alone."""
+    count = len(actions)
+    row = slice(1, 1 + count)
+    tree.actions[row] = actions
+    tree.visits[row] = tree.children[row] = tree.first_child[row] = 0
+    tree.outcomes[row] = 0.0
+    tree.first_child[0], tree.children[0], tree.size[0] = 1, count, 1 + count
+
+
 @kernel
 def _select_child(
     tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float
@@ -131,3 +141,24 @@ def run_playouts(
         for index in range(depth):
             tree.visits[path[index]] += 1
             tree.outcomes[path[index]] += outcome
+
+
+def line_of(trees: list[Tree], action: int, longest: int = 10) -> tuple[tuple[int, int], ...]:
+    """The line of most visits in all trees that begins with an action: actions and their visits."""
+    line: list[tuple[int, int]] = []
+    nodes = [(tree, 0) for tree in trees]
+    while nodes and len(line) < longest:
+        found: dict[int, list[tuple[Tree, int]]] = {}
+        for tree, node in nodes:
+            first = int(tree.first_child[node])
+            for child in range(first, first + int(tree.children[node])):
+                found.setdefault(int(tree.actions[child]), []).append((tree, child))
+        counts = {a: sum(int(tree.visits[node]) for tree, node in found[a]) for a in found}
+        if not line:
+            counts = {a: count for a, count in counts.items() if a == action}
+        if not any(counts.values()):
+            break
+        best = max(counts, key=counts.__getitem__)
+        line.append((best, counts[best]))
+        nodes = found[best]
+    return tuple(line)

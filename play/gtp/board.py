@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.go import rules
-from envs.games.go.board import COMPENSATION
+from envs.games.go.board import BLACK_PRISONERS, COMPENSATION, WHITE_PRISONERS
 from envs.games.go.features import ownership
 from envs.games.go.game import GO, fixed_handicap
 from envs.games.options import GoOptions
@@ -101,6 +101,12 @@ class GtpBoard:
             raise GtpError("invalid number of stones") from None
         self.place_handicap(cells)
         return cells
+
+    def stones_ahead(self) -> int:
+        """Stones that Black placed more than White, those that were taken too."""
+        state, cells = self.session.state, self.session.cells()
+        black = int((cells == 1).sum()) + int(state[BLACK_PRISONERS])
+        return black - int((cells == 2).sum()) - int(state[WHITE_PRISONERS])
 
     @property
     def is_empty(self) -> bool:
