@@ -134,8 +134,9 @@ def position_at(query: AnalysisQuery, turn: int) -> GtpBoard:
             board.play_action(player, action)
         except UserError:
             raise QueryError(f"move {number} is illegal", "moves") from None
-    if query.territory:
-        board.set_komi(board.options.komi + board.stones_ahead())
+    # Komi holds what White is given for handicap stones already.
+    board.options = query.options
+    board.set_komi(query.options.komi + (board.stones_ahead() if query.territory else 0))
     if board.session.is_over:
         board.session = board.turned_to(board.session.to_move)
     return board

@@ -11,7 +11,7 @@ from core.errors import UserError
 from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard
 from play.gtp.clock import Clock
-from play.gtp.protocol import MAX_LINE, Command, GtpError, answer, parse_line
+from play.gtp.protocol import MAX_LINE, Command, answer, parse_line
 from play.lines import Line, read_lines
 from search.player import Limits, Player
 
@@ -39,11 +39,14 @@ class GtpServer:
         """Think in the opponent's time; worth it for players that keep their tree."""
         self.board = GtpBoard(options)
         self.clock = Clock()
+        self.limits = Limits()
+        """What the client asked for besides the clock; nothing: as the player likes."""
         self.handlers = dict(handlers)
         self.streaming = streaming
         """Commands that write their own answer."""
         self.command = Command("", "", ())
         self.stop = False
+        self._begun = False
         self._sink = sink
         self._lines: queue.Queue[Line | None] = queue.Queue()
         self._failure: BaseException | None = None
@@ -99,16 +102,21 @@ class GtpServer:
                 session, Limits(seconds=FOREVER), lambda _: not (self.input_waits or self.stop)
             )
 
+    def begin_answer(self) -> None:
+        """Write the first line of an answer that goes on."""
+        self.write(f"={self.command.id}\n")
+        self._begun = True
+
     def respond(self, command: Command) -> str:
         """Carry out one command; return the whole answer, empty if it was written already."""
-        self.command = command
+        self.command, self._begun = command, False
         handler = self.handlers.get(command.name)
         if handler is None:
             return answer(command, "unknown command", False)
         try:
             text = handler(self, command)
             return "" if command.name in self.streaming else answer(command, text)
-        except GtpError as error:
-            return answer(command, str(error), False)
         except UserError as error:
-            return answer(command, " ".join(str(error).split()), False)
+            fault = " ".join(str(error).split())
+            # An answer that has begun can only be ended; its last line then says why.
+            return f"{fault}\n\n" if self._begun else answer(command, fault, False)
