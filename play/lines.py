@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, TextIO
+from typing import IO, BinaryIO, NamedTuple, TextIO
 
 
 class Line(NamedTuple):
@@ -25,7 +25,7 @@ def standard_output() -> TextIO:
     return open(1, "w", encoding="utf-8", errors="replace", closefd=False)
 
 
-def read_lines(source: BinaryIO, longest: int) -> Iterator[Line]:
+def read_lines(source: IO[bytes], longest: int) -> Iterator[Line]:
     """Read lines of up to `longest` bytes until the client is gone."""
     try:
         while raw := source.readline(longest + 1):

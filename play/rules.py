@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 from core.errors import UserError
 from envs.games.options import RULESETS, RulesetName
 
 _BONUSES = {"none": "0", "stones": "N", "stones - 1": "N-1"}
+_OURS: tuple[RulesetName, ...] = get_args(RulesetName)
 _KOMI = {"AREA": 7.5, "TERRITORY": 6.5}
 
 
@@ -37,14 +38,14 @@ class Rules:
     def ruleset(self) -> RulesetName | None:
         """The ruleset of ours that is the same, None if there is none."""
         wanted = replace(self, friendly_pass=True)
-        return next((n for n in RULESETS if replace(of_ruleset(n), friendly_pass=True) == wanted),
-                    None)  # fmt: skip
+        same = [n for n in _OURS if replace(of_ruleset(n), friendly_pass=True) == wanted]
+        return same[0] if same else None
 
     @property
     def play_ruleset(self) -> RulesetName | None:
         """A ruleset of ours in which the same moves are legal, None if there is none."""
-        moves = [n for n in RULESETS if _moves(of_ruleset(n)) == _moves(self)]
-        return self.ruleset or next(iter(moves), None)
+        alike = [n for n in _OURS if _moves(of_ruleset(n)) == _moves(self)]
+        return self.ruleset or (alike[0] if alike else None)
 
     @property
     def default_komi(self) -> float:

@@ -174,6 +174,11 @@ REFUSED = {"LizzieYZY": 1}
 """Lizzie asks for handicap stones on a board that has a stone."""
 
 
+def without_scores(text: str) -> str:
+    """What random playouts say of the score changes with them."""
+    return re.sub(r"(score\w+) [-\d.]+", r"\1 *", text)
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_clients_send_is_answered(client: str) -> None:
     sent = CLIENTS[client]
@@ -186,7 +191,7 @@ def test_what_clients_send_is_answered(client: str) -> None:
         assert number
         assert re.match(rf"[=?]{number[0]}(\s|$)", said)
     # Rewrite after a wanted change: python -m tests.play.test_gtp
-    assert text == (GOLDEN / f"{client}.txt").read_text("utf-8")
+    assert without_scores(text) == (GOLDEN / f"{client}.txt").read_text("utf-8")
 
 
 @pytest.mark.parametrize("command", ["lz-analyze", "kata-analyze", "analyze"])
@@ -528,4 +533,4 @@ def test_free_handicap_has_places_on_every_board() -> None:
 
 if __name__ == "__main__":
     for name, lines in CLIENTS.items():
-        (GOLDEN / f"{name}.txt").write_text(talk(lines, size=9), "utf-8")
+        (GOLDEN / f"{name}.txt").write_text(without_scores(talk(lines, size=9)), "utf-8")
