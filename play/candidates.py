@@ -7,6 +7,7 @@ win rates say, if margins are spread as those of the playouts (a normal distribu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -19,6 +20,7 @@ from envs.games.session import Session
 from search.player import Judgement
 
 PLAYOUTS = 400
+"""On boards of up to 81 points; the larger, the fewer, so that an answer takes no longer."""
 _SUREST = 0.98
 """Win rates beyond this and its opposite say no more about the margin."""
 
@@ -40,7 +42,7 @@ class Estimate:
 def estimate_of(session: Session, judgement: Judgement | None = None) -> Estimate:
     """Estimate a position of Go; the same position gives the same numbers."""
     cells = int(np.prod(session.options.shape))
-    finals = np.zeros((PLAYOUTS, cells))
+    finals = np.zeros((max(50, min(PLAYOUTS, PLAYOUTS * 81 // cells)), cells))
     rng = random_state(0)[0]
     for final in finals:
         estimate_ownership(session.state, rng, 1, final)
@@ -52,6 +54,18 @@ def estimate_of(session: Session, judgement: Judgement | None = None) -> Estimat
         spreads = np.sqrt(np.maximum(0.0, 1 - owners**2))
     lead = float(owners.sum()) - sign * int(session.state[COMPENSATION]) / 2
     return Estimate(owners, spreads, lead, float(finals.sum(axis=1).std()))
+
+
+def estimate_once(session: Session) -> Callable[[Judgement], Estimate]:
+    """`estimate_of` for the reports of one search: computed for the first, the same for all."""
+    kept: list[Estimate] = []
+
+    def estimate(judgement: Judgement) -> Estimate:
+        if not kept:
+            kept.append(estimate_of(session, judgement))
+        return kept[0]
+
+    return estimate
 
 
 @dataclass(frozen=True)

@@ -146,19 +146,25 @@ def run_playouts(
 def line_of(trees: list[Tree], action: int, longest: int = 10) -> tuple[tuple[int, int], ...]:
     """The line of most visits in all trees that begins with an action: actions and their visits."""
     line: list[tuple[int, int]] = []
-    nodes = [(tree, 0) for tree in trees]
+    nodes, best = [(tree, 0) for tree in trees], action
     while nodes and len(line) < longest:
-        found: dict[int, list[tuple[Tree, int]]] = {}
+        rows = []
         for tree, node in nodes:
             first = int(tree.first_child[node])
-            for child in range(first, first + int(tree.children[node])):
-                found.setdefault(int(tree.actions[child]), []).append((tree, child))
-        counts = {a: sum(int(tree.visits[node]) for tree, node in found[a]) for a in found}
-        if not line:
-            counts = {a: count for a, count in counts.items() if a == action}
-        if not any(counts.values()):
+            rows.append((tree, slice(first, first + int(tree.children[node]))))
+        if line:
+            actions = np.concatenate([tree.actions[row] for tree, row in rows])
+            visits = np.concatenate([tree.visits[row] for tree, row in rows])
+            if not visits.any():
+                break
+            best = int(np.argmax(np.bincount(actions, weights=visits)))
+        nodes = [
+            (tree, row.start + int(place))
+            for tree, row in rows
+            for place in np.flatnonzero(tree.actions[row] == best)
+        ]
+        count = sum(int(tree.visits[node]) for tree, node in nodes)
+        if not count:
             break
-        best = max(counts, key=counts.__getitem__)
-        line.append((best, counts[best]))
-        nodes = found[best]
+        line.append((best, count))
     return tuple(line)

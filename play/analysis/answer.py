@@ -22,13 +22,18 @@ def without_results(query: AnalysisQuery, turn: int) -> dict[str, Any]:
 
 
 def answer_of(
-    query: AnalysisQuery, turn: int, board: GtpBoard, judgement: Judgement, during: bool = False
+    query: AnalysisQuery,
+    turn: int,
+    board: GtpBoard,
+    judgement: Judgement,
+    estimate: Estimate,
+    during: bool = False,
+    hurried: bool = False,
 ) -> dict[str, Any]:
-    """One answer; `during`: the search goes on."""
+    """One answer; `during`: the search goes on; `hurried`: without what takes time."""
     session = board.session
     if not judgement.visits.any():
         return without_results(query, turn)
-    estimate = estimate_of(session, judgement)
     turned = _turned(query, session)
     found = candidates(judgement, estimate)
     answer: dict[str, Any] = {
@@ -50,7 +55,7 @@ def answer_of(
         answer["ownership"] = _rounded(turned * estimate.owners)
     if "includeOwnershipStdev" in query.include:
         answer["ownershipStdev"] = _rounded(estimate.spreads)
-    if "includeMovesOwnership" in query.include:
+    if "includeMovesOwnership" in query.include and not hurried:
         for info, candidate in zip(
             answer["moveInfos"][:_MOVES_WITH_OWNERSHIP], found, strict=False
         ):

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TextIO
 from core.errors import UserError
 from play.analysis.answer import answer_of, without_results
 from play.analysis.query import AnalysisQuery, QueryError, position_at, read_query
+from play.candidates import estimate_once
 from play.lines import Line, read_lines
 from search.player import Judgement, Player
 
@@ -169,6 +170,7 @@ class AnalysisEngine:
         """Search a turn; write what is found, on the way too if that was asked for."""
         shown = self._clock()
         board = position_at(query, task.turn)
+        estimate = estimate_once(board.session)
 
         def watch(judgement: Judgement) -> bool:
             nonlocal shown
@@ -177,12 +179,14 @@ class AnalysisEngine:
                 return False
             if query.report_every and now - shown >= query.report_every:
                 shown = now
-                self.write(answer_of(query, task.turn, board, judgement, during=True))
+                seen = estimate(judgement)
+                self.write(answer_of(query, task.turn, board, judgement, seen, True, True))
             return True
 
         try:
             self.player.new_game(self.seed)
             judgement = self.player.judge(board.session, query.limits_at(board), watch)
-            self.write(answer_of(query, task.turn, board, judgement))
+            hurried, seen = task.stopped, estimate(judgement)
+            self.write(answer_of(query, task.turn, board, judgement, seen, hurried=hurried))
         except UserError as error:
             self.write({"error": " ".join(str(error).split()), "id": query.id})

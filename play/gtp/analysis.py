@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from envs.games.session import Session
-from play.candidates import candidates, estimate_of
+from play.candidates import Estimate, candidates, estimate_once
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import FOREVER, GtpServer, Handler
 from play.gtp.standard import think
@@ -99,10 +99,14 @@ def kata_share(value: float) -> str:
 
 
 def info_line(
-    session: Session, judgement: Judgement, request: Request, style: Style, scores: bool
+    session: Session,
+    judgement: Judgement,
+    estimate: Estimate,
+    request: Request,
+    style: Style,
+    scores: bool,
 ) -> str:
     """One line: every move that was tried, the most visited first; `scores` as KataGo has them."""
-    estimate = estimate_of(session, judgement)
     parts = []
     for rank, move in enumerate(candidates(judgement, estimate)[: max(1, request.max_moves)]):
         variation = " ".join(session.name_of(action) for action, _ in move.line)
@@ -134,20 +138,21 @@ def _points(rate: float, lead: float) -> str:
     )
 
 
-def _reporter(
+def _writer(
     server: GtpServer, session: Session, request: Request, style: Style, scores: bool
-) -> Callable[[Judgement], None]:
-    """Writes a line whenever the interval has passed."""
-    shown = time.monotonic()
+) -> Callable[[Judgement, bool], None]:
+    """Writes a line if the interval has passed, or at once."""
+    estimate, shown = estimate_once(session), time.monotonic()
 
-    def report(judgement: Judgement) -> None:
+    def write(judgement: Judgement, at_once: bool = False) -> None:
         nonlocal shown
         now = time.monotonic()
-        if now - shown >= request.interval:
+        if at_once or now - shown >= request.interval:
             shown = now
-            server.write(info_line(session, judgement, request, style, scores) + "\n")
+            line = info_line(session, judgement, estimate(judgement), request, style, scores)
+            server.write(line + "\n")
 
-    return report
+    return write
 
 
 def analyse(style: Style, scores: bool) -> Handler:
@@ -157,16 +162,15 @@ def analyse(style: Style, scores: bool) -> Handler:
         request = read_request(server, command)
         session = server.board.turned_to(request.player)
         limits = Limits(seconds=FOREVER, allowed=request.allowed_at(session))
-        report = _reporter(server, session, request, style, scores)
+        write = _writer(server, session, request, style, scores)
 
         def watch(judgement: Judgement) -> bool:
-            report(judgement)
+            write(judgement, False)
             return not (server.input_waits or server.stop)
 
         # What fails before the search begins is answered as any mistake.
         server.begin_answer()
-        judgement = server.player.judge(session, limits, watch)
-        server.write(info_line(session, judgement, request, style, scores) + "\n")
+        write(server.player.judge(session, limits, watch), True)
         server.wait_for_input()
         server.write("\n")
         return ""
@@ -181,17 +185,17 @@ def genmove_analyse(style: Style, scores: bool, plays: bool = True) -> Handler:
         request = read_request(server, command)
         session = server.board.turned_to(request.player)
         allowed = request.allowed_at(session)
-        report = _reporter(server, session, request, style, scores)
+        write = _writer(server, session, request, style, scores)
 
         def watch(judgement: Judgement) -> bool:
-            report(judgement)
+            write(judgement, False)
             return True
 
         server.begin_answer()
         judgement = think(server, request.player, allowed, watch)
         name = "resign"
         if judgement.action != RESIGN:
-            server.write(info_line(session, judgement, request, style, scores) + "\n")
+            write(judgement, True)
             name = session.name_of(judgement.action)
             if plays:
                 server.board.play_action(request.player, judgement.action)
