@@ -96,7 +96,7 @@ def candidates(judgement: Judgement, estimate: Estimate) -> list[Candidate]:
     for action in order:
         rate, count = float(rates[action]), int(visits[action])
         prior = count / total if judgement.priors is None else float(judgement.priors[action])
-        line = ((action, count),)
+        line: tuple[tuple[int, int], ...] = ((action, count),)
         if judgement.line is not None:
             line = judgement.line(action) or line
         elif action == judgement.action:

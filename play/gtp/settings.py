@@ -112,10 +112,9 @@ def _set(server: GtpServer, name: str, value: Any) -> Limits:
     """The limits with one changed."""
     if name not in _LIMITS:
         raise GtpError(f"there is no parameter {name[:40]!r} here; known: {', '.join(_LIMITS)}")
-    amount = number(str(value), 0)
     if _LIMITS[name] == "playouts":
-        amount = integer(str(value), 1, 10**9)
-    return dataclasses.replace(server.limits, **{_LIMITS[name]: amount})
+        return dataclasses.replace(server.limits, playouts=integer(str(value), 1, 10**9))
+    return dataclasses.replace(server.limits, seconds=number(str(value), 0))
 
 
 def list_params(server: GtpServer, command: Command) -> str:
