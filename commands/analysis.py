@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,8 @@ class AnalysisOptions:
     """Answer KataGo's JSON analysis queries, one a line, on standard input and output."""
 
     agent: str = "uct"
-    """Who analyses: uct (uct:20000 playouts a position, uct:5s seconds)."""
+    """Who analyses: uct (uct:20000 playouts a position, uct:5s seconds), shipped, the folder of a
+    run of zero."""
     seed: int = 0
 
 
@@ -22,13 +22,14 @@ def main(argv: Sequence[str]) -> int:
     """Serve until the end of the input; return the exit code."""
     options = parse_dataclass(AnalysisOptions, argv, prog="tengen analysis")
     from envs.games.registry import load_game
-    from play.katago import AnalysisEngine
+    from play.analysis.engine import AnalysisEngine
+    from play.lines import standard_input, standard_output
     from play.players import make_player
 
     load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
     try:
-        AnalysisEngine(player, sys.stdin, sys.stdout).run()
+        AnalysisEngine(player, standard_input(), standard_output(), options.seed).run()
     finally:
         player.close()
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,14 +29,14 @@ def main(argv: Sequence[str]) -> int:
     from play.gtp.analysis import STREAMING
     from play.gtp.extras import COMMANDS
     from play.gtp.server import GtpServer
+    from play.lines import standard_input, standard_output
     from play.players import make_player
 
     load_game("go")  # says when it has to be compiled
     player = make_player(options.agent, options.seed)
+    source, sink = standard_input(), standard_output()
     try:
-        GtpServer(
-            player, board, COMMANDS, STREAMING, sys.stdin, sys.stdout, ponder=options.ponder
-        ).run()
+        GtpServer(player, board, COMMANDS, STREAMING, source, sink, ponder=options.ponder).run()
     finally:
         player.close()
     return 0

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 
 from core.errors import UserError
+from play.lines import read_lines
 
 _LONGEST_ANSWER = 1 << 20
 _CLOSING_SECONDS = 2.0
@@ -69,17 +70,18 @@ class Engine:
         assert self._process.stdout is not None
         lines: list[str] = []
         size = 0
-        while raw := self._process.stdout.readline(_LONGEST_ANSWER):
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            size += len(raw)
-            if size > _LONGEST_ANSWER:
-                break
-            if line:
-                lines.append(line)
-            elif lines:
-                self._answers.put("\n".join(lines))
-                lines, size = [], 0
-        self._answers.put(None)
+        try:
+            for line in read_lines(self._process.stdout, _LONGEST_ANSWER):
+                size += len(line.text)
+                if size > _LONGEST_ANSWER or not line.whole:
+                    break
+                if line.text:
+                    lines.append(line.text)
+                elif lines:
+                    self._answers.put("\n".join(lines))
+                    lines, size = [], 0
+        finally:
+            self._answers.put(None)
 
     def send(self, command: str, seconds: float | None = None) -> str:
         """Send one command; return the text of its answer.

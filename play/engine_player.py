@@ -11,6 +11,7 @@ from core.errors import UserError
 from envs.games.notation import cell_name
 from envs.games.session import Session
 from play.engine import Engine, EngineError, EngineRefusal
+from play.rules import of_ruleset
 from search.player import RESIGN, Judgement, Limits, Watcher
 
 COLOURS = ("black", "white")
@@ -41,7 +42,11 @@ class EnginePlayer:
 
         Raises:
             EngineError: it is gone, too slow, or its answer is no move.
+            UserError: some moves are not allowed; there is no common way to tell an engine.
         """
+        allowed = None if limits is None else limits.allowed
+        if allowed is not None and set(np.flatnonzero(session.legal_mask())) - allowed:
+            raise UserError(f"{self.name} cannot be told which moves to avoid")
         self.tell(session)
         answer = self.engine.send(f"genmove {COLOURS[session.to_move]}").strip()
         actions = session.game.actions(session.options)
@@ -82,16 +87,25 @@ class EnginePlayer:
         size = session.options.size
         self.engine.send(f"boardsize {size}")
         self.engine.send("clear_board")
-        with contextlib.suppress(EngineRefusal):
+        if self._knows("kata-set-rules"):
             # KataGo's way to say the rules, and ours; others are told on their command line.
-            if self.engine.send("known_command kata-set-rules") == "true":
-                self.engine.send(f"kata-set-rules {session.options.rules}")
+            rules = session.options.rules
+            try:
+                self.engine.send(f"kata-set-rules {of_ruleset(rules).as_json()}")
+            except EngineRefusal as refusal:
+                raise UserError(f"{self.name} does not play by {rules} rules: {refusal}") from None
         self.engine.send(f"komi {session.options.compensation:g}")
         first = Session(session.game, session.options, session.first_state())
         for cell in np.flatnonzero(first.cells()):
             colour = COLOURS[int(first.cells().flat[cell]) - 1]
             self.engine.send(f"play {colour} {cell_name(int(cell), size, size)}")
         self._told = []
+
+    def _knows(self, command: str) -> bool:
+        try:
+            return self.engine.send(f"known_command {command}") == "true"
+        except EngineRefusal:
+            return False
 
     def new_game(self, seed: int) -> None:
         """The next game begins on a clear board; an engine has random numbers of its own."""

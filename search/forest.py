@@ -147,6 +147,22 @@ def swap_edges(forest: Forest, g: int, one: int, other: int) -> None:
 
 
 @kernel
+def keep_edges(forest: Forest, g: int, allowed: np.ndarray) -> None:
+    """Leave a root only the edges of the actions of a mask, uint8 [A]; at least one of them is
+    there. Their priors are made to sum to 1."""
+    kept, total = 0, 0.0
+    for edge in range(forest.edge_count[g, 0]):
+        if allowed[forest.action[g, edge]]:
+            total += forest.prior[g, edge]
+            if edge != kept:
+                swap_edges(forest, g, kept, edge)
+            kept += 1
+    forest.edge_count[g, 0] = kept
+    for edge in range(kept):
+        forest.prior[g, edge] = forest.prior[g, edge] / total if total > 0 else 1.0 / kept
+
+
+@kernel
 def keep_subtree(forest: Forest, g: int, action: int) -> bool:
     """Make the position after an action of the root the root; False (and an empty tree) if it was
     never expanded. Works in place: nothing moves to a later place.

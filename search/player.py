@@ -16,11 +16,18 @@ RESIGN = -2
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a move may take: whichever limit is reached first; None is no limit."""
+    """How long a move may take: whichever limit is reached first; without any, the player's own."""
 
     playouts: int | None = None
     """Simulations a move."""
     seconds: float | None = None
+    allowed: frozenset[int] | None = None
+    """The legal actions that may be chosen, at least one; None: all. Later moves are free."""
+
+    @property
+    def are_set(self) -> bool:
+        """Whether there is a limit to playouts or seconds."""
+        return self.playouts is not None or self.seconds is not None
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class Judgement:
     seconds: float = 0.0
     reports: dict[str, float] = field(default_factory=dict)
     """More numbers worth showing, by name."""
+    line: Callable[[int], tuple[tuple[int, int], ...]] | None = None
+    """Asks for the expected line of play that begins with an action: actions and their visits."""
     ownership: Callable[[], np.ndarray] | None = None
     """Asks for the expected owner of each cell, +1 the player to move, float64 [H * W]."""
 
@@ -93,6 +102,8 @@ class RandomPlayer:
     ) -> Judgement:
         """Draw one action."""
         mask = session.legal_mask().astype(bool)
+        if limits is not None and limits.allowed is not None:
+            mask &= np.isin(np.arange(len(mask)), list(limits.allowed))
         if session.game.has_pass and mask[:-1].any():
             mask[-1] = False
         action = int(self._rng.choice(np.flatnonzero(mask)))

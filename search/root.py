@@ -132,9 +132,9 @@ def read_priors(forest: Forest, priors: np.ndarray) -> None:
                 priors[g, forest.action[g, edge]] = forest.prior[g, edge]
 
 
-def variation(forest: Forest, g: int, action: int, longest: int) -> tuple[int, ...]:
-    """The most visited line that begins with an action of the root."""
-    line: list[int] = []
+def variation(forest: Forest, g: int, action: int, longest: int) -> tuple[tuple[int, int], ...]:
+    """The most visited line that begins with an action of the root: actions and their visits."""
+    line: list[tuple[int, int]] = []
     node = 0
     while len(line) < longest and node != NO_CHILD and forest.num_nodes[g]:
         first = int(forest.first_edge[g, node])
@@ -146,6 +146,6 @@ def variation(forest: Forest, g: int, action: int, longest: int) -> tuple[int, .
         edge = int(row[np.argmax(forest.visits[g, row])])
         if line and not forest.visits[g, edge]:
             break
-        line.append(int(forest.action[g, edge]))
+        line.append((int(forest.action[g, edge]), int(forest.visits[g, edge])))
         node = int(forest.child[g, edge])
     return tuple(line)

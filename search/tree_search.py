@@ -24,7 +24,7 @@ from envs.games.state import DRAW, FIRST, NO_ACTION, OUTCOME, TO_MOVE, UNDECIDED
 from envs.games.symmetry import symmetries
 from search import root
 from search.config import SearchConfig
-from search.forest import MAX_DEPTH, Forest, keep_subtree, make_forest
+from search.forest import MAX_DEPTH, Forest, keep_edges, keep_subtree, make_forest
 from search.gumbel import Gumbel, halving_schedule
 from search.puct import Puct
 from search.simulate import IDLE, WAITING, Roots, Scratch, Slots, Verdicts, tick
@@ -135,6 +135,7 @@ class TreeSearch:
         noise: bool = False,
         temperature: float | np.ndarray = 0.0,
         keep_trees: bool = False,
+        allowed: np.ndarray | None = None,
         watch: Callable[[], bool] | None = None,
     ) -> SearchResult:
         """Search positions, int32 [G, S]; positions that are over are left alone.
@@ -146,6 +147,8 @@ class TreeSearch:
             temperature: of the choice among visits at a puct root, one for all or float [G]; 0
                 takes the most visited.
             keep_trees: go on in the trees as they are.
+            allowed: actions that may be chosen at the roots, uint8 [G, A], at least one that is
+                legal in each; such trees are of no use for another search. None: all.
             watch: asked after every tick; False stops the search.
 
         Raises:
@@ -160,6 +163,9 @@ class TreeSearch:
         self._slots.status[:] = IDLE
         roots = self._make_roots(0)
         self._ticks(roots, noise, None)  # evaluates roots that are not
+        if allowed is not None:
+            for g in np.flatnonzero(self._forest.num_nodes > 0):
+                keep_edges(self._forest, g, allowed[g])
         self._prepare_roots(roots, noise)
         clean = self._disturb(noise)
         roots = self._make_roots(simulations, roots)
@@ -336,8 +342,8 @@ class TreeSearch:
         some = (visits.sum(axis=1) > 0) & (temperature > 0)
         chosen[some] = np.argmax(scores[some], axis=1)
 
-    def variation(self, g: int, action: int, longest: int = 12) -> tuple[int, ...]:
-        """The most visited line of a tree that begins with an action."""
+    def variation(self, g: int, action: int, longest: int = 12) -> tuple[tuple[int, int], ...]:
+        """The most visited line of a tree that begins with an action: actions and their visits."""
         return root.variation(self._forest, g, action, longest)
 
     # ---------------------------------------------------------------- trees

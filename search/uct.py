@@ -16,9 +16,9 @@ from core.machine.kernels import announce_compilation
 from core.machine.random_numbers import random_state
 from envs.games.session import Session
 from search.player import Judgement, Limits, Watcher
-from search.uct_tree import Tree, clear_tree, make_tree, run_playouts
+from search.uct_tree import Tree, clear_tree, line_of, make_tree, restrict_root, run_playouts
 
-_CHUNK_SECONDS = 0.1
+_CHUNK_SECONDS = 0.05
 _NODES_PER_PLAYOUT = 24
 _MOST_NODES = 8_000_000
 
@@ -78,6 +78,9 @@ class UctPlayer:
         playouts, seconds = self._limits(limits)
         announce_compilation(f"the search for {session.game.title}", "uct_tree.run_playouts")
         workers = self._workers(session, playouts)
+        if limits is not None and limits.allowed is not None:
+            for worker in workers:
+                restrict_root(worker.tree, sorted(limits.allowed))
         began = time.monotonic()
         shares = [
             playouts // self._threads + int(index < playouts % self._threads)
@@ -94,7 +97,7 @@ class UctPlayer:
             left = began + seconds - now
             if left <= 0 or (watch and not watch(self._sum_up(session, workers, began))):
                 break
-            # Chunks of a tenth of a second, so that clocks and people are heard.
+            # Chunks of a twentieth of a second, so that clocks and people are heard.
             rate = chunk / max(now - before, 1e-6)
             chunk = min(2 * chunk, 1 + int(rate * min(left, _CHUNK_SECONDS)))
         return self._sum_up(session, workers, began)
@@ -119,7 +122,7 @@ class UctPlayer:
     def _limits(self, limits: Limits | None) -> tuple[int, float]:
         """Playouts and seconds of this move."""
         own = self.options
-        if limits is None:
+        if limits is None or not limits.are_set:
             limits = Limits(None if own.seconds else own.playouts, own.seconds or None)
         seconds = np.inf if limits.seconds is None else limits.seconds
         playouts = _MOST_NODES if limits.playouts is None else limits.playouts
@@ -162,26 +165,12 @@ class UctPlayer:
             values = sign * outcomes / visits
         best = int(np.lexsort((np.nan_to_num(values, nan=-2), visits))[-1])
         seconds = time.monotonic() - began
+        line = line_of([worker.tree for worker in workers], best)
         return Judgement(
-            best, float(values[best]), visits, values, None,
-            _variation(workers[0].tree, best), seconds,
+            best, float(values[best]), visits, values, None, tuple(a for a, _ in line), seconds,
             {"playouts": float(visits.sum()), "playouts/s": visits.sum() / max(seconds, 1e-9)},
+            lambda action: line_of([worker.tree for worker in workers], action),
         )  # fmt: skip
-
-
-def _variation(tree: Tree, action: int, longest: int = 10) -> tuple[int, ...]:
-    """The most visited line of one tree that begins with an action."""
-    line: list[int] = []
-    node = 0
-    while tree.children[node] and len(line) < longest:
-        row = np.arange(tree.first_child[node], tree.first_child[node] + tree.children[node])
-        if not line:
-            row = row[tree.actions[row] == action]
-        node = int(row[np.argmax(tree.visits[row])])
-        if line and not tree.visits[node]:
-            break
-        line.append(int(tree.actions[node]))
-    return tuple(line)
 
 
 def make_uct(**options: Any) -> UctPlayer:

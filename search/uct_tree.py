@@ -52,6 +52,16 @@ def clear_tree(tree: Tree) -> None:
     tree.outcomes[0] = 0.0
 
 
+def restrict_root(tree: Tree, actions: list[int]) -> None:
+    """Give the root of an empty tree children for these actions alone."""
+    count = len(actions)
+    row = slice(1, 1 + count)
+    tree.actions[row] = actions
+    tree.visits[row] = tree.children[row] = tree.first_child[row] = 0
+    tree.outcomes[row] = 0.0
+    tree.first_child[0], tree.children[0], tree.size[0] = 1, count, 1 + count
+
+
 @kernel
 def _select_child(
     tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float
@@ -131,3 +141,30 @@ def run_playouts(
         for index in range(depth):
             tree.visits[path[index]] += 1
             tree.outcomes[path[index]] += outcome
+
+
+def line_of(trees: list[Tree], action: int, longest: int = 10) -> tuple[tuple[int, int], ...]:
+    """The line of most visits in all trees that begins with an action: actions and their visits."""
+    line: list[tuple[int, int]] = []
+    nodes, best = [(tree, 0) for tree in trees], action
+    while nodes and len(line) < longest:
+        rows = []
+        for tree, node in nodes:
+            first = int(tree.first_child[node])
+            rows.append((tree, slice(first, first + int(tree.children[node]))))
+        if line:
+            actions = np.concatenate([tree.actions[row] for tree, row in rows])
+            visits = np.concatenate([tree.visits[row] for tree, row in rows])
+            if not visits.any():
+                break
+            best = int(np.argmax(np.bincount(actions, weights=visits)))
+        nodes = [
+            (tree, row.start + int(place))
+            for tree, row in rows
+            for place in np.flatnonzero(tree.actions[row] == best)
+        ]
+        count = sum(int(tree.visits[node]) for tree, node in nodes)
+        if not count:
+            break
+        line.append((best, count))
+    return tuple(line)

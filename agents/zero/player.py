@@ -29,7 +29,7 @@ from search.player import RESIGN, Judgement, Limits, Watcher
 from search.tree_search import SearchResult, TreeSearch
 
 _LEAVES = 8
-_CHUNK_SECONDS = 0.1
+_CHUNK_SECONDS = 0.05
 _TREE_BYTES = 300e6
 _BYTES_PER_EDGE = 28
 
@@ -90,13 +90,19 @@ class ZeroPlayer:
         search = self._searcher(session)
         visits, seconds = self._limits(limits)
         began = time.monotonic()
-        kept = self._keep_tree(session, search)
+        allowed = None if limits is None else limits.allowed
+        mask = None
+        if allowed is not None:
+            self._actions = []  # this tree is for nothing else
+            search.forget()
+            mask = np.isin(np.arange(search.num_actions), list(allowed))[None].astype(np.uint8)
+        kept = self._keep_tree(session, search) if allowed is None else 0
         visits = max(kept + 1, min(visits, search.max_simulations - 1))
         done, chunk = kept, min(16, visits - kept)
         while True:
             before = time.monotonic()
             chunk = min(chunk, visits - done)
-            result = search.run(session.state[None], chunk, keep_trees=True)
+            result = search.run(session.state[None], chunk, keep_trees=True, allowed=mask)
             done += chunk
             now = time.monotonic()
             left = began + seconds - now
@@ -154,7 +160,7 @@ class ZeroPlayer:
     def _limits(self, limits: Limits | None) -> tuple[int, float]:
         """Visits and seconds of this move."""
         own = self.options
-        if limits is None:
+        if limits is None or not limits.are_set:
             limits = Limits(None if own.seconds else own.visits, own.seconds or None)
         visits = 1 << 30 if limits.playouts is None else limits.playouts
         return visits, np.inf if limits.seconds is None else limits.seconds
@@ -184,8 +190,10 @@ class ZeroPlayer:
         visits = result.visits[0].astype(np.int64)
         return Judgement(
             action, value, visits, result.values[0].astype(np.float64),
-            result.priors[0].astype(np.float64), search.variation(0, action), seconds,
+            result.priors[0].astype(np.float64), tuple(a for a, _ in search.variation(0, action)),
+            seconds,
             {"visits": float(visits.sum()), "visits/s": visits.sum() / max(seconds, 1e-9)},
+            lambda action: search.variation(0, action),
             lambda: self._ownership(session),
         )  # fmt: skip
 

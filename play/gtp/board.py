@@ -10,10 +10,10 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.go import rules
-from envs.games.go.board import COMPENSATION
-from envs.games.go.features import ownership
+from envs.games.go.board import BLACK_PRISONERS, COMPENSATION, KO_RULE, SUICIDE, WHITE_PRISONERS
+from envs.games.go.features import copy_cells, ownership
 from envs.games.go.game import GO, fixed_handicap
-from envs.games.options import GoOptions
+from envs.games.options import KO_RULES, RULESETS, GoOptions, RulesetName
 from envs.games.session import Session
 from envs.games.state import TO_MOVE
 from play.gtp.protocol import GtpError
@@ -40,6 +40,27 @@ class GtpBoard:
         self.options = dataclasses.replace(self.options, **{"handicap": 0, **changes})
         self.session = Session(GO, self.options)
 
+    def set_rules(self, ruleset: RulesetName) -> None:
+        """Play on under other rules; position, history, undo and komi stay.
+
+        Raises:
+            GtpError: a move of the game would have been illegal; the rules stay.
+        """
+        options = dataclasses.replace(self.options, rules=ruleset)
+        first = self.session.first_state().copy()
+        cells, ko = np.zeros(self.size**2, np.int8), RULESETS[ruleset].ko
+        copy_cells(first, cells)
+        first[KO_RULE], first[SUICIDE] = KO_RULES.index(ko), RULESETS[ruleset].suicide
+        first[COMPENSATION] = round(2 * options.compensation)
+        rules.set_position(first, cells, int(first[TO_MOVE]))
+        session = Session(GO, options, first)
+        for number, (player, action) in enumerate(self.session.actions, start=1):
+            try:
+                _play(session, player, action)
+            except UserError:
+                raise GtpError(f"move {number} of this game is illegal under {ruleset}") from None
+        self.options, self.session = options, session
+
     def set_komi(self, komi: float) -> None:
         """Change White's compensation; the position stays."""
         self.options = dataclasses.replace(self.options, komi=komi)
@@ -61,14 +82,8 @@ class GtpBoard:
 
     def play_action(self, player: int, action: int) -> None:
         """Play an action for either player; GtpError if it is illegal."""
-
-        def prepare(state: np.ndarray) -> None:
-            # GTP has no end of the game: play goes on after two passes.
-            rules.resume(state)
-            state[TO_MOVE] = player
-
         try:
-            self.session.play(action, prepare)
+            _play(self.session, player, action)
         except UserError:
             raise GtpError("illegal move") from None
 
@@ -102,6 +117,12 @@ class GtpBoard:
         self.place_handicap(cells)
         return cells
 
+    def stones_ahead(self) -> int:
+        """Stones that Black placed more than White, those that were taken too."""
+        state, cells = self.session.state, self.session.cells()
+        black = int((cells == 1).sum()) + int(state[BLACK_PRISONERS])
+        return black - int((cells == 2).sum()) - int(state[WHITE_PRISONERS])
+
     @property
     def is_empty(self) -> bool:
         """Whether no stone is on the board."""
@@ -130,3 +151,13 @@ class GtpBoard:
         rules.resume(turned.state)
         turned.state[TO_MOVE] = player
         return turned
+
+
+def _play(session: Session, player: int, action: int) -> None:
+    """Play for either player; GTP has no end of the game: play goes on after two passes."""
+
+    def prepare(state: np.ndarray) -> None:
+        rules.resume(state)
+        state[TO_MOVE] = player
+
+    session.play(action, prepare)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 _MOVES_LEFT_AT_LEAST = 12
 _NETWORK_SECONDS = 0.3
 """Kept back for a slow connection."""
 _LEAST_SECONDS = 0.05
+_PERIOD_SHARE = 0.9
+"""Of a byo-yomi period or an increment, what a move uses."""
 
 
 @dataclass
@@ -18,14 +21,26 @@ class Clock:
     period: float = 0.0
     stones: int = 0
     limited: bool = False
+    by_periods: bool = False
+    """A period lasts for one move, and `left` counts periods instead of stones (KGS)."""
+    increment: float = 0.0
+    """Seconds that every move gives back (Fischer)."""
+    longest: float = math.inf
+    """Seconds that no move may exceed."""
     left: dict[int, tuple[float, int]] = field(default_factory=dict)
     """By player: seconds, and stones to play in them (0: main time)."""
 
-    def set(self, main: float, period: float, stones: int) -> None:
+    def set(self, main: float, period: float, stones: int, by_periods: bool = False) -> None:
         """Section 6 of the protocol: a period and no stones means no limit at all."""
         self.main, self.period, self.stones = main, period, stones
         self.limited = not (period > 0 and stones == 0)
+        self.by_periods, self.increment, self.longest = by_periods, 0.0, math.inf
         self.left = {}
+
+    def set_fischer(self, main: float, increment: float, longest: float = math.inf) -> None:
+        """Main time to which every move adds."""
+        self.set(main, 0, 0)
+        self.increment, self.longest = increment, longest
 
     def seconds(self, player: int, empty_points: int) -> float | None:
         """Return how long a move may take, None for as long as it likes."""
@@ -34,10 +49,12 @@ class Clock:
         main = 0 if self.main else self.stones
         left, stones = self.left.get(player, (self.main or self.period, main))
         if stones > 0:
-            share = left / stones
+            share = _PERIOD_SHARE * left if self.by_periods else left / stones
         else:
             # Of the moves to come, about half the empty points are this player's.
             share = left / max(_MOVES_LEFT_AT_LEAST, empty_points // 2)
+            share += _PERIOD_SHARE * self.increment
             if self.stones:
-                share += self.period / self.stones
-        return max(_LEAST_SECONDS, min(share, left) - _NETWORK_SECONDS * (share > 2))
+                share += self.period / (1 if self.by_periods else self.stones)
+        most = min(share, left, self.longest)
+        return max(_LEAST_SECONDS, most - _NETWORK_SECONDS * (share > 2))

@@ -12,23 +12,16 @@ from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS, chain_libertie
 from envs.games.go.board import cell_of as cell_of_point
 from envs.games.go.estimate import dead_cells, estimate_ownership
 from envs.games.notation import cell_name
-from envs.games.options import RULESETS
 from envs.games.state import TO_MOVE
+from play.candidates import estimate_of
 from play.gtp.analysis import ANALYSIS
 from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
-from play.gtp.standard import STANDARD, move_name, think, vertices, wanted
-from search.player import RESIGN
+from play.gtp.settings import SETTINGS
+from play.gtp.standard import STANDARD, dead_stones, move_name, reg_genmove, think, vertices, wanted
+from search.player import RESIGN, Limits
 
-RULE_NAMES = {name: name for name in RULESETS} | {
-    "chinese-ogs": "chinese-superko",
-    "chinese-kgs": "chinese-superko",
-    "bga": "aga",
-    "aga-button": "aga",
-    "tromptaylor": "tromp-taylor",
-    "newzealand": "new-zealand",
-}
 _ESTIMATE_PLAYOUTS = 500
 
 
@@ -51,45 +44,6 @@ def kgs_genmove_cleanup(server: GtpServer, command: Command) -> str:
         return "resign"
     server.board.play_action(player, action)
     return move_name(server, action)
-
-
-def kgs_time_settings(server: GtpServer, command: Command) -> str:
-    """none | absolute T | byoyomi T period periods | canadian T period stones."""
-    kind, *rest = command.arguments or ("",)
-    numbers = [integer(word, 0, 10**8) for word in rest]
-    expected = {"none": 0, "absolute": 1, "byoyomi": 3, "canadian": 3}
-    if expected.get(kind) != len(numbers):
-        raise GtpError(SYNTAX)
-    if kind == "none":
-        server.clock.set(0, 1, 0)
-    elif kind == "absolute":
-        server.clock.set(numbers[0], 0, 0)
-    elif kind == "byoyomi":
-        server.clock.set(numbers[0], numbers[1], 1)
-    else:
-        server.clock.set(*numbers)
-    return ""
-
-
-def set_rules(server: GtpServer, command: Command) -> str:
-    """Choose a ruleset by its name in KataGo or here; the game starts anew."""
-    name = command.text.strip().strip('"').lower()
-    if name not in RULE_NAMES:
-        raise GtpError(f"unknown rules {name!r}; known: {', '.join(RULESETS)}")
-    cells, to_move = server.board.session.cells(), server.board.session.to_move
-    server.board.clear(rules=RULE_NAMES[name])
-    server.board.set_position(cells, to_move)
-    return ""
-
-
-def get_rules(server: GtpServer, command: Command) -> str:
-    """The rules as KataGo writes them, in JSON."""
-    rules = RULESETS[server.board.options.rules]
-    bonus = {"none": "0", "stones": "N", "stones - 1": "N-1"}[rules.handicap_points]
-    return (
-        f'{{"friendlyPassOk":false,"hasButton":false,"ko":"{rules.ko.upper()}","scoring":"AREA",'
-        f'"suicide":{str(rules.suicide).lower()},"tax":"NONE","whiteHandicapBonus":"{bonus}"}}'
-    )
 
 
 def undo_several(server: GtpServer, command: Command) -> str:
@@ -132,6 +86,14 @@ def gogui_setup(server: GtpServer, command: Command) -> str:
         board.flat[cell] = colour(who) + 1
     server.board.set_position(board, 0)
     return ""
+
+
+def set_position(server: GtpServer, command: Command) -> str:
+    """KataGo: start from given stones, each vertex once; without any, clear the board."""
+    vertices_named = [word.upper() for word in command.arguments[1::2]]
+    if len(set(vertices_named)) != len(vertices_named):
+        raise GtpError("a vertex is named twice")
+    return gogui_setup(server, command)
 
 
 def setup_player(server: GtpServer, command: Command) -> str:
@@ -188,7 +150,7 @@ def final_status(server: GtpServer, command: Command) -> str:
     cell = board.session.action_of(wanted(command, 1)[0])
     if cell == board.size**2:
         raise GtpError(SYNTAX)
-    dead = dead_cells(server.board.session.state)
+    dead = dead_stones(server)
     if board.session.cells().flat[cell]:
         return "dead" if cell in dead else "alive"
     return ("dame", "black_territory", "white_territory")[board.owners(dead).flat[cell]]
@@ -259,6 +221,31 @@ def visits_board(server: GtpServer, command: Command) -> str:
     return _number_board(shares.reshape(size, size))
 
 
+def raw_network(server: GtpServer, command: Command) -> str:
+    """KataGo: what the network says before any search, seen once, whatever the symmetry."""
+    words = list(command.arguments)
+    player = server.board.session.to_move
+    if words and not words[0].isdecimal() and words[0].lower() != "all":
+        player = colour(words.pop(0))
+    if not words or (words[0].lower() != "all" and integer(words[0], 0, 7) < 0):
+        raise GtpError(SYNTAX)
+    session = server.board.turned_to(player)
+    judgement = server.player.judge(session, Limits(playouts=1))
+    if judgement.priors is None or judgement.ownership is None:
+        raise GtpError(f"{server.player.name} has no network")
+    white = 2 * player - 1
+    estimate = estimate_of(session, judgement)
+    chance = judgement.win_rate if player else 1 - judgement.win_rate
+    legal = session.legal_mask()
+    policy = [f"{p:.6f}" if ok else "NAN" for p, ok in zip(judgement.priors, legal, strict=True)]
+    owners = " ".join(f"{white * value:.4f}" for value in estimate.owners)
+    return (
+        f"symmetry 0\nwhiteWin {chance:.6f}\nwhiteLoss {1 - chance:.6f}\nnoResult 0.000000\n"
+        f"whiteLead {white * estimate.lead:.3f}\npolicy {' '.join(policy[:-1])}\n"
+        f"policyPass {policy[-1]}\nwhiteOwnership {owners}"
+    )
+
+
 def query_komi(server: GtpServer, command: Command) -> str:
     """Komi as it stands."""
     return f"{server.board.options.komi:g}"
@@ -271,15 +258,15 @@ def nothing(server: GtpServer, command: Command) -> str:
 
 EXTRAS: dict[str, Handler] = {
     "kgs-genmove_cleanup": kgs_genmove_cleanup,
-    "kgs-time_settings": kgs_time_settings,
-    "kgs-rules": set_rules,
     "kgs-game_over": nothing,
     "kgs-chat": lambda server, command: "Tengen plays; it does not talk.",
-    "kata-set-rules": set_rules,
-    "kata-get-rules": get_rules,
     "gg-undo": undo_several,
     "gogui-play_sequence": play_sequence,
     "gogui-setup": gogui_setup,
+    "set_position": set_position,
+    "kata-raw-nn": raw_network,
+    "kata-search": reg_genmove,
+    "kata-get-models": lambda server, command: "[]",
     "gogui-setup_player": setup_player,
     "gogui-analyze_commands": gogui_analyze_commands,
     "gogui-interrupt": nothing,
@@ -303,7 +290,8 @@ EXTRAS: dict[str, Handler] = {
     "level": nothing,
     "clear_cache": nothing,
     "stop": nothing,
+    "gomill-cpu_time": lambda server, command: f"{time.process_time():.3f}",
     "cputime": lambda server, command: f"{time.process_time():.3f}",
 }
 
-COMMANDS: dict[str, Handler] = {**STANDARD, **ANALYSIS, **FILES, **EXTRAS}
+COMMANDS: dict[str, Handler] = {**STANDARD, **ANALYSIS, **FILES, **SETTINGS, **EXTRAS}

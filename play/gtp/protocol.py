@@ -64,6 +64,17 @@ def integer(word: str, low: int, high: int, fault: str = SYNTAX) -> int:
     return value
 
 
+def number(word: str, low: float, high: float = 2.0**31) -> float:
+    """Read a number of a range, or fail."""
+    try:
+        value = float(word)
+    except ValueError:
+        raise GtpError(SYNTAX) from None
+    if not low <= value <= high:
+        raise GtpError(SYNTAX)
+    return value
+
+
 def colour(word: str) -> int:
     """Read a colour: the player, 0 black or 1 white."""
     players = {"b": 0, "black": 0, "w": 1, "white": 1}

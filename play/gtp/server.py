@@ -5,13 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Container, Mapping
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from core.errors import UserError
 from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard
 from play.gtp.clock import Clock
-from play.gtp.protocol import MAX_LINE, Command, GtpError, answer, parse_line
+from play.gtp.protocol import MAX_LINE, Command, answer, parse_line
+from play.lines import Line, read_lines
 from search.player import Limits, Player
 
 Handler = Callable[["GtpServer", Command], str]
@@ -28,7 +29,7 @@ class GtpServer:
         options: GoOptions,
         handlers: Mapping[str, Handler],
         streaming: Container[str],
-        source: TextIO,
+        source: BinaryIO,
         sink: TextIO,
         *,
         ponder: bool = False,
@@ -38,20 +39,28 @@ class GtpServer:
         """Think in the opponent's time; worth it for players that keep their tree."""
         self.board = GtpBoard(options)
         self.clock = Clock()
+        self.limits = Limits()
+        """What the client asked for besides the clock; nothing: as the player likes."""
         self.handlers = dict(handlers)
         self.streaming = streaming
         """Commands that write their own answer."""
         self.command = Command("", "", ())
         self.stop = False
+        self._begun = False
         self._sink = sink
-        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._lines: queue.Queue[Line | None] = queue.Queue()
+        self._failure: BaseException | None = None
         self._reader = threading.Thread(target=self._read, args=(source,), daemon=True)
 
-    def _read(self, source: TextIO) -> None:
+    def _read(self, source: BinaryIO) -> None:
         """Collect lines while others are answered; an interrupt stops an analysis at once."""
-        while line := source.readline(MAX_LINE):
-            self._lines.put(line)
-        self._lines.put(None)
+        try:
+            for line in read_lines(source, MAX_LINE):
+                self._lines.put(line)
+        except BaseException as failure:
+            self._failure = failure
+        finally:
+            self._lines.put(None)
 
     @property
     def input_waits(self) -> bool:
@@ -69,14 +78,18 @@ class GtpServer:
         self._sink.flush()
 
     def run(self) -> None:
-        """Serve until `quit` or the end of the input."""
+        """Serve until `quit` or the end of the input; raise what ended the reading of it."""
         self._reader.start()
         while not self.stop:
             line = self._lines.get()
             if line is None:
+                if self._failure is not None:
+                    raise self._failure
                 return
-            command = parse_line(line)
-            if command is not None:
+            command = parse_line(line.text)
+            if command is not None and not line.whole:
+                self.write(answer(command, f"the line is longer than {MAX_LINE} bytes", False))
+            elif command is not None:
                 self.write(self.respond(command))
                 if self.ponder and "genmove" in command.name and not self.stop:
                     self._think_on()
@@ -89,16 +102,21 @@ class GtpServer:
                 session, Limits(seconds=FOREVER), lambda _: not (self.input_waits or self.stop)
             )
 
+    def begin_answer(self) -> None:
+        """Write the first line of an answer that goes on."""
+        self.write(f"={self.command.id}\n")
+        self._begun = True
+
     def respond(self, command: Command) -> str:
         """Carry out one command; return the whole answer, empty if it was written already."""
-        self.command = command
+        self.command, self._begun = command, False
         handler = self.handlers.get(command.name)
         if handler is None:
             return answer(command, "unknown command", False)
         try:
             text = handler(self, command)
             return "" if command.name in self.streaming else answer(command, text)
-        except GtpError as error:
-            return answer(command, str(error), False)
         except UserError as error:
-            return answer(command, " ".join(str(error).split()), False)
+            fault = " ".join(str(error).split())
+            # An answer that has begun can only be ended; its last line then says why.
+            return f"{fault}\n\n" if self._begun else answer(command, fault, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import math
 
 import numpy as np
@@ -9,12 +11,15 @@ import numpy as np
 from envs.games.go.board import EMPTIES
 from envs.games.go.estimate import area_margin, chains, dead_cells
 from envs.games.notation import cell_name
+from envs.games.options import RULESETS
 from envs.games.text import board_text
-from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
+from play.gtp.board import GtpBoard
+from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer, number
 from play.gtp.server import GtpServer, Handler
-from search.player import RESIGN, Judgement, Limits
+from search.player import RESIGN, Judgement, Limits, Watcher
 
 VERSION = "0.1"
+_HANDICAP_PLAYOUTS = 1_000
 
 
 def wanted(command: Command, count: int) -> tuple[str, ...]:
@@ -82,14 +87,18 @@ def play(server: GtpServer, command: Command) -> str:
     return ""
 
 
-def think(server: GtpServer, player: int) -> Judgement:
+def think(
+    server: GtpServer,
+    player: int,
+    allowed: frozenset[int] | None = None,
+    watch: Watcher | None = None,
+) -> Judgement:
     """Let the player judge the position for a colour, within its time."""
-    board = server.board
-    session = board.turned_to(player)
-    empties = int(session.state[EMPTIES])
-    seconds = server.clock.seconds(player, empties)
-    limits = None if seconds is None else Limits(seconds=seconds)
-    return server.player.judge(session, limits)
+    session = server.board.turned_to(player)
+    clock = server.clock.seconds(player, int(session.state[EMPTIES]))
+    given = [seconds for seconds in (clock, server.limits.seconds) if seconds is not None]
+    limits = Limits(server.limits.playouts, min(given, default=None), allowed)
+    return server.player.judge(session, None if limits == Limits() else limits, watch)
 
 
 def move_name(server: GtpServer, action: int) -> str:
@@ -130,6 +139,28 @@ def fixed_handicap(server: GtpServer, command: Command) -> str:
     return vertices(server, server.board.fixed_handicap(stones))
 
 
+def place_free_handicap(server: GtpServer, command: Command) -> str:
+    """Place stones at their fixed points, or where the player likes if there are none."""
+    board = server.board
+    stones = integer(wanted(command, 1)[0], 2, board.size**2 - 1, "invalid number of stones")
+    if not board.is_empty:
+        raise GtpError("board not empty")
+    with contextlib.suppress(GtpError):
+        return vertices(server, board.fixed_handicap(stones))
+    trial = GtpBoard(dataclasses.replace(board.options, handicap=0))
+    cells: list[int] = []
+    while len(cells) < min(stones, board.size**2 // 4):
+        session = trial.turned_to(0)
+        free = frozenset(np.flatnonzero(session.legal_mask()[:-1]).tolist())
+        action = server.player.judge(session, Limits(_HANDICAP_PLAYOUTS, None, free)).action
+        if action < 0:
+            break
+        trial.play_action(0, action)
+        cells.append(action)
+    board.place_handicap(cells)
+    return vertices(server, cells)
+
+
 def set_free_handicap(server: GtpServer, command: Command) -> str:
     """Place the stones that the client names."""
     board = server.board
@@ -158,22 +189,27 @@ def vertices(server: GtpServer, cells: list[int]) -> str:
 
 def time_settings(server: GtpServer, command: Command) -> str:
     """Main time, time and stones of a byo-yomi period, in seconds."""
-    main, period, stones = (integer(word, 0, 10**8) for word in wanted(command, 3))
+    main, period, stones = (integer(word, 0, 2**31) for word in wanted(command, 3))
     server.clock.set(main, period, stones)
     return ""
 
 
 def time_left(server: GtpServer, command: Command) -> str:
-    """What a colour has on its clock."""
+    """What a colour has on its clock; by KGS's byo-yomi, periods left in place of stones."""
     who, seconds, stones = wanted(command, 3)
-    server.clock.left[colour(who)] = (integer(seconds, -(10**8), 10**8), integer(stones, 0, 10**6))
+    server.clock.left[colour(who)] = (number(seconds, -(2.0**31)), integer(stones, 0, 10**6))
     return ""
 
 
+def dead_stones(server: GtpServer) -> set[int]:
+    """Cells of stones that count as dead: none where the rules say that all are alive."""
+    board = server.board
+    return dead_cells(board.session.state) if RULESETS[board.options.rules].dead_stones else set()
+
+
 def final_score(server: GtpServer, command: Command) -> str:
-    """The result by area, dead stones taken off."""
-    state = server.board.session.state
-    margin = area_margin(state, dead_cells(state))
+    """The result by area, dead stones taken off where the rules allow that there are any."""
+    margin = area_margin(server.board.session.state, dead_stones(server))
     return "0" if margin == 0 else f"{'B' if margin > 0 else 'W'}+{abs(margin):g}"
 
 
@@ -185,7 +221,7 @@ def final_status_list(server: GtpServer, command: Command) -> str:
     if status == "seki":
         return ""
     board = server.board
-    dead = dead_cells(server.board.session.state)
+    dead = dead_stones(server)
     if status.endswith("territory"):
         owners = board.owners(dead).ravel()
         mine = owners == (1 if status.startswith("black") else 2)
@@ -217,7 +253,7 @@ STANDARD: dict[str, Handler] = {
     "undo": undo,
     "fixed_handicap": fixed_handicap,
     "set_free_handicap": set_free_handicap,
-    "place_free_handicap": fixed_handicap,
+    "place_free_handicap": place_free_handicap,
     "time_settings": time_settings,
     "time_left": time_left,
     "final_score": final_score,

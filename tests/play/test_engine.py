@@ -16,7 +16,7 @@ from play.engine import Engine, EngineError, EngineRefusal
 from play.engine_player import EnginePlayer
 from play.match import play_match
 from play.players import make_player
-from search.player import RESIGN, RandomPlayer
+from search.player import RESIGN, Limits, RandomPlayer
 
 FAKE = """
 import sys, time
@@ -109,3 +109,34 @@ def test_resigning_is_an_action(fake: list[str]) -> None:
     player = EnginePlayer([*fake, "resign"])
     assert player.judge(Session(GO, GoOptions(size=5))).action == RESIGN
     player.close()
+
+
+RULES = """
+import json, sys
+known = sys.argv[1] == "knows"
+for line in sys.stdin:
+    name, _, rest = line.strip().partition(" ")
+    answer = "= "
+    if name == "known_command": answer = "= true"
+    elif name == "kata-set-rules":
+        answer = "= " if known and json.loads(rest)["ko"] == "POSITIONAL" else "? unknown rules"
+    elif name == "genmove": answer = "= C3"
+    sys.stdout.write(answer + "\\n\\n"); sys.stdout.flush()
+    if name == "quit": break
+"""
+
+
+def test_rules_are_told_as_katago_writes_them_and_refusals_are_heard(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(RULES)
+    session = Session(GO, GoOptions(5, rules="chinese-superko"))
+    for knows in ("knows", "refuses"):
+        player = EnginePlayer([sys.executable, str(tmp_path / "engine.py"), knows])
+        if knows == "knows":
+            assert session.name_of(player.judge(session).action) == "C3"
+            some = Limits(allowed=frozenset((0, 1)))
+            with pytest.raises(UserError, match="cannot be told which moves to avoid"):
+                player.judge(session, some)
+        else:
+            with pytest.raises(UserError, match="does not play by chinese-superko rules"):
+                player.judge(session)
+        player.close()

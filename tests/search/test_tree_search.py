@@ -342,3 +342,15 @@ def test_the_watcher_stops_a_search() -> None:
     search = make_search(sessions, PLAIN)
     result = search.run(states_of(sessions), 100, watch=lambda: next(ticks))
     assert 0 < result.visits.sum() < 10
+
+
+def test_roots_keep_the_allowed_actions_alone() -> None:
+    sessions = positions("tic-tac-toe", TicTacToeOptions(), 3)
+    allowed = np.stack([session.legal_mask() for session in sessions])
+    for row in allowed:
+        row[np.flatnonzero(row)[2:]] = 0
+    search = make_search(sessions, PLAIN)
+    result = search.run(states_of(sessions), 30, allowed=allowed)
+    assert (result.visits.sum(axis=1) == 30).all()
+    assert (result.visits[allowed == 0] == 0).all() and (result.visits[allowed == 1] > 0).all()
+    assert result.priors.sum(axis=1) == pytest.approx(1)

@@ -1,0 +1,416 @@
+"""KataGo's analysis protocol: answers by its rules, faults that name the field."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from envs.games.session import Session
+from play.analysis.engine import AnalysisEngine
+from search.player import Judgement, Limits, RandomPlayer, Watcher
+from search.uct import UctOptions, UctPlayer
+
+QUERY: dict[str, Any] = {
+    "id": "q", "boardXSize": 5, "boardYSize": 5, "komi": 24.5, "rules": "tromp-taylor",
+    "moves": [["B", "C3"], ["W", "A1"]],
+}  # fmt: skip
+
+
+def ask(*queries: dict[str, Any] | str) -> list[dict[str, Any]]:
+    lines = [q if isinstance(q, str) else json.dumps(q) for q in queries]
+    sink = io.StringIO()
+    player = UctPlayer(UctOptions(playouts=300, threads=1))
+    AnalysisEngine(player, io.BytesIO("\n".join(lines).encode()), sink).run()
+    player.close()
+    return [json.loads(line) for line in sink.getvalue().splitlines()]
+
+
+def test_an_answer_has_what_katrain_reads() -> None:
+    (answer,) = ask({**QUERY, "includeOwnership": True, "includePolicy": True, "maxVisits": 200})
+    assert (answer["id"], answer["turnNumber"], answer["isDuringSearch"]) == ("q", 2, False)
+    root = answer["rootInfo"]
+    assert (root["currentPlayer"], root["visits"]) == ("B", 200)
+    assert sum(info["visits"] for info in answer["moveInfos"]) == 200
+    assert [info["order"] for info in answer["moveInfos"]] == list(range(len(answer["moveInfos"])))
+    best = answer["moveInfos"][0]
+    assert best["pv"][0] == best["move"]
+    assert len(answer["ownership"]) == 25
+    assert len(answer["policy"]) == 26
+    assert answer["policy"][12] == -1.0
+
+
+def test_turns_come_one_by_one_and_by_priority() -> None:
+    answers = ask({**QUERY, "analyzeTurns": [0, 1]}, {**QUERY, "id": "soon", "priority": 5})
+    assert [(a["id"], a["turnNumber"]) for a in answers if a["id"] == "q"] == [("q", 0), ("q", 1)]
+    assert len(answers) == 3
+
+
+def test_win_rates_are_blacks_unless_asked() -> None:
+    # Black owns the board: its rate is high whoever is to move.
+    moves = [["B", f"{c}3"] for c in "ABCDE"]
+    query = {**QUERY, "moves": moves, "komi": 0.5}
+    (answer,) = ask(query)
+    assert answer["rootInfo"]["currentPlayer"] == "W"
+    assert answer["rootInfo"]["winrate"] > 0.7
+    assert answer["rootInfo"]["scoreLead"] > 5
+    (turned,) = ask({**query, "overrideSettings": {"reportAnalysisWinratesAs": "SIDETOMOVE"}})
+    assert turned["rootInfo"]["winrate"] == pytest.approx(1 - answer["rootInfo"]["winrate"])
+    assert turned["rootInfo"]["scoreLead"] < -5
+
+
+def test_handicap_stones_and_the_end_of_a_game() -> None:
+    stones = [["B", "B2"], ["B", "D4"]]
+    (answer,) = ask({**QUERY, "moves": [], "initialStones": stones})
+    assert answer["rootInfo"]["currentPlayer"] == "W"
+    (ended,) = ask({**QUERY, "moves": [["B", "pass"], ["W", "pass"]]})
+    assert ended["rootInfo"]["currentPlayer"] == "B"
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"id": 5}, "id"),
+        ({"moves": [["B", "C3"], ["W", "C3"]]}, "moves"),
+        ({"moves": [["B", "Z9"]]}, "moves"),
+        ({"moves": [["X", "A1"]]}, "moves"),
+        ({"moves": "B C3"}, "moves"),
+        ({"moves": [["B"]]}, "moves"),
+        ({"boardXSize": 9}, "boardXSize"),
+        ({"boardXSize": 50, "boardYSize": 50}, "boardXSize"),
+        ({"komi": "six"}, "komi"),
+        ({"komi": float("inf")}, "komi"),
+        ({"analyzeTurns": [3]}, "analyzeTurns"),
+        ({"analyzeTurns": []}, "analyzeTurns"),
+        ({"initialStones": [["B", "pass"]]}, "initialStones"),
+        ({"initialPlayer": "X"}, "initialPlayer"),
+        ({"priority": "high"}, "priority"),
+        ({"action": "dance"}, "action"),
+    ],
+)
+def test_faults_name_the_field(change: dict[str, Any], field: str) -> None:
+    (answer,) = ask({**QUERY, **change})
+    assert answer["field"] == field
+    assert "\n" not in answer["error"]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[1]", "{", "[" * 100_000, '"x"', "{}"])
+def test_lines_that_are_no_query(line: str) -> None:
+    answers = ask(line, QUERY)
+    assert "error" in answers[0]
+    assert answers[-1]["id"] == "q"
+
+
+def test_bytes_that_are_no_text_are_answered() -> None:
+    rng = np.random.default_rng(4)
+    noise = [rng.bytes(40).replace(b"\n", b"") for _ in range(100)]
+    sent = [*noise, b'{"id":"\xff\xfe","action":"query_version"}', b'{"id":"' + b"x" * (1 << 20)]
+    sink = io.StringIO()
+    player = UctPlayer(UctOptions(playouts=10, threads=1))
+    AnalysisEngine(player, io.BytesIO(b"\n".join(sent)), sink).run()
+    player.close()
+    answers = [json.loads(line) for line in sink.getvalue().splitlines()]
+    assert len(answers) == 102
+    assert answers[-2]["id"] == "\ufffd\ufffd"
+    assert answers[-1]["error"] == "the line is longer than 1048576 bytes"
+
+
+def test_a_reader_that_dies_ends_the_engine() -> None:
+    class Broken(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            raise RuntimeError("the reader died")
+
+    with pytest.raises(RuntimeError, match="the reader died"):
+        AnalysisEngine(RandomPlayer(), Broken(), io.StringIO()).run()
+
+
+class Endless(RandomPlayer):
+    """Searches until it is stopped; says when it begins; a second passes at each look."""
+
+    name = "endless"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began: queue.Queue[int] = queue.Queue()
+        self.now = 0.0
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        judgement = super().judge(session, limits)
+        if limits == Limits(playouts=1):
+            return judgement
+        self.began.put(len(session.actions))
+        assert watch
+        while watch(judgement):
+            self.now += 1.0
+        return judgement
+
+
+class Pipe:
+    """An engine at work on a search without end, and both ends of its pipes."""
+
+    def __init__(self) -> None:
+        self.player = Endless()
+        inner, outer = os.pipe(), os.pipe()
+        self.write = os.fdopen(inner[1], "wb", buffering=0)
+        self.read = os.fdopen(outer[0], encoding="utf-8")
+        self.source, self.sink = os.fdopen(inner[0], "rb"), os.fdopen(outer[1], "w")
+        engine = AnalysisEngine(self.player, self.source, self.sink, 0, lambda: self.player.now)
+        self.thread = threading.Thread(target=engine.run, daemon=True)
+        self.thread.start()
+
+    def send(self, **query: Any) -> None:
+        self.write.write(json.dumps(query).encode() + b"\n")
+
+    def answer(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.read.readline())
+        return answer
+
+    def answers_until(self, identity: str) -> list[dict[str, Any]]:
+        """Answers up to the last that a query gets."""
+        found = [self.answer()]
+        while found[-1].get("isDuringSearch", True) or found[-1]["id"] != identity:
+            found.append(self.answer())
+        return found
+
+    def close(self) -> None:
+        self.send(id="end", action="terminate_all")
+        self.write.close()
+        self.thread.join()
+        for end in (self.source, self.sink, self.read):
+            end.close()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    opened = Pipe()
+    yield opened
+    opened.close()
+
+
+def test_a_search_is_stopped_and_its_id_can_be_used_again(pipe: Pipe) -> None:
+    pipe.send(**QUERY, maxVisits=10_000_000)
+    pipe.player.began.get()
+    pipe.send(id="t", action="terminate", terminateId="q")
+    assert pipe.answer() == {"id": "t", "action": "terminate", "terminateId": "q"}
+    stopped = pipe.answer()
+    assert (stopped["id"], stopped["isDuringSearch"], "moveInfos" in stopped) == ("q", False, True)
+    pipe.send(**QUERY, maxVisits=1)
+    assert pipe.answer()["moveInfos"]
+
+
+def test_turns_that_wait_are_answered_without_results(pipe: Pipe) -> None:
+    pipe.send(**QUERY, analyzeTurns=[2, 1, 0])
+    assert pipe.player.began.get() == 2
+    pipe.send(id="t", action="terminate", terminateId="q", turnNumbers=[1])
+    assert pipe.answer()["id"] == "t"
+    none = {"id": "q", "isDuringSearch": False, "noResults": True}
+    assert pipe.answer() == {**none, "turnNumber": 1}
+    pipe.send(id="t", action="terminate", terminateId="else")
+    assert pipe.answer()["terminateId"] == "else"
+    pipe.send(id="all", action="terminate_all")
+    rest = [pipe.answer() for _ in range(3)]
+    assert [a.get("turnNumber") for a in rest if a["id"] == "q" and "noResults" in a] == [0]
+    assert [a["turnNumber"] for a in rest if "moveInfos" in a] == [2]
+    pipe.send(**QUERY, maxVisits=1, analyzeTurns=[0])
+    assert pipe.answer()["turnNumber"] == 0
+
+
+def test_searches_report_on_the_way(pipe: Pipe) -> None:
+    pipe.send(**QUERY, reportDuringSearchEvery=3)
+    first, second = pipe.answer(), pipe.answer()
+    assert first["isDuringSearch"] and second["isDuringSearch"]
+    assert first["moveInfos"]
+    pipe.send(id="t", action="terminate_all")
+    assert pipe.answers_until("q")[-1]["moveInfos"]
+
+
+def test_katrain_ponders_switches_and_goes_on(pipe: Pipe) -> None:
+    # What KaTrain sends (katrain/core/engine.py): pondering, then another node of the game.
+    common = {
+        "rules": "japanese", "priority": 0, "komi": 6.5, "boardXSize": 9, "boardYSize": 9,
+        "includeOwnership": True, "includeMovesOwnership": True, "includePolicy": True,
+        "initialStones": [], "initialPlayer": "B",
+        "overrideSettings": {
+            "reportAnalysisWinratesAs": "BLACK", "wideRootNoise": 0.04, "maxTime": 8.0,
+        },
+    }  # fmt: skip
+    ponder = {"maxVisits": 10_000_000, "reportDuringSearchEvery": 0.25}
+    pipe.send(**common, **ponder, id="QUERY:1", analyzeTurns=[0], moves=[])
+    assert pipe.player.began.get() == 0
+    pipe.send(id="QUERY:2", action="terminate", terminateId="QUERY:1")
+    moves = [["B", "E5"]]
+    pipe.send(**common, **ponder, id="QUERY:3", analyzeTurns=[1], moves=moves)
+    seen = pipe.answers_until("QUERY:1")
+    assert [a["field"] for a in seen if "warning" in a and a["id"] == "QUERY:1"] == [
+        "overrideSettings", "rules",
+    ]  # fmt: skip
+    assert len(seen[-1]["ownership"]) == 81 and len(seen[-1]["policy"]) == 82
+    assert pipe.player.began.get() == 1
+    pipe.send(id="QUERY:4", action="terminate", terminateId="QUERY:3")
+    assert pipe.answers_until("QUERY:3")[-1]["rootInfo"]["currentPlayer"] == "W"
+
+
+def test_moves_can_be_avoided_or_allowed_alone() -> None:
+    # KaTrain's region of interest: everything else is to be avoided by both colours.
+    outside = [
+        f"{c}{r}" for c in "ABCDE" for r in range(1, 6) if (c, r) not in (("D", 3), ("D", 4))
+    ]
+    outside = [point for point in outside if point not in ("D3", "D4")]
+    region = [{"moves": outside, "player": player, "untilDepth": 1} for player in "BW"]
+    (answer,) = ask({**QUERY, "avoidMoves": region})
+    assert {info["move"] for info in answer["moveInfos"]} == {"D3", "D4", "pass"}
+    alone = [{"moves": ["B4", "E5"], "player": "B", "untilDepth": 1}]
+    (answer,) = ask({**QUERY, "allowMoves": alone})
+    assert {info["move"] for info in answer["moveInfos"]} == {"B4", "E5"}
+    (answer,) = ask({**QUERY, "allowMoves": [{**alone[0], "player": "W"}]})
+    assert len(answer["moveInfos"]) == 24
+    (answer,) = ask({**QUERY, "allowMoves": [{**alone[0], "moves": ["C3"]}]})
+    assert answer["error"] == "every legal move is to be avoided"
+
+
+def test_moves_differ_in_score_and_show_their_lines() -> None:
+    (answer,) = ask({**QUERY, "includePVVisits": True, "analysisPVLen": 2, "maxVisits": 2000})
+    infos = answer["moveInfos"]
+    assert infos[0]["scoreLead"] == answer["rootInfo"]["scoreLead"]
+    by_rate = sorted(infos, key=lambda info: info["winrate"])
+    assert [info["scoreLead"] for info in by_rate] == sorted(info["scoreLead"] for info in infos)
+    assert by_rate[0]["scoreLead"] < by_rate[-1]["scoreLead"]
+    assert len(infos[0]["pv"]) == 3
+    for info in infos:
+        assert info["pvVisits"][0] == info["visits"] and len(info["pvVisits"]) == len(info["pv"])
+        assert info["lcb"] < info["winrate"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("stone_scoring", "rules with a button or a tax on groups are not known here"),
+        ("aga-button", "rules with a button or a tax on groups are not known here"),
+        ("ing", "unknown rules 'ing'; known: tromp-taylor, "),
+        (7, "rules are a name or an object"),
+        ({"ko": "SIMPLE", "scoring": "AREA"}, "the rules do not say 'suicide'"),
+        ({"ko": "NONE", "scoring": "AREA", "suicide": True}, "ko must be one of simple, "),
+        ({"ko": "SIMPLE", "scoring": "AREA", "suicide": True}, "ko SIMPLE with suicide is not"),
+    ],
+)
+def test_rules_that_are_not_known_are_refused(rules: Any, said: str) -> None:
+    (answer,) = ask({**QUERY, "rules": rules})
+    assert answer["error"].startswith(said)
+    assert answer["field"] == "rules"
+
+
+def test_rules_say_what_white_is_given_for_handicap_stones() -> None:
+    stones = {"moves": [], "initialStones": [["B", "B2"], ["B", "D4"]], "komi": 0.5}
+    leads = {}
+    for rules in ("chinese", "aga", "tromp-taylor"):
+        (answer,) = ask({**QUERY, **stones, "rules": rules})
+        leads[rules] = answer["rootInfo"]["scoreLead"]
+    assert leads["tromp-taylor"] - leads["chinese"] == pytest.approx(2)
+    assert leads["tromp-taylor"] - leads["aga"] == pytest.approx(1)
+    (answer,) = ask({**QUERY, **stones, "rules": "chinese", "whiteHandicapBonus": "0"})
+    assert answer["rootInfo"]["scoreLead"] == pytest.approx(leads["tromp-taylor"])
+
+
+def test_territory_is_area_less_the_stones_placed() -> None:
+    walls = [[c, f"{p}{r}"] for r in range(1, 6) for c, p in (("B", "C"), ("W", "D"))]
+    query = {**QUERY, "initialStones": walls, "komi": 0.5, "initialPlayer": "B"}
+    # Black spends three moves at home, where territory loses what area keeps.
+    spent = {"moves": [["B", "A1"], ["B", "A3"], ["B", "A5"]]}
+    *_, area = ask({**query, **spent, "rules": "chinese", "whiteHandicapBonus": "0"})
+    warning, territory = ask({**query, **spent, "rules": "japanese"})
+    assert warning["warning"] == "territory is counted by way of area: a point may be off"
+    lost = area["rootInfo"]["scoreLead"] - territory["rootInfo"]["scoreLead"]
+    assert lost == pytest.approx(3)
+
+
+def test_what_is_not_there_is_said() -> None:
+    settings = {"wideRootNoise": 0.04, "ignorePreRootHistory": False, "cpuct": 1}
+    answers = ask({**QUERY, "overrideSettings": settings, "includeFun": True, "maxVisits": 5})
+    assert [a["warning"] for a in answers[:-1]] == [
+        "the setting wideRootNoise makes no difference here",
+        "the setting cpuct makes no difference here",
+        "there is no includeFun",
+    ]
+
+
+COMMON: dict[str, Any] = {
+    "rules": "japanese", "priority": 1, "maxVisits": 500, "komi": 6.5, "boardXSize": 5,
+    "boardYSize": 5, "includeOwnership": True, "includeMovesOwnership": True,
+    "includePolicy": True, "initialStones": [], "initialPlayer": "B",
+    "overrideSettings": {
+        "reportAnalysisWinratesAs": "BLACK", "wideRootNoise": 0.04, "maxTime": 8.0,
+    },
+}  # fmt: skip
+OUTSIDE = [f"{c}{r}" for c in "ABCDE" for r in range(1, 6) if f"{c}{r}" not in ("D3", "D4")]
+KATRAIN: list[dict[str, Any]] = [
+    # Start-up, a move, alternatives to what was found, a region of interest, the sweep of a move
+    # that was not played, a handicap game, and the end of a query that is done.
+    {**COMMON, "id": "QUERY:1", "analyzeTurns": [0], "moves": []},
+    {**COMMON, "id": "QUERY:2", "analyzeTurns": [1], "moves": [["B", "C3"]]},
+    {**COMMON, "id": "QUERY:3", "analyzeTurns": [1], "moves": [["B", "C3"]],
+     "avoidMoves": [{"moves": ["A5", "B5"], "player": "W", "untilDepth": 1}]},
+    {**COMMON, "id": "QUERY:4", "analyzeTurns": [1], "moves": [["B", "C3"]],
+     "avoidMoves": [{"moves": OUTSIDE, "player": p, "untilDepth": 1} for p in "BW"]},
+    {**COMMON, "id": "QUERY:5", "analyzeTurns": [2], "moves": [["B", "C3"], ["W", "D4"]],
+     "maxVisits": 25, "includeOwnership": False, "includeMovesOwnership": False, "priority": -899},
+    {**COMMON, "id": "QUERY:6", "analyzeTurns": [0], "moves": [], "rules": "chinese",
+     "initialStones": [["B", "B2"], ["B", "D4"]], "initialPlayer": "W"},
+    {"action": "terminate", "terminateId": "QUERY:2", "id": "QUERY:7"},
+]  # fmt: skip
+GOLDEN = Path(__file__).parent / "golden" / "KaTrain.jsonl"
+
+
+class FirstAllowed(RandomPlayer):
+    """Finds the first point that it may play, so that transcripts are fixed."""
+
+    def judge(
+        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+    ) -> Judgement:
+        assert limits is not None
+        legal = np.flatnonzero(session.legal_mask()).tolist()
+        action = next(a for a in legal if limits.allowed is None or a in limits.allowed)
+        visits = np.zeros(26, np.int64)
+        visits[action] = limits.playouts or 0
+        values = np.where(visits, 0.5, np.nan)
+        return Judgement(action, 0.5, visits, values, variation=(action,))
+
+
+def without_estimates(value: Any, key: str = "") -> Any:
+    """What random playouts say changes with them: numbers of points and owners are left out."""
+    if key in ("ownership", "policy"):
+        return f"{len(value)} numbers"
+    if isinstance(value, dict):
+        return {name: without_estimates(inner, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [without_estimates(inner) for inner in value]
+    return "points" if key.startswith("score") else value
+
+
+def katrain_transcript() -> str:
+    """Every query with its answers below it."""
+    lines = []
+    for query in KATRAIN:
+        sink, sent = io.StringIO(), json.dumps(query)
+        AnalysisEngine(FirstAllowed(), io.BytesIO(sent.encode()), sink).run()
+        answers = [json.loads(line) for line in sink.getvalue().splitlines()]
+        lines += [sent, *(json.dumps(without_estimates(answer)) for answer in answers)]
+    return "\n".join(lines) + "\n"
+
+
+def test_katrains_queries_are_answered_as_before() -> None:
+    # Rewrite after a wanted change: python -m tests.play.test_analysis
+    assert katrain_transcript() == GOLDEN.read_text("utf-8")
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(katrain_transcript(), "utf-8")
