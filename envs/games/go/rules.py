@@ -156,12 +156,11 @@ def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a colour may play at a point, superko included."""
     if state[at(point) + COLOUR] != EMPTY or (state[KO_RULE] == SIMPLE and point == state[KO]):
         return False
-    if not _breathes(state, point, colour) and not (
-        state[SUICIDE] and _joins_friends(state, point, colour)
-    ):
+    breathes = _breathes(state, point, colour)
+    if not breathes and not (state[SUICIDE] and _joins_friends(state, point, colour)):
         return False
-    # Without a capture or suicide so far every position has had a stone more than the one before.
-    if state[KO_RULE] == SIMPLE or state[CAPTURES] == 0:
+    # While stones were only added, one more makes a position that is new; a suicide takes some off.
+    if state[KO_RULE] == SIMPLE or (state[CAPTURES] == 0 and breathes):
         return True
     return not _repeats(state, point, colour)
 

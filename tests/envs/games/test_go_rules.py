@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,7 +21,7 @@ from envs.games.go.features import copy_cells, observe, ownership
 from envs.games.go.game import GO, fixed_handicap, new_game
 from envs.games.options import KO_RULES, GoOptions
 from envs.games.state import MOVE_NUMBER, OUTCOME, TO_MOVE, UNDECIDED
-from tests.envs.games.slow_go import SlowGo
+from tests.envs.games.slow_go import Board, SlowGo
 
 
 def new_state(
@@ -116,6 +118,40 @@ def test_random_games_follow_the_rules(size: int, ko: str, suicide: bool, seed: 
         assert rules.score(state) == 2 * slow.margin()
     assert slow.passes == 2 or state[MOVE_NUMBER] == state[b.MOVE_LIMIT]
     assert np.sign(slow.margin()) == state[OUTCOME]
+
+
+class QuickGo(SlowGo):
+    """Slow Go that works each board out once."""
+
+    def after(self, cell: int, colour: int) -> Board:
+        """As SlowGo."""
+        return _board_after(self.size, self.board, cell, colour)
+
+
+@functools.cache
+def _board_after(size: int, board: Board, cell: int, colour: int) -> Board:
+    return SlowGo(size, board=board).after(cell, colour)
+
+
+def compare_all_games(state: np.ndarray, slow: QuickGo, moves: int) -> int:
+    """Compare legal moves in every game of so many more moves; return the positions compared."""
+    cells = slow.size**2
+    legal = [cell for cell in range(cells) if slow.is_legal(cell)]
+    assert legal_of(state) == [*legal, cells], slow.history
+    count = 1
+    for move in [*legal, None] if moves and slow.passes < 2 else []:
+        after, played = copy.copy(slow), state.copy()
+        after.history = list(slow.history)
+        after.play(move)
+        rules.play(played, cells if move is None else move)
+        count += compare_all_games(played, after, moves - 1)
+    return count
+
+
+@pytest.mark.parametrize("ko", KO_RULES)
+@pytest.mark.parametrize("suicide", [False, True])
+def test_every_short_game_on_2x2(ko: str, suicide: bool) -> None:
+    assert compare_all_games(new_state(2, ko, suicide), QuickGo(2, ko, suicide), 9) > 5_000
 
 
 @kernel
