@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     from envs.games.registry import GAMES, find_game
 
     if not argv or argv[0] in HELP:
-        rows = {name: entry.title for name, entry in GAMES.items()}
+        rows = {name: entry.summary for name, entry in GAMES.items()}
         print_tables({"games": rows}, "tengen play GAME [options]")
         sys.stdout.write("\ntengen play GAME --help lists its options. Try: tengen play go\n")
         return 0
@@ -63,6 +63,7 @@ def _play(name: str, game_options: Any, options: PlayOptions) -> None:
     if options.agent != "human":
         agent = options.agent or default_player(game.name, game_options)
         opponent = make_player(agent, options.seed)
+        opponent.check(game, game_options)
     session = Session(game, game_options, _start(name, game_options))
     human = 0 if options.side == "first" else 1
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -14,8 +14,9 @@ from core.errors import UserError
 from core.machine.environment_facts import usable_cores
 from core.machine.kernels import announce_compilation
 from core.machine.random_numbers import random_state
+from envs.games.game import Game
 from envs.games.session import Session
-from search.player import Judgement, Limits, Watcher
+from search.player import Judgement, Limits, Watcher, without_suicide
 from search.uct_tree import Tree, clear_tree, make_tree, run_playouts
 
 _CHUNK_SECONDS = 0.1
@@ -111,6 +112,9 @@ class UctPlayer:
 
         return dead_cells(session.state)
 
+    def check(self, game: Game, options: Any) -> None:
+        """It plays every game."""
+
     def close(self) -> None:
         """Stop the threads and free the trees."""
         self._pool.shutdown()
@@ -161,6 +165,7 @@ class UctPlayer:
         with np.errstate(invalid="ignore"):
             values = sign * outcomes / visits
         best = int(np.lexsort((np.nan_to_num(values, nan=-2), visits))[-1])
+        best = without_suicide(session, best, visits, values)
         seconds = time.monotonic() - began
         return Judgement(
             best, float(values[best]), visits, values, None,

@@ -56,8 +56,9 @@ class GoOptions:
     """Lines of the board, 1 to 19."""
     komi: float = 7.0
     """Points for White, a multiple of 0.5; with a whole number games can be drawn."""
-    rules: RulesetName = "tromp-taylor"
-    """Ruleset: sets ko, suicide and what White is given for handicap stones."""
+    rules: RulesetName = "chinese"
+    """Ruleset: sets ko, suicide, what White is given for handicap stones, and whether dead stones
+    may be agreed on. The default (simple ko, no suicide) allows what every Go program allows."""
     handicap: int = 0
     """Stones that Black begins with, 2 to 9; White then moves first."""
     move_limit: int = 0

@@ -182,6 +182,15 @@ def _breathes(state: np.ndarray, point: int, colour: int) -> bool:
 
 
 @kernel
+def is_suicide(state: np.ndarray, action: int) -> bool:
+    """Tell whether a legal action takes the mover's own stones off the board."""
+    size = state[SIZE]
+    if action == size * size:
+        return False
+    return not _breathes(state, point_of(size, action), state[TO_MOVE] + 1)
+
+
+@kernel
 def _joins_friends(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone there is not alone: one stone killing itself would be a pass."""
     for step in NEIGHBOURS:
