@@ -72,7 +72,7 @@ def measure_playouts(seconds: float, size: int, threads: int) -> float:
     """Playouts per second of all threads together."""
     from core.machine.random_numbers import random_state
     from envs.games.go.game import GO
-    from envs.games.go.rules import playout
+    from envs.games.go.playout import playout
     from envs.games.options import GoOptions
 
     start = GO.initial_state(GoOptions(size=size))

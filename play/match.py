@@ -211,7 +211,7 @@ def play_match(
         try:
             for number, player in enumerate(pair):
                 player.new_game(seed * 1_000_003 + 2 * index + number)
-            session = Session(game, options, _start(game, options))
+            session = Session(game, options)
             _open(session, np.random.default_rng((seed, index // 2)), opening_moves)
             first, second = pair if index % 2 == 0 else pair[::-1]
             guarded = None if referee is None else _Locked(referee, referee_lock)
@@ -248,15 +248,6 @@ class _Locked:
         """As the referee says, if it does."""
         with self._lock:
             return _accepted(self._player, session)
-
-
-def _start(game: Game, options: Any) -> np.ndarray | None:
-    """The position at the start where handicap stones change it."""
-    if game.name != "go" or not options.handicap:
-        return None
-    from envs.games.go.game import new_game
-
-    return new_game(options)
 
 
 def _open(session: Session, rng: np.random.Generator, moves: int) -> None:

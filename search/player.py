@@ -105,7 +105,7 @@ def without_suicide(session: Session, action: int, visits: np.ndarray, values: n
     ]
     best = max(others, key=lambda other: (visits[other], np.nan_to_num(values[other], nan=-2)))
     gains = values[action] > values[best] + _SUICIDE_GAIN
-    return action if visits[best] > 0 and gains else best
+    return best if visits[best] > 0 and not gains else action
 
 
 class RandomPlayer:

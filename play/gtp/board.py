@@ -12,8 +12,8 @@ from core.errors import UserError
 from envs.games.go import rules
 from envs.games.go.board import COMPENSATION
 from envs.games.go.features import ownership
-from envs.games.go.game import GO, fixed_handicap
-from envs.games.options import GoOptions
+from envs.games.go.game import GO
+from envs.games.options import GoOptions, fixed_handicap
 from envs.games.session import Session
 from envs.games.state import TO_MOVE
 from play.gtp.protocol import GtpError
@@ -81,17 +81,29 @@ class GtpBoard:
 
     def place_handicap(self, cells: list[int]) -> None:
         """Put Black's stones on an empty board; White moves first."""
-        self.options = dataclasses.replace(self.options, handicap=min(9, len(cells)))
         board = np.zeros((self.size, self.size), np.int8)
         board.flat[cells] = 1
         self.set_position(board, to_move=1)
 
-    def set_position(self, board: np.ndarray, to_move: int) -> None:
-        """Start from given stones, int8 [H, W]; GtpError if a chain has no liberty."""
-        session = Session(GO, self.options)
-        if not rules.set_position(session.state, board.ravel(), to_move):
+    def set_position(self, board: np.ndarray, to_move: int, handicap: int | None = None) -> None:
+        """Start from given stones, int8 [H, W]; GtpError if a chain has no liberty.
+
+        White is compensated for `handicap` stones; None: for Black's, where only Black has some and
+        more than one, as KataGo counts them.
+        """
+        if handicap is None:
+            black, white = int((board == 1).sum()), int((board == 2).sum())
+            handicap = black if black > 1 and not white else 0
+        options = dataclasses.replace(self.options, handicap=handicap)
+        state = self._empty_board()
+        if not rules.set_position(state, board.ravel(), to_move):
             raise GtpError("a chain has no liberty")
-        self.session = session
+        state[COMPENSATION] = round(2 * options.compensation)
+        self.options, self.session = options, Session(GO, options, state)
+
+    def _empty_board(self) -> np.ndarray:
+        """The board without stones, int32 [words]."""
+        return GO.initial_state(dataclasses.replace(self.options, handicap=0))
 
     def fixed_handicap(self, stones: int) -> list[int]:
         """Place the stones of section 4.1.1; return their cells."""
@@ -109,10 +121,10 @@ class GtpBoard:
 
     def owners(self, without: set[int]) -> np.ndarray:
         """Who owns each cell when some stones are taken off as dead, int8 [H, W]."""
-        left = Session(GO, self.options)
-        rules.set_position(left.state, self.bare(without), 0)
+        left = self._empty_board()
+        rules.set_position(left, self.bare(without), 0)
         owners = np.zeros(self.size**2, np.int8)
-        ownership(left.state, owners)
+        ownership(left, owners)
         return owners.reshape(self.size, self.size)
 
     def bare(self, without: set[int]) -> np.ndarray:

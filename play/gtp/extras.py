@@ -77,8 +77,9 @@ def set_rules(server: GtpServer, command: Command) -> str:
     if name not in RULE_NAMES:
         raise GtpError(f"unknown rules {name!r}; known: {', '.join(RULESETS)}")
     cells, to_move = server.board.session.cells(), server.board.session.to_move
+    handicap = server.board.options.handicap
     server.board.clear(rules=RULE_NAMES[name])
-    server.board.set_position(cells, to_move)
+    server.board.set_position(cells, to_move, handicap)
     return ""
 
 

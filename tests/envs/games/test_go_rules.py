@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import UserError
 from core.machine.kernels import kernel
 from core.machine.random_numbers import random_state
+from envs.games.aec import board_game
+from envs.games.batch import GameBatch
 from envs.games.game import random_legal_action
 from envs.games.go import board as b
 from envs.games.go import rules
 from envs.games.go.features import copy_cells, observe, ownership
-from envs.games.go.game import GO, fixed_handicap, new_game
-from envs.games.options import KO_RULES, GoOptions
+from envs.games.go.game import GO
+from envs.games.options import KO_RULES, GoOptions, fixed_handicap
 from envs.games.state import MOVE_NUMBER, OUTCOME, TO_MOVE, UNDECIDED
 from tests.envs.games.slow_go import Board, SlowGo
 
@@ -314,11 +317,24 @@ def test_play_beyond_the_move_limit_is_safe() -> None:
 
 
 def test_handicap_stones_stand_where_gtp_says() -> None:
-    state = new_game(GoOptions(size=9, handicap=5, komi=0.5, rules="chinese"))
+    state = GO.initial_state(GoOptions(size=9, handicap=5, komi=0.5, rules="chinese"))
     assert picture_of(state)[2] == "..X...X.."
     assert picture_of(state)[4] == "....X...."
     assert (state[TO_MOVE], state[b.COMPENSATION]) == (1, 11)
     assert len(set(fixed_handicap(19, 9))) == 9
+
+
+def test_no_handicap_is_paid_without_its_stones() -> None:
+    with pytest.raises(UserError, match="no stone"):
+        GoOptions(handicap=1)
+    with pytest.raises(UserError, match="no fixed places on 5x5"):
+        GO.initial_state(GoOptions(size=5, handicap=3))
+    options = GoOptions(size=9, handicap=4)
+    assert GameBatch(GO, options, 2).reset().to_move.tolist() == [1, 1]
+    env = board_game("go", size=9, handicap=4)
+    env.reset()
+    assert env.agent_selection == "player_1"
+    assert env.observe("player_0")["observation"][0].sum() == 4
 
 
 def test_observation_shows_the_last_eight_boards() -> None:
