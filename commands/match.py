@@ -34,8 +34,9 @@ class MatchOptions:
     """Random moves that every pair of games begins with."""
     parallel: int = free(1, at_least=1)
     """Games at once."""
-    referee: str = ""
-    """Player who decides which stones are dead where the two differ, under rules that let them."""
+    referee: str = "auto"
+    """Player who decides where the two differ: which stones are dead under rules that let them, and
+    whether a move is legal. auto: GNU Go where it is installed; none: nobody."""
     save: str = ""
     """Folder for the records of games of Go, one SGF file each."""
     seed: int = 0
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(name: str, game_options: Any, options: MatchOptions) -> None:
     from envs.games.registry import load_game
     from play.match import play_match
-    from play.players import make_player
+    from play.players import default_referee, make_player
 
     game = load_game(name)
     if options.save and game.name != "go":
@@ -77,7 +78,10 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
             (make(options.first, threads), make(options.second, threads))
             for _ in range(options.parallel)
         ]
-        referee = make(options.referee) if options.referee else None
+        named = options.referee
+        if named == "auto":
+            named = default_referee(game_options) if game.name == "go" else ""
+        referee = make(named) if named not in ("", "none") else None
         for player in {*sum(pairs, ()), *([referee] if referee else [])}:
             player.check(game, game_options)
         began = time.monotonic()

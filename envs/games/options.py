@@ -48,6 +48,10 @@ def _within(what: str, value: int, low: int, high: int) -> None:
         raise UserError(f"{what} is {value}; it must be from {low} to {high}")
 
 
+MOST_MOVES = 10_000
+"""The latest that a game of Go can be made to end by its number of moves."""
+
+
 @dataclass(frozen=True)
 class GoOptions:
     """Go with area scoring."""
@@ -66,7 +70,7 @@ class GoOptions:
 
     def __post_init__(self) -> None:
         _within("the size of the board", self.size, 1, 19)
-        _within("the move limit", self.move_limit, 0, 10_000)
+        _within("the move limit", self.move_limit, 0, MOST_MOVES)
         _within("the handicap", self.handicap, 0, self.size**2 - 1)
         if self.handicap == 1:
             raise UserError("a handicap of 1 is no stone but the first move; say --komi 0.5")

@@ -89,6 +89,12 @@ class Session:
         """Every position of the game, the newest last, int32 [words] each; not copies."""
         return [*self._earlier, self.state]
 
+    def replace_states(self, options: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Go on under other options, with every position of the game changed."""
+        self.options = options
+        self._earlier = [change(state) for state in self._earlier]
+        self.state = change(self.state)
+
     def first_state(self) -> np.ndarray:
         """The position the game began with, int32 [words]."""
         return self._earlier[0] if self._earlier else self.state

@@ -10,12 +10,12 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.go import rules
-from envs.games.go.board import COMPENSATION
+from envs.games.go.board import COMPENSATION, MOVE_LIMIT
 from envs.games.go.features import ownership
 from envs.games.go.game import GO
-from envs.games.options import GoOptions, fixed_handicap
+from envs.games.options import MOST_MOVES, GoOptions, fixed_handicap
 from envs.games.session import Session
-from envs.games.state import TO_MOVE
+from envs.games.state import MOVE_NUMBER, TO_MOVE
 from play.gtp.protocol import GtpError
 
 
@@ -24,7 +24,9 @@ class GtpBoard:
 
     def __init__(self, options: GoOptions) -> None:
         self.options = options
+        self._move_limit = options.move_limit
         self.session = Session(GO, options)
+        self._put_the_limit_off()
 
     @property
     def size(self) -> int:
@@ -37,8 +39,10 @@ class GtpBoard:
         Raises:
             UserError: such a board there is not; the old position stays.
         """
-        self.options = dataclasses.replace(self.options, **{"handicap": 0, **changes})
+        fresh = {"handicap": 0, "move_limit": self._move_limit}
+        self.options = dataclasses.replace(self.options, **{**fresh, **changes})
         self.session = Session(GO, self.options)
+        self._put_the_limit_off()
 
     def set_komi(self, komi: float) -> None:
         """Change White's compensation; the position stays."""
@@ -71,6 +75,28 @@ class GtpBoard:
             self.session.play(action, prepare)
         except UserError:
             raise GtpError("illegal move") from None
+        self._put_the_limit_off()
+
+    def _put_the_limit_off(self) -> None:
+        """Keep the end of the game by its number of moves out of sight: GTP has none.
+
+        A position whose history has room for more moves is longer; up to 10,000 moves.
+        """
+        points, limit = self.size**2, self.options.limit
+        moves = int(self.session.state[MOVE_NUMBER])
+        if limit > moves + 2 * points or limit == MOST_MOVES:
+            return
+        later = min(MOST_MOVES, max(limit, moves) + 3 * points + 50)
+        options = dataclasses.replace(self.options, move_limit=later)
+
+        def lengthen(state: np.ndarray) -> np.ndarray:
+            longer = np.zeros(GO.words(options), np.int32)
+            longer[: state.size] = state
+            longer[MOVE_LIMIT] = options.limit
+            return longer
+
+        self.options = options
+        self.session.replace_states(options, lengthen)
 
     def undo(self) -> None:
         """Take the last move back; GtpError if there is none."""

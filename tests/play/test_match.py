@@ -21,7 +21,8 @@ from envs.games.registry import GAMES, load_game
 from envs.games.session import Session
 from play.engine_player import Disagreement, EnginePlayer
 from play.match import Score, play_game, play_match
-from search.player import Judgement, RandomPlayer, without_suicide
+from play.players import default_referee, make_player
+from search.player import RESIGN, Judgement, RandomPlayer, without_suicide
 from search.uct import UctOptions, UctPlayer
 
 GNUGO = shutil.which("gnugo", path=f"{os.environ.get('PATH', '')}:/usr/games")
@@ -224,3 +225,36 @@ def test_a_player_of_another_game_is_refused_before_the_first_game(
     with pytest.raises(UserError, match="not Othello"):
         match_main(["othello", "--first", first.format(python=sys.executable)])
     assert "game 1/" not in capsys.readouterr().out
+
+
+def test_a_lost_game_of_go_is_given_up_by_who_may() -> None:
+    session = Session(GO, GoOptions(size=5, komi=100.0))
+    for name, resigns in (("uct:300", True), ("uct:300,resign=0", False)):
+        player = make_player(name)
+        assert (player.judge(session).action == RESIGN) == resigns
+        player.close()
+    # White, who wins, plays on.
+    session.play(session.action_of("C3"))
+    player = make_player("uct:300")
+    assert player.judge(session).action >= 0
+    player.close()
+
+
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed")
+@pytest.mark.parametrize("ruleset", ["chinese", "cgos"])
+def test_gnu_go_is_the_referee_where_nobody_else_is_named(
+    ruleset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = f"gtp:{GNUGO} --mode gtp --level 1 --chinese-rules"
+    argv = ["--size", "5", "--komi", "0.5", "--rules", ruleset, "--games", "2"]
+    assert match_main(["go", *argv, "--first", "uct:200,resign=0", "--second", engine]) == 0
+    said = capsys.readouterr().out
+    assert "disputed" not in said and "fault" not in said and "void" not in said
+    assert default_referee(GoOptions(rules="tromp-taylor")).endswith(
+        "--positional-superko --allow-suicide"
+    )
+
+
+def test_a_referee_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    assert default_referee(GoOptions()) == ""
