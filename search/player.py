@@ -101,7 +101,7 @@ def without_suicide(session: Session, action: int, visits: np.ndarray, values: n
     others = [
         int(other)
         for other in np.flatnonzero(session.legal_mask())
-        if not is_suicide(session.state, other)
+        if not is_suicide(session.state, int(other))
     ]
     best = max(others, key=lambda other: (visits[other], np.nan_to_num(values[other], nan=-2)))
     gains = values[action] > values[best] + _SUICIDE_GAIN

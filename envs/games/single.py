@@ -50,7 +50,7 @@ class AgainstPlayer(gymnasium.Env[np.ndarray, np.int64]):
     bool [A], as sb3-contrib's MaskablePPO asks for them. An illegal move loses the game.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         "render_modes": ["ansi", "rgb_array", "human"],
         "render_fps": 2,
     }
@@ -89,7 +89,9 @@ class AgainstPlayer(gymnasium.Env[np.ndarray, np.int64]):
         self._answer()
         return self._observation(), self._info()
 
-    def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: np.int64 | int | np.ndarray
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Play an action and let the opponent answer."""
         number = action_number(action)
         mask = self.action_masks()

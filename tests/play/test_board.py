@@ -36,7 +36,7 @@ def test_superko_remembers_beyond_the_limit() -> None:
     long = GtpBoard(GoOptions(3, rules="tromp-taylor", move_limit=2_000))
     for number in range(400):
         masks = [board.turned_to(number % 2).legal_mask() for board in (short, long)]
-        assert np.array_equal(*masks)
+        assert np.array_equal(masks[0], masks[1])
         moves = [int(action) for action in np.flatnonzero(masks[0])]
         action = draw.choice(moves[:-1] or moves)
         for board in (short, long):

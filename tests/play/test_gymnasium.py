@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from envs.games.registry import GAMES
 from envs.games.single import AgainstPlayer
 from play.gymnasium import board_game_against
 
-SMALL = {"go": {"size": 5}, "othello": {"size": 4}, "gomoku": {"size": 5}}
+SMALL: dict[str, Any] = {"go": {"size": 5}, "othello": {"size": 4}, "gomoku": {"size": 5}}
 
 
 @pytest.mark.parametrize("name", GAMES)

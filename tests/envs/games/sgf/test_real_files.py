@@ -69,7 +69,7 @@ def test_sgfmill_sees_the_same_stones(name: str) -> None:
     record = read(name)
     game = sgf.Sgf_game.from_bytes((FILES / f"{name}.sgf").read_bytes())
     board = boards.Board(game.get_size())
-    moves = []
+    moves: list[tuple[int, int | None]] = []
     for node in game.get_main_sequence():
         if node.has_setup_stones():
             if moves:
