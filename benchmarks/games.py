@@ -1,7 +1,9 @@
 """Games as compiled rules: playouts of Go per second, and moves through PettingZoo's interface.
 
-A playout is uniform random play from the empty board to the end, own eyes left alone, scored. The
-yardstick of the interface is PettingZoo's own go_v5, driven by the same random player.
+A playout is uniform random play from the empty board to the end by simple ko, own eyes left alone,
+scored. A game by exact rules is uniform over the legal moves with superko, the whole mask made at
+every move. The yardstick of the interface is PettingZoo's own go_v5, driven by the same random
+player: both bare, and both in the three wrappers that go_v5 comes in.
 """
 
 from __future__ import annotations
@@ -52,14 +54,23 @@ def main() -> None:
     results, skipped = run_rounds(playouts, options.rounds)
     report("uniform random playouts of Go", "playouts/s", results, skipped, one, options.out)
 
-    yardstick = "PettingZoo go_v5"
+    exact = "9x9, 1 thread"
+    results, skipped = run_rounds({exact: own(measure_exact, 9)}, options.rounds)
+    out = options.out.replace(".json", "-exact.json")
+    report("random games by exact rules, masks made", "moves/s", results, skipped, exact, out)
+
+    bare, wrapped = "PettingZoo go_v5, bare", "PettingZoo go_v5, wrapped"
     interface = {
-        "tengen go through PettingZoo": own(measure_pettingzoo, "tengen"),
-        yardstick: own(measure_pettingzoo, "go_v5"),
+        "tengen go, bare": own(measure_pettingzoo, "tengen", False),
+        "tengen go, wrapped": own(measure_pettingzoo, "tengen", True),
+        bare: own(measure_pettingzoo, "go_v5", False),
+        wrapped: own(measure_pettingzoo, "go_v5", True),
     }
     results, skipped = run_rounds(interface, options.rounds)
-    out = options.out.replace(".json", "-pettingzoo.json")
-    report("9x9 Go through PettingZoo", "moves/s", results, skipped, yardstick, out)
+    for yardstick in (bare, wrapped):
+        name = yardstick.rpartition(" ")[2]
+        out = options.out.replace(".json", f"-pettingzoo-{name}.json")
+        report("9x9 Go through PettingZoo", "moves/s", results, skipped, yardstick, out)
 
     single = "1 game"
     batches = {f"{n} games": own(measure_batch, n) for n in (16, 256, 1024)}
@@ -72,7 +83,7 @@ def measure_playouts(seconds: float, size: int, threads: int) -> float:
     """Playouts per second of all threads together."""
     from core.machine.random_numbers import random_state
     from envs.games.go.game import GO
-    from envs.games.go.rules import playout
+    from envs.games.go.playout import playout
     from envs.games.options import GoOptions
 
     start = GO.initial_state(GoOptions(size=size))
@@ -107,18 +118,58 @@ def _compile_playouts(playout: Callable[..., None]) -> Callable[..., None]:
     return many
 
 
-def measure_pettingzoo(seconds: float, which: str) -> float:
-    """Moves per second of whole random games."""
+def measure_exact(seconds: float, size: int) -> float:
+    """Moves per second of whole games, uniform over the legal moves with superko."""
+    from core.machine.random_numbers import random_state
+    from envs.games.go.game import GO
+    from envs.games.options import GoOptions
+
+    start = GO.initial_state(GoOptions(size=size, rules="tromp-taylor"))
+    many = _compile_exact()
+    stream = random_state(1, 1)[0]
+    mask = np.zeros(size * size + 1, np.uint8)
+    many(GO, start, mask, 1, stream)
+    moves, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        moves += many(GO, start, mask, 20, stream)
+    return moves / (time.perf_counter() - began)
+
+
+def _compile_exact() -> Callable[..., int]:
+    from core.machine.kernels import kernel
+    from envs.games.game import play_uniformly
+    from envs.games.state import MOVE_NUMBER, copy_state
+
+    @kernel
+    def many(game: Any, start: np.ndarray, mask: np.ndarray, count: int, rng: np.ndarray) -> int:
+        state = start.copy()
+        moves = 0
+        for _ in range(count):
+            copy_state(start, state)
+            play_uniformly(game, state, rng, mask)
+            moves += state[MOVE_NUMBER]
+        return moves
+
+    return many  # type: ignore[no-any-return]
+
+
+def measure_pettingzoo(seconds: float, which: str, wrapped: bool) -> float:
+    """Moves per second of whole random games, in go_v5's wrappers or without."""
+    from pettingzoo.utils import wrappers
+
     if which == "tengen":
         from envs.games.aec import board_game
 
-        env = board_game("go", size=9)
+        env = board_game("go", size=9, rules="tromp-taylor")
     else:
         try:
             from pettingzoo.classic import go_v5
         except ImportError as error:
             raise SkippedError(f"needs {error.name}") from None
-        env = go_v5.env(board_size=9)
+        env = go_v5.raw_env(board_size=9)
+    if wrapped:
+        env = wrappers.TerminateIllegalWrapper(env, illegal_reward=-1)
+        env = wrappers.OrderEnforcingWrapper(wrappers.AssertOutOfBoundsWrapper(env))
     rng = np.random.default_rng(1)
     _play_once(env, rng)
     moves, began = 0, time.perf_counter()

@@ -34,8 +34,9 @@ class MatchOptions:
     """Random moves that every pair of games begins with."""
     parallel: int = free(1, at_least=1)
     """Games at once."""
-    referee: str = ""
-    """Player who decides which stones are dead where the two differ, under rules that let them."""
+    referee: str = "auto"
+    """Player who decides where the two differ: which stones are dead under rules that let them, and
+    whether a move is legal. auto: GNU Go where it is installed; none: nobody."""
     save: str = ""
     """Folder for the records of games of Go, one SGF file each."""
     seed: int = 0
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     from envs.games.registry import GAMES, find_game
 
     if not argv or argv[0] in HELP:
-        rows = {name: entry.title for name, entry in GAMES.items()}
+        rows = {name: entry.summary for name, entry in GAMES.items()}
         print_tables({"games": rows}, "tengen match GAME [options]")
         return 0
     entry, named = find_game(argv[0])
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 def _run(name: str, game_options: Any, options: MatchOptions) -> None:
     from envs.games.registry import load_game
     from play.match import play_match
-    from play.players import make_player
+    from play.players import default_referee, make_player
 
     game = load_game(name)
     if options.save and game.name != "go":
@@ -77,7 +78,12 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
             (make(options.first, threads), make(options.second, threads))
             for _ in range(options.parallel)
         ]
-        referee = make(options.referee) if options.referee else None
+        named = options.referee
+        if named == "auto":
+            named = default_referee(game_options) if game.name == "go" else ""
+        referee = make(named) if named not in ("", "none") else None
+        for player in {*sum(pairs, ()), *([referee] if referee else [])}:
+            player.check(game, game_options)
         began = time.monotonic()
         match = play_match(
             pairs, game, game_options, options.games, options.opening_moves, options.seed, referee
@@ -88,10 +94,10 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
 
 def _report(result: GameResult, score: Score, options: MatchOptions, seconds: float) -> None:
     """Print one game and the score so far; save the record."""
-    left = seconds / score.games * (options.games - score.games)
-    fault = f"   {result.note}" if result.fault else ""
+    left = seconds / score.played * (options.games - score.played)
+    fault = f"   {result.note}" if result.fault or result.void else ""
     sys.stdout.write(
-        f"game {score.games}/{options.games}  {result.first} - {result.second}  {result.how}  "
+        f"game {score.played}/{options.games}  {result.first} - {result.second}  {result.how}  "
         f"{len(result.session.actions)} moves   {left / 60:.0f} min left{fault}\n"
     )
     if options.save:
@@ -99,18 +105,21 @@ def _report(result: GameResult, score: Score, options: MatchOptions, seconds: fl
 
         folder = Path(options.save)
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"game-{score.games:04d}.sgf"
+        file = folder / f"game-{score.played:04d}.sgf"
         write_session(file, result.session, result.how, result.first, result.second, result.note)
-    if score.games == options.games:
+    if score.played == options.games:
         sys.stdout.write(summary(score, options.first, options.second) + "\n")
     sys.stdout.flush()
 
 
 def summary(score: Score, first: str, second: str) -> str:
-    """The whole match in two lines."""
+    """The whole match in two lines; one where no game counts."""
+    voids = f", {score.voids} void by disagreement on the rules" if score.voids else ""
+    faults = f", {score.faults} games ended by a fault{voids}" if score.faults else voids
+    if score.games == 0:
+        return f"{first} against {second}: no game counts{faults}"
     elo, low, high = score.elo()
     interval = score.interval()
-    faults = f", {score.faults} games ended by a fault" if score.faults else ""
     return (
         f"{first} against {second}: {score.wins} won, {score.draws} drawn, {score.losses} lost "
         f"({score.rate:.0%}, 95% interval {interval[0]:.0%} to {interval[1]:.0%}){faults}\n"

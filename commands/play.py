@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     from envs.games.registry import GAMES, find_game
 
     if not argv or argv[0] in HELP:
-        rows = {name: entry.title for name, entry in GAMES.items()}
+        rows = {name: entry.summary for name, entry in GAMES.items()}
         print_tables({"games": rows}, "tengen play GAME [options]")
         sys.stdout.write("\ntengen play GAME --help lists its options. Try: tengen play go\n")
         return 0
@@ -63,7 +63,8 @@ def _play(name: str, game_options: Any, options: PlayOptions) -> None:
     if options.agent != "human":
         agent = options.agent or default_player(game.name, game_options)
         opponent = make_player(agent, options.seed)
-    session = Session(game, game_options, _start(name, game_options))
+        opponent.check(game, game_options)
+    session = Session(game, game_options)
     human = 0 if options.side == "first" else 1
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     names = ["human", "human"]
@@ -79,15 +80,6 @@ def _play(name: str, game_options: Any, options: PlayOptions) -> None:
             opponent.close()
         if options.save:
             _save(session, table.result(), Path(options.save), names)
-
-
-def _start(name: str, options: Any) -> Any:
-    """The position at the start where it is not the game's own: handicap stones."""
-    if not name.startswith("go") or not options.handicap:
-        return None
-    from envs.games.go.game import new_game
-
-    return new_game(options)
 
 
 def _save(session: Session, result: str, path: Path, names: Sequence[str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from core.errors import UserError
+from envs.games.game import Game
 from envs.games.notation import cell_name
 from envs.games.session import Session
 from play.engine import Engine, EngineError, EngineRefusal
@@ -15,6 +17,10 @@ from play.rules import of_ruleset
 from search.player import RESIGN, Judgement, Limits, Watcher
 
 COLOURS = ("black", "white")
+
+
+class Disagreement(UserError):
+    """The engine calls illegal what the rules of the game allow: nobody's fault by itself."""
 
 
 class EnginePlayer:
@@ -43,6 +49,7 @@ class EnginePlayer:
         Raises:
             EngineError: it is gone, too slow, or its answer is no move.
             UserError: some moves are not allowed; there is no common way to tell an engine.
+            Disagreement: it refuses a move that was played.
         """
         allowed = None if limits is None else limits.allowed
         if allowed is not None and set(np.flatnonzero(session.legal_mask())) - allowed:
@@ -79,7 +86,10 @@ class EnginePlayer:
             self._start = start
         assert self._told is not None
         for player, action in session.actions[len(self._told) :]:
-            self.engine.send(f"play {COLOURS[player]} {session.name_of(action)}")
+            try:
+                self.engine.send(f"play {COLOURS[player]} {session.name_of(action)}")
+            except EngineRefusal as refusal:
+                raise Disagreement(f"{self.name}: {refusal}") from refusal
             self._told.append((player, action))
 
     def _set_up(self, session: Session) -> None:
@@ -110,6 +120,18 @@ class EnginePlayer:
     def new_game(self, seed: int) -> None:
         """The next game begins on a clear board; an engine has random numbers of its own."""
         self._told = None
+
+    def check(self, game: Game, options: Any) -> None:
+        """It plays Go on the boards that it has."""
+        self.tell(Session(game, options))
+
+    def accepts(self, session: Session) -> bool:
+        """Whether it calls every move of a game legal."""
+        try:
+            self.tell(session)
+        except Disagreement:
+            return False
+        return True
 
     def dead_stones(self, session: Session) -> set[int] | None:
         """Cells of the stones that the engine thinks dead; None if it will not say."""

@@ -17,6 +17,7 @@ from core.errors import UserError
 from envs.games.game import Game
 from envs.games.session import Session
 from envs.games.state import FIRST
+from play.engine_player import Disagreement
 from play.settle import Count, agreed_count, go_on, may_be_settled, referees_count
 from search.player import RESIGN, Player
 
@@ -33,10 +34,12 @@ class GameResult:
     outcome: int
     """+1 for the first player, 0 a draw, -1 for the second."""
     how: str
-    """As SGF writes it: B+3.5, W+R, B+F (illegal move or crash), 0."""
+    """As SGF writes it: B+3.5, W+R, B+F (illegal move or crash), 0, Void."""
     note: str = ""
     fault: bool = False
     """Whether an illegal move or a crash ended it."""
+    void: bool = False
+    """Whether the players disagreed on the rules and nobody decided; it counts for neither."""
     seconds: tuple[float, float] = (0.0, 0.0)
 
 
@@ -49,11 +52,27 @@ class Score:
     losses: int = 0
     faults: int = 0
     """Games that ended by an illegal move or a crash of either side."""
+    voids: int = 0
+    """Games that count for neither side, because one refused a legal move of the other."""
 
     @property
     def games(self) -> int:
-        """Games so far."""
+        """Games that count."""
         return self.wins + self.draws + self.losses
+
+    @property
+    def played(self) -> int:
+        """Games so far, void ones too."""
+        return self.games + self.voids
+
+    def add(self, result: GameResult, side: int) -> None:
+        """Count a game; side 1: ours was the game's first player, -1: its second."""
+        points = result.outcome * side
+        self.voids += result.void
+        self.wins += points > 0
+        self.draws += points == 0 and not result.void
+        self.losses += points < 0
+        self.faults += result.fault
 
     @property
     def rate(self) -> float:
@@ -83,16 +102,20 @@ def elo_of(rate: float) -> float:
 def play_game(
     first: Player, second: Player, session: Session, referee: Player | None = None
 ) -> GameResult:
-    """Play a position to its end. An illegal move or a crash loses the game and is noted."""
+    """Play a position to its end. An illegal move or a crash loses the game and is noted.
+
+    Where a player refuses a legal move of the other the referee decides: if it accepts the move,
+    the refusal is a fault; else, and without a referee, the game is void.
+    """
     players = (first, second)
     seconds = [0.0, 0.0]
-    ended = _play_on(players, session, seconds)
+    ended = _play_on(players, session, seconds, referee)
     try:
         if ended is None and may_be_settled(session):
             count = agreed_count(players, session)
             if count is None:
                 go_on(session)
-                ended = _play_on(players, session, seconds)
+                ended = _play_on(players, session, seconds, referee)
                 count = agreed_count(players, session) or referees_count(referee, session)
             if ended is None:
                 outcome = int(np.sign(count.margin))
@@ -107,7 +130,10 @@ def play_game(
 
 
 def _play_on(
-    players: tuple[Player, Player], session: Session, seconds: list[float]
+    players: tuple[Player, Player],
+    session: Session,
+    seconds: list[float],
+    referee: Player | None,
 ) -> GameResult | None:
     """Play until the position is over: None; or until somebody resigns or fails: the result."""
     while not session.is_over:
@@ -121,10 +147,25 @@ def _play_on(
             if judgement.action == RESIGN:
                 return _result(session, players, lost, f"{opponent}+R", "", seconds)
             session.play(judgement.action)
+        except Disagreement as error:
+            if not _accepted(referee, session):
+                note = f"disagreement on the rules: {error}"
+                return _result(session, players, 0, "Void", note, seconds, void=True)
+            note = f"{error}, which {referee.name} accepts"  # type: ignore[union-attr]
+            return _result(session, players, lost, f"{opponent}+F", note, seconds, fault=True)
         except UserError as error:
             note = f"{players[mover].name}: {error}"
             return _result(session, players, lost, f"{opponent}+F", note, seconds, fault=True)
     return None
+
+
+def _accepted(referee: Player | None, session: Session) -> bool:
+    """Whether a referee that can say so calls every move of the game legal."""
+    accepts = getattr(referee, "accepts", None)
+    try:
+        return accepts is not None and bool(accepts(session))
+    except UserError:
+        return False
 
 
 def _result(
@@ -135,10 +176,11 @@ def _result(
     note: str,
     seconds: list[float],
     fault: bool = False,
+    void: bool = False,
 ) -> GameResult:
     first, second = (player.name for player in players)
     times = (seconds[0], seconds[1])
-    return GameResult(session, first, second, outcome, how, note, fault, times)
+    return GameResult(session, first, second, outcome, how, note, fault, void, times)
 
 
 Pair = tuple[Player, Player]
@@ -169,7 +211,7 @@ def play_match(
         try:
             for number, player in enumerate(pair):
                 player.new_game(seed * 1_000_003 + 2 * index + number)
-            session = Session(game, options, _start(game, options))
+            session = Session(game, options)
             open_randomly(session, np.random.default_rng((seed, index // 2)), opening_moves)
             first, second = pair if index % 2 == 0 else pair[::-1]
             guarded = None if referee is None else _Locked(referee, referee_lock)
@@ -181,11 +223,7 @@ def play_match(
     pool = ThreadPoolExecutor(len(pairs))
     try:
         for index, result in pool.map(play, range(games)):
-            points = result.outcome if index % 2 == 0 else -result.outcome
-            score.wins += points > 0
-            score.draws += points == 0
-            score.losses += points < 0
-            score.faults += result.fault
+            score.add(result, 1 if index % 2 == 0 else -1)
             yield result, score
     finally:
         # Games that are still played end when their players are closed.
@@ -206,14 +244,10 @@ class _Locked:
         with self._lock:
             return self._player.dead_stones(session)
 
-
-def _start(game: Game, options: Any) -> np.ndarray | None:
-    """The position at the start where handicap stones change it."""
-    if game.name != "go" or not options.handicap:
-        return None
-    from envs.games.go.game import new_game
-
-    return new_game(options)
+    def accepts(self, session: Session) -> bool:
+        """As the referee says, if it does."""
+        with self._lock:
+            return _accepted(self._player, session)
 
 
 def open_randomly(session: Session, rng: np.random.Generator, moves: int) -> None:

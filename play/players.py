@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError, did_you_mean
+from envs.games.options import RULESETS, GoOptions
 from search.player import Player
 
 KNOWN = {
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
-    "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds",
+    "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; it "
+    "gives lost games of Go up, unless uct:20000,resign=0",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
@@ -28,6 +31,10 @@ ENGINES = {
 """Go programs, and what tells them to speak GTP."""
 SHIPPED = Path(__file__).resolve().parents[1] / "pretrained" / "zero-go9"
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(s?)")
+
+
+_UCT_RESIGNS = 0.05
+"""Chance to win below which UCT gives a game of Go up, where its name says nothing else."""
 
 
 def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
@@ -68,17 +75,37 @@ def _engine_hint(name: str) -> str:
 
 
 def _make_uct(amount: str, seed: int, threads: int) -> Player:
-    """`20000` is playouts a move, `5s` seconds, nothing the default."""
+    """`20000` is playouts a move, `5s` seconds, nothing the default; resign=0 may follow."""
     from search.uct import UctOptions, UctPlayer
 
-    if not amount:
-        return UctPlayer(UctOptions(seed=seed, threads=threads))
-    match = _AMOUNT.fullmatch(amount)
-    if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
-        raise UserError(f"uct:{amount} is no amount; write uct:20000 for playouts or uct:5s")
-    if match[2]:
-        return UctPlayer(UctOptions(seconds=float(match[1]), seed=seed, threads=threads))
-    return UctPlayer(UctOptions(playouts=int(match[1]), seed=seed, threads=threads))
+    settings: dict[str, float] = {"resign": _UCT_RESIGNS}
+    for part in filter(None, amount.split(",")):
+        resign = part.removeprefix("resign=")
+        match = _AMOUNT.fullmatch(resign)
+        if match and resign != part and not match[2]:
+            settings["resign"] = float(match[1])
+            continue
+        if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
+            raise UserError(
+                f"uct:{amount} is no amount; write uct:20000 for playouts or uct:5s, and "
+                f"uct:20000,resign=0 to play lost games to the end"
+            )
+        settings["seconds" if match[2] else "playouts"] = (
+            float(match[1]) if match[2] else int(match[1])
+        )
+    return UctPlayer(UctOptions(seed=seed, threads=threads, **settings))  # type: ignore[arg-type]
+
+
+def default_referee(options: GoOptions) -> str:
+    """GNU Go under the rules of a game of Go, where it is installed; else nobody."""
+    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/games"])
+    program = shutil.which("gnugo", path=places)
+    if program is None:
+        return ""
+    rules = RULESETS[options.rules]
+    ko = "simple-ko" if rules.ko == "simple" else f"{rules.ko}-superko"
+    suicide = "--allow-suicide" if rules.suicide else "--forbid-suicide"
+    return f"gtp:{shlex.quote(program)} --mode gtp --chinese-rules --{ko} {suicide}"
 
 
 def default_player(game: str, options: Any) -> str:

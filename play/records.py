@@ -15,7 +15,7 @@ from envs.games.sgf.record import GameRecord, write_records
 _RULES = {
     "tromp-taylor": "Tromp-Taylor",
     "chinese": "Chinese",
-    "chinese-superko": "Chinese",
+    "chinese-superko": "Chinese, positional superko",
     "aga": "AGA",
     "new-zealand": "NZ",
     "cgos": "CGOS",

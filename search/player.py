@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from envs.games.game import Game
 from envs.games.session import Session
 
 RESIGN = -2
 """The action of a player that gives up."""
+_SUICIDE_GAIN = 0.1
+"""Expected outcome that a suicide must promise above another move, more than noise."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,33 @@ class Player(Protocol):
     def dead_stones(self, session: Session) -> set[int] | None:
         """Cells of stones of Go that it gives up as dead at the end; None: it has no opinion."""
 
+    def check(self, game: Game, options: Any) -> None:
+        """Raise UserError, saying why, if it cannot play this game on this board."""
+
     def close(self) -> None:
         """Free what the player holds: processes, threads, memory."""
+
+
+def without_suicide(session: Session, action: int, visits: np.ndarray, values: np.ndarray) -> int:
+    """Return the chosen action, or the next best where it is a suicide of Go that gains nothing.
+
+    Most programs call a suicide illegal, and where a game is lost every move looks alike. `visits`
+    [A] and `values` [A] are a `Judgement`'s; an action that gains by more than noise stays.
+    """
+    if session.game.name != "go":
+        return action
+    from envs.games.go.rules import is_suicide
+
+    if not is_suicide(session.state, action):
+        return action
+    others = [
+        int(other)
+        for other in np.flatnonzero(session.legal_mask())
+        if not is_suicide(session.state, int(other))
+    ]
+    best = max(others, key=lambda other: (visits[other], np.nan_to_num(values[other], nan=-2)))
+    gains = values[action] > values[best] + _SUICIDE_GAIN
+    return best if visits[best] > 0 and not gains else action
 
 
 class RandomPlayer:
@@ -118,6 +146,9 @@ class RandomPlayer:
     def dead_stones(self, session: Session) -> set[int] | None:
         """It has no opinion."""
         return None
+
+    def check(self, game: Game, options: Any) -> None:
+        """It plays anything."""
 
     def close(self) -> None:
         """Nothing to free."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,15 @@ from core.errors import UserError
 from core.machine.environment_facts import usable_cores
 from core.machine.kernels import announce_compilation
 from core.machine.random_numbers import random_state
+from envs.games.game import Game
 from envs.games.session import Session
-from search.player import Judgement, Limits, Watcher
+from search.player import RESIGN, Judgement, Limits, Watcher, without_suicide
 from search.uct_tree import Tree, clear_tree, line_of, make_tree, restrict_root, run_playouts
 
 _CHUNK_SECONDS = 0.05
 _NODES_PER_PLAYOUT = 24
 _MOST_NODES = 8_000_000
+_RESIGN_VISITS = 100
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,15 @@ class UctOptions:
     """Bound of a move that was never tried; from 1 on, every move is tried first."""
     expand_after: int = 4
     """Playouts through a leaf before its moves join the tree."""
+    resign: float = 0.0
+    """Give a game of Go up when the chance to win falls below this; 0: never."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if self.playouts < 1 or self.seconds < 0 or self.threads < 0 or self.expand_after < 1:
             raise UserError("UCT needs playouts and expand_after of 1 or more, nothing below 0")
+        if not 0 <= self.resign < 0.5:
+            raise UserError(f"resign must be from 0 to 0.5, got {self.resign}")
 
 
 class _Worker:
@@ -100,7 +106,16 @@ class UctPlayer:
             # Chunks of a twentieth of a second, so that clocks and people are heard.
             rate = chunk / max(now - before, 1e-6)
             chunk = min(2 * chunk, 1 + int(rate * min(left, _CHUNK_SECONDS)))
-        return self._sum_up(session, workers, began)
+        return self._or_resign(session, self._sum_up(session, workers, began))
+
+    def _or_resign(self, session: Session, judgement: Judgement) -> Judgement:
+        """Give up where the best move loses, and so do all playouts together."""
+        visits, values = judgement.visits, np.nan_to_num(judgement.values)
+        if session.game.name != "go" or visits.sum() < _RESIGN_VISITS:
+            return judgement
+        mean = (visits @ values / visits.sum() + 1) / 2
+        lost = max(mean, judgement.win_rate) < self.options.resign
+        return replace(judgement, action=RESIGN) if lost else judgement
 
     def new_game(self, seed: int) -> None:
         """Draw from other random streams."""
@@ -113,6 +128,9 @@ class UctPlayer:
         from envs.games.go.estimate import dead_cells
 
         return dead_cells(session.state)
+
+    def check(self, game: Game, options: Any) -> None:
+        """It plays every game."""
 
     def close(self) -> None:
         """Stop the threads and free the trees."""
@@ -164,6 +182,7 @@ class UctPlayer:
         with np.errstate(invalid="ignore"):
             values = sign * outcomes / visits
         best = int(np.lexsort((np.nan_to_num(values, nan=-2), visits))[-1])
+        best = without_suicide(session, best, visits, values)
         seconds = time.monotonic() - began
         line = line_of([worker.tree for worker in workers], best)
         return Judgement(

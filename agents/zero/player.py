@@ -23,9 +23,10 @@ from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
 from core.machine.environment_facts import usable_cores
 from core.machine.probe import resolve_device
+from envs.games.game import Game
 from envs.games.session import Session
 from search.config import SearchConfig
-from search.player import RESIGN, Judgement, Limits, Watcher
+from search.player import RESIGN, Judgement, Limits, Watcher, without_suicide
 from search.tree_search import SearchResult, TreeSearch
 
 _LEAVES = 8
@@ -126,6 +127,10 @@ class ZeroPlayer:
 
         return dead_cells(session.state)
 
+    def check(self, game: Game, options: Any) -> None:
+        """It plays the game it was trained on, on boards that its network takes."""
+        self._searcher(Session(game, options))
+
     def close(self) -> None:
         """Stop the threads."""
         if self._search is not None:
@@ -185,9 +190,10 @@ class ZeroPlayer:
     def _judgement(
         self, session: Session, search: TreeSearch, result: SearchResult, began: float
     ) -> Judgement:
-        action, seconds = int(result.actions[0]), time.monotonic() - began
-        value = float(np.nan_to_num(result.values[0, action], nan=float(result.root_values[0])))
+        seconds = time.monotonic() - began
         visits = result.visits[0].astype(np.int64)
+        action = without_suicide(session, int(result.actions[0]), visits, result.values[0])
+        value = float(np.nan_to_num(result.values[0, action], nan=float(result.root_values[0])))
         return Judgement(
             action, value, visits, result.values[0].astype(np.float64),
             result.priors[0].astype(np.float64), tuple(a for a, _ in search.variation(0, action)),

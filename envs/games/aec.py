@@ -5,12 +5,14 @@ env = board_game("go", size=9, render_mode="ansi")
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
 from pettingzoo import AECEnv
 
+from envs.games.actions import action_number
 from envs.games.game import Game
 from envs.games.picture import board_picture
 from envs.games.registry import find_game, load_game
@@ -30,7 +32,7 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
     """
 
     metadata: ClassVar[dict[str, Any]] = {
-        "render_modes": ["ansi", "rgb_array"],
+        "render_modes": ["ansi", "rgb_array", "human"],
         "name": "tengen_board_game_v0",
         "is_parallelizable": False,
     }
@@ -73,6 +75,7 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         self.truncations = dict.fromkeys(AGENTS, False)
         self.infos: dict[str, dict[str, Any]] = {agent: {} for agent in AGENTS}
         self.agent_selection = AGENTS[self.position[TO_MOVE]]
+        self._show()
 
     def observe(self, agent: str) -> dict[str, np.ndarray]:
         """Return one agent's view of the board and what it may do."""
@@ -87,8 +90,12 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         self.game.observe(waiting, planes)
         return {"observation": planes, "action_mask": np.zeros_like(self._mask)}
 
-    def step(self, action: int | None) -> None:
-        """Play for the agent whose turn it is; an illegal move loses the game."""
+    def step(self, action: int | np.ndarray | None) -> None:
+        """Play for the agent whose turn it is; an illegal move loses the game.
+
+        Raises:
+            TypeError: the action is no integer, and no array of one.
+        """
         if self.position is None:
             raise RuntimeError("call reset() before anything else")
         agent = self.agent_selection
@@ -97,17 +104,19 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
             return
         self._cumulative_rewards[agent] = 0.0
         state, mask = self.position, self._mask
-        if action is None or not 0 <= action < mask.size or not mask[action]:
-            self.infos[agent]["illegal_action"] = action
+        number = -1 if action is None else action_number(action)
+        if not 0 <= number < mask.size or not mask[number]:
+            self.infos[agent]["illegal_action"] = None if action is None else number
             self._end({name: -float(name == agent) for name in AGENTS})
             return
-        self.game.play(state, action)
+        self.game.play(state, number)
         self.agent_selection = AGENTS[state[TO_MOVE]]
         if state[OUTCOME] == UNDECIDED:
             self.game.legal(state, mask)
         else:
             result = float(state[OUTCOME])
             self._end({AGENTS[0]: result, AGENTS[1]: -result})
+        self._show()
 
     def _end(self, rewards: dict[str, float]) -> None:
         """Hand out the rewards; nobody may do anything any more."""
@@ -116,9 +125,17 @@ class BoardGame(AECEnv):  # type: ignore[misc, type-arg]
         self.terminations = dict.fromkeys(AGENTS, True)
         self._accumulate_rewards()
 
+    def _show(self) -> None:
+        """Print the board after every move where a person looks on."""
+        if self.render_mode == "human":
+            self.render()
+
     def render(self) -> str | np.ndarray | None:
-        """The board as text or as a picture, uint8 [pixels, pixels, 3]."""
+        """The board as text or as a picture, uint8 [pixels, pixels, 3]; None if it was printed."""
         session = Session(self.game, self.options, self.position)
+        if self.render_mode == "human":
+            sys.stdout.write(board_text(session) + "\n")
+            return None
         if self.render_mode == "ansi":
             return board_text(session)
         return board_picture(session) if self.render_mode == "rgb_array" else None

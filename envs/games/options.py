@@ -48,6 +48,10 @@ def _within(what: str, value: int, low: int, high: int) -> None:
         raise UserError(f"{what} is {value}; it must be from {low} to {high}")
 
 
+MOST_MOVES = 10_000
+"""The latest that a game of Go can be made to end by its number of moves."""
+
+
 @dataclass(frozen=True)
 class GoOptions:
     """Go with area scoring."""
@@ -56,17 +60,20 @@ class GoOptions:
     """Lines of the board, 1 to 19."""
     komi: float = 7.0
     """Points for White, a multiple of 0.5; with a whole number games can be drawn."""
-    rules: RulesetName = "tromp-taylor"
-    """Ruleset: sets ko, suicide and what White is given for handicap stones."""
+    rules: RulesetName = "chinese"
+    """Ruleset: sets ko, suicide, what White is given for handicap stones, and whether dead stones
+    may be agreed on. The default (simple ko, no suicide) allows what every Go program allows."""
     handicap: int = 0
-    """Stones that Black begins with, 2 to 9; White then moves first."""
+    """Stones that Black begins with, 2 to 9 on GTP's fixed points; White then moves first."""
     move_limit: int = 0
     """The game is scored as it stands after so many moves; 0: three a point and fifty."""
 
     def __post_init__(self) -> None:
         _within("the size of the board", self.size, 1, 19)
-        _within("the move limit", self.move_limit, 0, 10_000)
-        _within("the handicap", self.handicap, 0, 9)
+        _within("the move limit", self.move_limit, 0, MOST_MOVES)
+        _within("the handicap", self.handicap, 0, self.size**2 - 1)
+        if self.handicap == 1:
+            raise UserError("a handicap of 1 is no stone but the first move; say --komi 0.5")
         if not abs(self.komi) <= 1000 or self.komi * 2 != int(self.komi * 2):
             raise UserError(f"komi is {self.komi}; it must be a multiple of 0.5 up to 1000")
         if self.rules not in RULESETS:
@@ -89,11 +96,42 @@ class GoOptions:
         return self.komi + points[RULESETS[self.rules].handicap_points]
 
     def encode(self) -> np.ndarray:
-        """What `go.rules.new` reads, int32 [5]."""
+        """What `go.rules.new` reads, int32 [5 + handicap stones].
+
+        Raises:
+            UserError: so many handicap stones have no fixed places on this board.
+        """
         rules = RULESETS[self.rules]
         ko = KO_RULES.index(rules.ko)
         values = [self.size, round(2 * self.compensation), ko, rules.suicide, self.limit]
-        return _integers(*values)
+        return _integers(*values, *(fixed_handicap(self.size, self.handicap)))
+
+
+def fixed_handicap(size: int, stones: int) -> list[int]:
+    """Cells of the handicap stones in the order of GTP 2, section 4.1.1; none of no stones.
+
+    Raises:
+        UserError: there are no such points on this board.
+    """
+    most = 0 if size < 7 else (4 if size % 2 == 0 or size == 7 else 9)
+    if stones == 0:
+        return []
+    if not 2 <= stones <= most:
+        raise UserError(
+            f"{stones} handicap stones have no fixed places on {size}x{size}"
+            + (f" (2 to {most} have)" if most else "")
+        )
+    near = 2 if size < 13 else 3
+    low, middle, high = near, size // 2, size - 1 - near
+    # Rows count from the top: (high, low) is the lower left corner.
+    order = [(high, low), (low, high), (low, low), (high, high)]
+    if stones >= 6:
+        order += [(middle, low), (middle, high)]
+    if stones >= 8:
+        order += [(low, middle), (high, middle)]
+    if stones in (5, 7, 9):
+        order = [*order[: stones - 1], (middle, middle)]
+    return [row * size + column for row, column in order[:stones]]
 
 
 @dataclass(frozen=True)

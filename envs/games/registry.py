@@ -29,6 +29,12 @@ class GameEntry:
         found: type[Any] = _load(self.options_class, self.title)
         return found
 
+    @property
+    def summary(self) -> str:
+        """The title, with the rules that are played where nothing else is said."""
+        rules = self.options.__dataclass_fields__.get("rules")
+        return self.title if rules is None else f"{self.title}, rules {rules.default}"
+
 
 _OPTIONS = "envs.games.options"
 GAMES: dict[str, GameEntry] = {

@@ -89,6 +89,12 @@ class Session:
         """Every position of the game, the newest last, int32 [words] each; not copies."""
         return [*self._earlier, self.state]
 
+    def replace_states(self, options: Any, change: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Go on under other options, with every position of the game changed."""
+        self.options = options
+        self._earlier = [change(state) for state in self._earlier]
+        self.state = change(self.state)
+
     def first_state(self) -> np.ndarray:
         """The position the game began with, int32 [words]."""
         return self._earlier[0] if self._earlier else self.state
@@ -99,10 +105,14 @@ class Session:
         self.game.cells(self.state, cells)
         return cells.reshape(self.options.shape)
 
-    def observation(self) -> np.ndarray:
-        """The planes that a network sees, uint8 [C, H, W]."""
+    def observation(self, player: int | None = None) -> np.ndarray:
+        """The planes as a player sees them, by default the one to move, uint8 [C, H, W]."""
         planes = np.zeros((self.game.planes, *self.options.shape), np.uint8)
-        self.game.observe(self.state, planes)
+        state = self.state
+        if player is not None and player != self.to_move:
+            state = state.copy()
+            state[TO_MOVE] = player
+        self.game.observe(state, planes)
         return planes
 
     def last_cell(self) -> int | None:

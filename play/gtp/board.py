@@ -10,12 +10,26 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.go import rules
-from envs.games.go.board import BLACK_PRISONERS, COMPENSATION, KO_RULE, SUICIDE, WHITE_PRISONERS
+from envs.games.go.board import (
+    BLACK_PRISONERS,
+    COMPENSATION,
+    KO_RULE,
+    MOVE_LIMIT,
+    SUICIDE,
+    WHITE_PRISONERS,
+)
 from envs.games.go.features import copy_cells, ownership
-from envs.games.go.game import GO, fixed_handicap
-from envs.games.options import KO_RULES, RULESETS, GoOptions, RulesetName
+from envs.games.go.game import GO
+from envs.games.options import (
+    KO_RULES,
+    MOST_MOVES,
+    RULESETS,
+    GoOptions,
+    RulesetName,
+    fixed_handicap,
+)
 from envs.games.session import Session
-from envs.games.state import TO_MOVE
+from envs.games.state import MOVE_NUMBER, TO_MOVE
 from play.gtp.protocol import GtpError
 
 
@@ -24,7 +38,9 @@ class GtpBoard:
 
     def __init__(self, options: GoOptions) -> None:
         self.options = options
+        self._move_limit = options.move_limit
         self.session = Session(GO, options)
+        self._put_the_limit_off()
 
     @property
     def size(self) -> int:
@@ -37,8 +53,10 @@ class GtpBoard:
         Raises:
             UserError: such a board there is not; the old position stays.
         """
-        self.options = dataclasses.replace(self.options, **{"handicap": 0, **changes})
+        fresh = {"handicap": 0, "move_limit": self._move_limit}
+        self.options = dataclasses.replace(self.options, **{**fresh, **changes})
         self.session = Session(GO, self.options)
+        self._put_the_limit_off()
 
     def set_rules(self, ruleset: RulesetName) -> None:
         """Play on under other rules; position, history, undo and komi stay.
@@ -86,6 +104,28 @@ class GtpBoard:
             _play(self.session, player, action)
         except UserError:
             raise GtpError("illegal move") from None
+        self._put_the_limit_off()
+
+    def _put_the_limit_off(self) -> None:
+        """Keep the end of the game by its number of moves out of sight: GTP has none.
+
+        A position whose history has room for more moves is longer; up to 10,000 moves.
+        """
+        points, limit = self.size**2, self.options.limit
+        moves = int(self.session.state[MOVE_NUMBER])
+        if limit > moves + 2 * points or limit == MOST_MOVES:
+            return
+        later = min(MOST_MOVES, max(limit, moves) + 3 * points + 50)
+        options = dataclasses.replace(self.options, move_limit=later)
+
+        def lengthen(state: np.ndarray) -> np.ndarray:
+            longer = np.zeros(GO.words(options), np.int32)
+            longer[: state.size] = state
+            longer[MOVE_LIMIT] = options.limit
+            return longer
+
+        self.options = options
+        self.session.replace_states(options, lengthen)
 
     def undo(self) -> None:
         """Take the last move back; GtpError if there is none."""
@@ -96,17 +136,29 @@ class GtpBoard:
 
     def place_handicap(self, cells: list[int]) -> None:
         """Put Black's stones on an empty board; White moves first."""
-        self.options = dataclasses.replace(self.options, handicap=min(9, len(cells)))
         board = np.zeros((self.size, self.size), np.int8)
         board.flat[cells] = 1
         self.set_position(board, to_move=1)
 
-    def set_position(self, board: np.ndarray, to_move: int) -> None:
-        """Start from given stones, int8 [H, W]; GtpError if a chain has no liberty."""
-        session = Session(GO, self.options)
-        if not rules.set_position(session.state, board.ravel(), to_move):
+    def set_position(self, board: np.ndarray, to_move: int, handicap: int | None = None) -> None:
+        """Start from given stones, int8 [H, W]; GtpError if a chain has no liberty.
+
+        White is compensated for `handicap` stones; None: for Black's, where only Black has some and
+        more than one, as KataGo counts them.
+        """
+        if handicap is None:
+            black, white = int((board == 1).sum()), int((board == 2).sum())
+            handicap = black if black > 1 and not white else 0
+        options = dataclasses.replace(self.options, handicap=handicap)
+        state = self._empty_board()
+        if not rules.set_position(state, board.ravel(), to_move):
             raise GtpError("a chain has no liberty")
-        self.session = session
+        state[COMPENSATION] = round(2 * options.compensation)
+        self.options, self.session = options, Session(GO, options, state)
+
+    def _empty_board(self) -> np.ndarray:
+        """The board without stones, int32 [words]."""
+        return GO.initial_state(dataclasses.replace(self.options, handicap=0))
 
     def fixed_handicap(self, stones: int) -> list[int]:
         """Place the stones of section 4.1.1; return their cells."""
@@ -130,10 +182,10 @@ class GtpBoard:
 
     def owners(self, without: set[int]) -> np.ndarray:
         """Who owns each cell when some stones are taken off as dead, int8 [H, W]."""
-        left = Session(GO, self.options)
-        rules.set_position(left.state, self.bare(without), 0)
+        left = self._empty_board()
+        rules.set_position(left, self.bare(without), 0)
         owners = np.zeros(self.size**2, np.int8)
-        ownership(left.state, owners)
+        ownership(left, owners)
         return owners.reshape(self.size, self.size)
 
     def bare(self, without: set[int]) -> np.ndarray:

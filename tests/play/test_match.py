@@ -11,13 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands.match import main as match_main
+from commands.match import summary
+from core.errors import UserError
+from envs.games.go import rules
 from envs.games.go.game import GO
-from envs.games.options import GoOptions
-from envs.games.registry import load_game
+from envs.games.options import RULESETS, GoOptions
+from envs.games.registry import GAMES, load_game
 from envs.games.session import Session
-from play.engine_player import EnginePlayer
+from play.engine_player import Disagreement, EnginePlayer
 from play.match import Score, play_game, play_match
-from search.player import Judgement, RandomPlayer
+from play.players import default_referee, make_player
+from search.player import RESIGN, Judgement, RandomPlayer, without_suicide
 from search.uct import UctOptions, UctPlayer
 
 GNUGO = shutil.which("gnugo", path=f"{os.environ.get('PATH', '')}:/usr/games")
@@ -44,8 +49,8 @@ class Scripted(RandomPlayer):
 BLACK, WHITE = "C1 C2 C3 C4 C5", "D1 D2 D3 D4 D5 A3"
 
 
-def count(black: Scripted, white: Scripted, rules: str, referee: Any = None) -> tuple[str, str]:
-    options = GoOptions(size=5, komi=0.5, rules=rules)  # type: ignore[arg-type]
+def count(black: Scripted, white: Scripted, ruleset: str, referee: Any = None) -> tuple[str, str]:
+    options = GoOptions(size=5, komi=0.5, rules=ruleset)  # type: ignore[arg-type]
     result = play_game(black, white, Session(GO, options), referee)
     return result.how, result.note
 
@@ -127,3 +132,129 @@ def test_gnu_go_and_our_gtp_engine_play_each_other_in_both_colours() -> None:
     for game in games:
         assert not game.fault, game.note
         assert game.session.is_over or game.how.endswith("+R")
+
+
+class Refuser(Scripted):
+    """Calls every move of the other illegal, as an engine that answers `? illegal move`."""
+
+    name = "refuser"
+
+    def judge(self, session: Session, limits: Any = None, watch: Any = None) -> Judgement:
+        if session.actions:
+            raise Disagreement("refuser: 'play' is refused")
+        return super().judge(session)
+
+
+class Accepting(Scripted):
+    """A referee with a word on every game."""
+
+    def __init__(self, answer: bool) -> None:
+        super().__init__("")
+        self.answer = answer
+
+    def accepts(self, session: Session) -> bool:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("referee", "outcome", "how", "void"),
+    [
+        (None, 0, "Void", True),
+        (Accepting(False), 0, "Void", True),
+        (Accepting(True), 1, "B+F", False),
+    ],
+)
+def test_a_refused_move_is_a_disagreement(referee: Any, outcome: int, how: str, void: bool) -> None:
+    session = Session(GO, GoOptions(size=5))
+    result = play_game(Scripted("C3"), Refuser(""), session, referee)
+    assert (result.outcome, result.how, result.void, result.fault) == (outcome, how, void, not void)
+    score = Score()
+    score.add(result, -1)
+    assert (score.losses, score.voids, score.draws) == (outcome, void, 0)
+
+
+def test_an_engine_that_refuses_everything_wins_and_loses_nothing() -> None:
+    code = (
+        "import sys\n"
+        "for line in sys.stdin:\n"
+        "    word = line.split()[0]\n"
+        "    print('? illegal move' if word == 'play' else '= A1' if word == 'genmove' else '=',"
+        " end='\\n\\n', flush=True)\n"
+    )
+    engine = EnginePlayer([sys.executable, "-c", code])
+    try:
+        pairs = [(Scripted("C3 C3 C3 C3"), engine)]
+        results = list(play_match(pairs, GO, GoOptions(size=5), games=2))
+    finally:
+        engine.close()
+    score = results[-1][1]
+    assert (score.games, score.voids, score.faults) == (0, 2, 0)
+    assert "illegal move" in results[0][0].note
+    assert summary(score, "a", "b") == (
+        "a against b: no game counts, 2 void by disagreement on the rules"
+    )
+
+
+def test_no_default_allows_suicide() -> None:
+    assert not RULESETS[GoOptions().rules].suicide
+    assert GAMES["go"].summary == "Go, rules chinese"
+
+
+def test_a_lost_search_does_not_kill_itself() -> None:
+    # All of Black's moves lose; A4 with E4 would take two of his own stones off.
+    picture = np.array([[1, 0, 2, 2, 2], [2, 2, 2, 2, 0], [2] * 5, [2] * 5, [0] + [2] * 4], np.int8)
+    options = GoOptions(size=5, rules="tromp-taylor")
+    session = Session(GO, options)
+    assert rules.set_position(session.state, picture.ravel(), 0)
+    suicide = session.action_of("B5")
+    assert session.legal_mask()[suicide] and rules.is_suicide(session.state, suicide)
+    for seed in range(5):
+        player = UctPlayer(UctOptions(playouts=200, threads=1, seed=seed))
+        judgement = player.judge(session)
+        player.close()
+        assert judgement.action != suicide
+    visits, values = judgement.visits.copy(), judgement.values.copy()
+    visits[suicide], values[suicide] = 1_000, 0.9
+    assert without_suicide(session, suicide, visits, values) == suicide
+
+
+@pytest.mark.parametrize("first", ["shipped", "gtp:{python} -m tengen gtp --agent random"])
+def test_a_player_of_another_game_is_refused_before_the_first_game(
+    first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="not Othello"):
+        match_main(["othello", "--first", first.format(python=sys.executable)])
+    assert "game 1/" not in capsys.readouterr().out
+
+
+def test_a_lost_game_of_go_is_given_up_by_who_may() -> None:
+    session = Session(GO, GoOptions(size=5, komi=100.0))
+    for name, resigns in (("uct:300", True), ("uct:300,resign=0", False)):
+        player = make_player(name)
+        assert (player.judge(session).action == RESIGN) == resigns
+        player.close()
+    # White, who wins, plays on.
+    session.play(session.action_of("C3"))
+    player = make_player("uct:300")
+    assert player.judge(session).action >= 0
+    player.close()
+
+
+@pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed")
+@pytest.mark.parametrize("ruleset", ["chinese", "cgos"])
+def test_gnu_go_is_the_referee_where_nobody_else_is_named(
+    ruleset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = f"gtp:{GNUGO} --mode gtp --level 1 --chinese-rules"
+    argv = ["--size", "5", "--komi", "0.5", "--rules", ruleset, "--games", "2"]
+    assert match_main(["go", *argv, "--first", "uct:200,resign=0", "--second", engine]) == 0
+    said = capsys.readouterr().out
+    assert "disputed" not in said and "fault" not in said and "void" not in said
+    assert default_referee(GoOptions(rules="tromp-taylor")).endswith(
+        "--positional-superko --allow-suicide"
+    )
+
+
+def test_a_referee_is_asked_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    assert default_referee(GoOptions()) == ""

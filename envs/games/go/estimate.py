@@ -20,7 +20,8 @@ from envs.games.go.board import (
     point_of,
 )
 from envs.games.go.features import copy_cells
-from envs.games.go.rules import mark_territory, playout, score, set_position
+from envs.games.go.playout import playout
+from envs.games.go.rules import mark_territory, score, set_position
 from envs.games.state import copy_state
 
 PLAYOUTS = 1_000

@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from core.machine.kernels import kernel
-from core.machine.random_numbers import random_below
 from envs.games.go.board import (
     BLACK,
     BORDER,
     CAPTURES,
     COLOUR,
     COMPENSATION,
-    DIAGONALS,
     EMPTIES,
     EMPTIES_AT,
     EMPTY,
@@ -47,13 +45,13 @@ from envs.games.go.board import (
     clear_board,
     place,
     point_of,
-    swap_empties,
 )
 from envs.games.state import (
     DRAW,
     LOSS,
     MOVE_NUMBER,
     OUTCOME,
+    SECOND,
     TO_MOVE,
     UNDECIDED,
     WIN,
@@ -83,7 +81,9 @@ def state_words(size: int, move_limit: int) -> int:
 
 @kernel
 def new(state: np.ndarray, options: np.ndarray) -> None:
-    """Start a game; options int32: size, compensation in halves, ko rule, suicide, move limit."""
+    """Start a game; options int32: size, compensation in halves, ko rule, suicide, move limit, and
+    the cells of Black's handicap stones, after which White moves first.
+    """
     size = options[0]
     start(state, size, size)
     state[SIZE] = size
@@ -94,6 +94,9 @@ def new(state: np.ndarray, options: np.ndarray) -> None:
     packed = (size * size + _CELLS_PER_WORD - 1) // _CELLS_PER_WORD
     state[HISTORY_AT] = state[PAST_AT] + PAST_BOARDS * packed
     clear_board(state)
+    for index in range(5, options.size):
+        place(state, point_of(size, options[index]), BLACK)
+        state[TO_MOVE] = SECOND
     _remember(state)
 
 
@@ -156,18 +159,17 @@ def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a colour may play at a point, superko included."""
     if state[at(point) + COLOUR] != EMPTY or (state[KO_RULE] == SIMPLE and point == state[KO]):
         return False
-    if not _breathes(state, point, colour) and not (
-        state[SUICIDE] and _joins_friends(state, point, colour)
-    ):
+    alive = breathes(state, point, colour)
+    if not alive and not (state[SUICIDE] and _joins_friends(state, point, colour)):
         return False
-    # Without a capture or suicide so far every position has had a stone more than the one before.
-    if state[KO_RULE] == SIMPLE or state[CAPTURES] == 0:
+    # While stones were only added, one more makes a position that is new; a suicide takes some off.
+    if state[KO_RULE] == SIMPLE or (state[CAPTURES] == 0 and alive):
         return True
     return not _repeats(state, point, colour)
 
 
 @kernel
-def _breathes(state: np.ndarray, point: int, colour: int) -> bool:
+def breathes(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone there has a liberty, by itself, through friends or by capturing."""
     for step in NEIGHBOURS:
         if state[at(point + step) + COLOUR] == EMPTY:
@@ -180,6 +182,15 @@ def _breathes(state: np.ndarray, point: int, colour: int) -> bool:
         if breathes_elsewhere(state, point, state[neighbour + HEAD]) == (found == colour):
             return True
     return False
+
+
+@kernel
+def is_suicide(state: np.ndarray, action: int) -> bool:
+    """Tell whether a legal action takes the mover's own stones off the board."""
+    size = state[SIZE]
+    if action == size * size:
+        return False
+    return not breathes(state, point_of(size, action), state[TO_MOVE] + 1)
 
 
 @kernel
@@ -273,10 +284,10 @@ def play(state: np.ndarray, action: int) -> None:
     _remember(state)
     if state[PASSES] >= 2:
         state[END] = TWO_PASSES
-        _decide(state)
+        decide(state)
     elif state[MOVE_NUMBER] >= state[MOVE_LIMIT]:
         state[END] = MOVE_LIMIT_REACHED
-        _decide(state)
+        decide(state)
 
 
 @kernel
@@ -287,7 +298,7 @@ def resume(state: np.ndarray) -> None:
 
 
 @kernel
-def _decide(state: np.ndarray) -> None:
+def decide(state: np.ndarray) -> None:
     """Set the outcome by area."""
     margin = score(state)
     state[OUTCOME] = WIN if margin > 0 else (LOSS if margin < 0 else DRAW)
@@ -335,57 +346,3 @@ def mark_territory(state: np.ndarray) -> None:
         owner = touched if touched != BLACK | WHITE else 0
         for index in range(tail):
             state[at(queue[index]) + NEXT] = owner
-
-
-@kernel
-def _worth_playing(state: np.ndarray, point: int, colour: int) -> bool:
-    """Tell whether a playout may play there: legal under simple ko, and not an eye of its own."""
-    up, left = state[at(point - ROW) + COLOUR], state[at(point - 1) + COLOUR]
-    down, right = state[at(point + ROW) + COLOUR], state[at(point + 1) + COLOUR]
-    if up == EMPTY or left == EMPTY or right == EMPTY or down == EMPTY:
-        return True
-    if point == state[KO]:
-        return False
-    other = 3 - colour
-    if up != other and left != other and right != other and down != other:
-        against, edge = 0, 0
-        for step in DIAGONALS:
-            found = state[at(point + step) + COLOUR]
-            against += found == other
-            edge |= found == BORDER
-        if against + edge < 2:
-            return False
-    return _breathes(state, point, colour)
-
-
-@kernel
-def playout(state: np.ndarray, rng: np.ndarray, mask: np.ndarray) -> None:
-    """Play uniformly at random to the end, never filling an own eye; sets OUTCOME.
-
-    Ends by itself: repetitions longer than simple ko are cut after three moves a point. The
-    history is not kept, and `mask` is not used.
-    """
-    limit = 3 * state[SIZE] * state[SIZE]
-    empties_at = state[EMPTIES_AT]
-    colour = state[TO_MOVE] + 1
-    moves = 0
-    while state[PASSES] < 2 and moves < limit:
-        candidates = state[EMPTIES]
-        found = 0
-        while candidates > 0:
-            slot = random_below(rng, candidates)
-            point = state[np.uint64(empties_at + slot)]
-            if _worth_playing(state, point, colour):
-                found = point
-                break
-            candidates -= 1
-            swap_empties(state, slot, candidates, empties_at)
-        if found:
-            place(state, found, colour)
-            state[PASSES] = 0
-        else:
-            state[PASSES] += 1
-            state[KO] = 0
-        colour = 3 - colour
-        moves += 1
-    _decide(state)

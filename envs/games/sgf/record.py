@@ -11,11 +11,14 @@ from core.errors import UserError
 from core.files.atomic import replace_file
 from envs.games.sgf.tree import Limits, Node, SgfError, parse, serialise
 
-BLACK, WHITE = 1, 2
+EMPTY, BLACK, WHITE = 0, 1, 2
 MAX_SIZE = 19
 Move = tuple[int, int | None]
 """Colour (1 Black, 2 White) and cell (row * size + column from the top left), None a pass."""
 _SETUP = ("AB", "AW", "AE")
+_TOO_LARGE = 1e9
+_HUNDREDTHS = 100
+"""From here on komi is not in points."""
 _TEXTS = {
     "rules": "RU",
     "black": "PB",
@@ -55,6 +58,8 @@ class GameRecord:
     moves: tuple[Move, ...] = ()
     comments: dict[int, str] = field(default_factory=dict)
     """By number of moves played before it: what is said there."""
+    warnings: tuple[str, ...] = ()
+    """What in its file could not be read, and what was made of it."""
 
 
 def read_records(path: Path, limits: Limits | None = None) -> list[GameRecord]:
@@ -76,39 +81,41 @@ def record_of(root: Node) -> GameRecord:
     """Read the main line of a game.
 
     Raises:
-        SgfError: a property holds what cannot be, or stones are set up in mid-game.
+        SgfError: a size or a point is none. What else cannot be read is left out with a warning.
     """
     if root.get("GM", "1").strip() not in ("", "1"):
         raise SgfError(f"GM: {root.get('GM')[:20]!r} is not Go, which is 1")
     size = _size(root)
-    black, white = _stones(root, size)
+    warnings = list(root.warnings)
+    board: dict[int, int] = {}
     moves: list[Move] = []
     comments: dict[int, str] = {}
     for node in root.main_line():
-        if node is not root and any(name in node.properties for name in _SETUP):
+        if any(name in node.properties for name in _SETUP):
             if moves:
-                raise SgfError(f"stones are set up after move {len(moves)}; only games are read")
-            more_black, more_white = _stones(node, size)
-            black, white = black | more_black, white | more_white
+                warnings.append(f"stones are set up after move {len(moves)}; read up to there")
+                break
+            _set_up(board, node, size)
         for name, colour in (("B", BLACK), ("W", WHITE)):
             if name in node.properties:
                 moves.append((colour, point(node.get(name), size)))
         if text := node.get("C"):
             comments[len(moves)] = text
-    handicap = _number(root, "HA", 0)
+    black, white = ({c for c in board if board[c] == colour} for colour in (BLACK, WHITE))
     first = _usual_first(black, white)
     if root.get("PL"):
         first = WHITE if root.get("PL").strip().lower().startswith(("w", "2")) else BLACK
     return GameRecord(
         size=size,
-        komi=_number(root, "KM", 0.0),
-        handicap=int(handicap),
-        time_limit_seconds=_number(root, "TM", 0.0) if root.get("TM").strip() else None,
+        komi=_komi(root, warnings),
+        handicap=int(_number(root, "HA", warnings) or 0),
+        time_limit_seconds=_number(root, "TM", warnings),
         black_stones=tuple(sorted(black)),
         white_stones=tuple(sorted(white)),
         to_move=moves[0][0] if moves else first,
         moves=tuple(moves),
         comments=comments,
+        warnings=tuple(warnings),
         **{key: " ".join(root.get(name).split()) for key, name in _TEXTS.items()},
     )
 
@@ -128,16 +135,31 @@ def _size(root: Node) -> int:
     return int(width)
 
 
-def _number(root: Node, name: str, default: float) -> float:
-    """A number property; empty means the default."""
+def _number(root: Node, name: str, warnings: list[str]) -> float | None:
+    """A number property; None where it is empty, or says no number, with a warning."""
     text = root.get(name).strip()
     if not text:
-        return default
+        return None
+    if clock := re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,6})", text, re.ASCII):
+        hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return 3600.0 * hours + 60 * minutes + seconds
     # Some programs write a comma, or units after the number.
-    match = re.match(r"[+-]?\d{1,9}([.,]\d{0,9})?", text)
-    if match is None:
-        raise SgfError(f"{name}: {text[:20]!r} is no number")
-    return float(match[0].replace(",", "."))
+    match = re.match(r"[+-]?\d+([.,]\d*)?", text, re.ASCII)
+    value = float(match[0].replace(",", ".")) if match else _TOO_LARGE
+    if abs(value) < _TOO_LARGE:
+        return value
+    warnings.append(f"{name}: {text[:20]!r} is no number that can be")
+    return None
+
+
+def _komi(root: Node, warnings: list[str]) -> float:
+    """Komi in points. Fox writes hundredths: of points, or of Chinese stones, which are two."""
+    komi = _number(root, "KM", warnings) or 0.0
+    if abs(komi) < _HUNDREDTHS:
+        return komi
+    points = komi / 100 if komi % 50 == 0 else komi / 50
+    warnings.append(f"KM: {root.get('KM').strip()[:20]!r} is taken for {points:g}")
+    return points
 
 
 def point(text: str, size: int) -> int | None:
@@ -156,10 +178,11 @@ def point(text: str, size: int) -> int | None:
     raise SgfError(f"{text[:20]!r} is no point of a board of {size} lines")
 
 
-def _stones(node: Node, size: int) -> tuple[set[int], set[int]]:
-    """Cells of AB and AW, less those of AE; `ab:cd` is a rectangle."""
-    cells: dict[str, set[int]] = {name: set() for name in _SETUP}
-    for name in _SETUP:
+def _set_up(board: dict[int, int], node: Node, size: int) -> None:
+    """Put the stones of AB and AW on a board {cell: colour}, take those of AE off; `ab:cd` is a
+    rectangle. What a later node says holds.
+    """
+    for name, colour in (("AB", BLACK), ("AW", WHITE), ("AE", EMPTY)):
         for value in node.properties.get(name, []):
             corner, _, other = value.partition(":")
             first = point(corner, size)
@@ -168,10 +191,9 @@ def _stones(node: Node, size: int) -> tuple[set[int], set[int]]:
                 if value.strip():
                     raise SgfError(f"{name}: {value[:20]!r} is no point")
                 continue
-            rows = range(first // size, last // size + 1)
-            columns = range(first % size, last % size + 1)
-            cells[name].update(r * size + c for r in rows for c in columns)
-    return cells["AB"] - cells["AE"], cells["AW"] - cells["AE"]
+            for row in range(first // size, last // size + 1):
+                for column in range(first % size, last % size + 1):
+                    board[row * size + column] = colour
 
 
 def tree_of(record: GameRecord) -> Node:

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 
 from core.errors import UserError
 
-_CHARSET = re.compile(rb"CA\s*\[([^\]]{1,40})\]")
+_CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[([^\]]{1,40})\]")
+_FIRST_NODE = re.compile(rb"\(\s*;")
+_PROPERTY = re.compile(rb"\s*([A-Za-z]+)((?:\s*\[(?:[^\\\]]|\\.)*\])+)", re.DOTALL)
+_WIDER = {
+    "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949",
+    "big5": "cp950",
+}  # fmt: skip
+"""Character sets that hold what files really contain when they name the narrower one."""
 _CHARACTER_SETS = (
     "utf-8", "ascii", "iso8859", "cp", "shift", "euc", "gb", "big5", "koi8", "mac", "iso2022",
     "johab", "hz", "tis",
@@ -23,6 +30,8 @@ _NAME = re.compile(r"[A-Za-z]+")
 _VALUE = re.compile(r"\[([^\\\]]*(?:\\.[^\\\]]*)*)\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(\n|.)", re.DOTALL)
 _SEARCHED_FOR_CHARSET = 4_096
+_JUNK = re.compile(r"[^;()\[\]]+")
+_MOST_WARNINGS = 100
 
 
 class SgfError(UserError):
@@ -51,6 +60,8 @@ class Node:
 
     properties: dict[str, list[str]] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """Of a game's root: what was passed over in reading it."""
 
     def get(self, name: str, default: str = "") -> str:
         """The first value of a property."""
@@ -102,20 +113,51 @@ def each_game(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Node]:
 
 
 def decode(data: bytes) -> str:
-    """Decode by the file's CA property, else as UTF-8, else as Latin-1 (the format's default)."""
+    """Decode by the file's CA property, else as UTF-8, else as Latin-1 (the format's default).
+
+    Where none of these fits, the file's own is taken with U+FFFD in place of what it does not have.
+    """
     if data.startswith(codecs.BOM_UTF8):
         data = data[len(codecs.BOM_UTF8) :]
-    names = ["utf-8", "latin-1"]
-    if match := _CHARSET.search(data[:_SEARCHED_FOR_CHARSET]):
-        names.insert(0, match[1].decode("latin-1").strip())
-    for name in names:
+    declared = _known(_declared(data))
+    tried = [
+        (declared, "strict"),
+        ("utf-8", "strict"),
+        (declared, "replace"),
+        ("latin-1", "strict"),
+    ]
+    for name, errors in tried:
         try:
-            # Python's codecs also unpack archives and the like; only character sets are wanted.
-            if codecs.lookup(name).name.startswith(_CHARACTER_SETS):
-                return data.decode(name).replace("\r\n", "\n").replace("\r", "\n")
-        except (LookupError, ValueError):
+            if name:
+                return data.decode(name, errors).replace("\r\n", "\n").replace("\r", "\n")
+        except ValueError:
             continue
     raise SgfError("the file cannot be decoded")
+
+
+def _known(name: str) -> str:
+    """Python's name of a character set, or of a wider one; empty if there is none."""
+    try:
+        codec = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        return ""
+    # Python's codecs also unpack archives and the like; only character sets are wanted.
+    return _WIDER.get(codec, codec) if codec.startswith(_CHARACTER_SETS) else ""
+
+
+def _declared(data: bytes) -> str:
+    """What the CA property of the first node says, not what a comment quotes."""
+    start = _FIRST_NODE.search(data)
+    at = start.end() if start else 0
+    while match := _PROPERTY.match(data, at):
+        if match[1] == b"CA":
+            return match[2].strip()[1:-1].decode("latin-1").strip()[:40]
+        at = match.end()
+    if data[at:].lstrip()[:1] in (b";", b"(", b")", b""):
+        return ""
+    # The node cannot be followed to its end before its characters are known.
+    found = _CHARSET.search(data[:_SEARCHED_FOR_CHARSET])
+    return found[1].decode("latin-1").strip() if found else ""
 
 
 class _Parser:
@@ -125,6 +167,7 @@ class _Parser:
         self.text, self.limits = text, limits
         self.at = 0
         self.nodes = 0
+        self.warnings = ["some characters could not be read"] if "\ufffd" in text else []
 
     def games(self) -> Iterator[Node]:
         found = 0
@@ -151,7 +194,10 @@ class _Parser:
         while True:
             self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
             if self.at >= len(self.text):
-                raise self._fault("the file ends inside a game; ')' is missing")
+                if root is None or fresh:
+                    raise self._fault("the file ends inside a game")
+                self._warn("the file ends inside a game; ')' is missing")
+                return self._finished(root)
             symbol = self.text[self.at]
             if fresh and symbol != ";":
                 raise self._fault(f"a variation must begin with ';', not {symbol!r}")
@@ -175,9 +221,26 @@ class _Parser:
                 node = branches.pop()
                 if not branches:
                     assert root is not None
-                    return root
+                    return self._finished(root)
             else:
-                raise self._fault(f"{symbol!r} stands where ';', '(' or ')' should")
+                self._pass_over(symbol)
+
+    def _pass_over(self, symbol: str) -> None:
+        """Go on behind what stands between nodes and is none."""
+        junk = _JUNK.match(self.text, self.at)
+        if junk is None:
+            raise self._fault(f"{symbol!r} stands where ';', '(' or ')' should")
+        self._warn(f"{junk[0].strip()[:20]!r} between nodes is passed over")
+        self.at = junk.end()
+
+    def _finished(self, root: Node) -> Node:
+        """The root, with the warnings of its game."""
+        root.warnings, self.warnings = self.warnings, []
+        return root
+
+    def _warn(self, what: str) -> None:
+        if len(self.warnings) < _MOST_WARNINGS:
+            self.warnings.append(str(self._fault(what)))
 
     def _node(self) -> Node:
         """Read the properties after a ';'."""

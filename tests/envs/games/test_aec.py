@@ -73,3 +73,34 @@ def test_the_other_player_sees_the_board_from_its_side() -> None:
     mine, theirs = env.observe("player_0")["observation"], env.observe("player_1")["observation"]
     np.testing.assert_array_equal(mine[::-1], theirs)
     assert mine[0].sum() == 1
+
+
+def test_a_person_sees_every_board(capsys: pytest.CaptureFixture[str]) -> None:
+    env = board_game("connect-four", render_mode="human")
+    env.reset()
+    env.step(3)
+    env.step(3)
+    shown = capsys.readouterr().out
+    text = board_game("connect-four", render_mode="ansi")
+    text.reset()
+    boards = [text.render()]
+    for action in (3, 3):
+        text.step(action)
+        boards.append(text.render())
+    assert shown == "".join(f"{board}\n" for board in boards)
+
+
+@pytest.mark.parametrize("action", [3, np.int64(3), np.array(3), np.array([3]), np.uint8(3)])
+def test_every_kind_of_integer_is_an_action(action: object) -> None:
+    env = board_game("connect-four")
+    env.reset()
+    env.step(action)
+    assert env.observe("player_1")["observation"][1, 5, 3] == 1
+
+
+@pytest.mark.parametrize("action", [3.0, "3", np.array([3, 4]), np.array([3.0]), [3]])
+def test_what_is_no_integer_is_refused_in_a_line(action: object) -> None:
+    env = board_game("connect-four")
+    env.reset()
+    with pytest.raises(TypeError, match="an action is an integer"):
+        env.step(action)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import random
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,16 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import UserError
 from core.machine.kernels import kernel
 from core.machine.random_numbers import random_state
+from envs.games.aec import board_game
+from envs.games.batch import GameBatch
 from envs.games.game import random_legal_action
 from envs.games.go import board as b
 from envs.games.go import rules
 from envs.games.go.features import copy_cells, observe, ownership
-from envs.games.go.game import GO, fixed_handicap, new_game
-from envs.games.options import KO_RULES, GoOptions
+from envs.games.go.game import GO
+from envs.games.options import KO_RULES, GoOptions, fixed_handicap
 from envs.games.state import MOVE_NUMBER, OUTCOME, TO_MOVE, UNDECIDED
-from tests.envs.games.slow_go import SlowGo
+from tests.envs.games.slow_go import Board, SlowGo
 
 
 def new_state(
@@ -116,6 +121,40 @@ def test_random_games_follow_the_rules(size: int, ko: str, suicide: bool, seed: 
         assert rules.score(state) == 2 * slow.margin()
     assert slow.passes == 2 or state[MOVE_NUMBER] == state[b.MOVE_LIMIT]
     assert np.sign(slow.margin()) == state[OUTCOME]
+
+
+class QuickGo(SlowGo):
+    """Slow Go that works each board out once."""
+
+    def after(self, cell: int, colour: int) -> Board:
+        """As SlowGo."""
+        return _board_after(self.size, self.board, cell, colour)
+
+
+@functools.cache
+def _board_after(size: int, board: Board, cell: int, colour: int) -> Board:
+    return SlowGo(size, board=board).after(cell, colour)
+
+
+def compare_all_games(state: np.ndarray, slow: QuickGo, moves: int) -> int:
+    """Compare legal moves in every game of so many more moves; return the positions compared."""
+    cells = slow.size**2
+    legal = [cell for cell in range(cells) if slow.is_legal(cell)]
+    assert legal_of(state) == [*legal, cells], slow.history
+    count = 1
+    for move in [*legal, None] if moves and slow.passes < 2 else []:
+        after, played = copy.copy(slow), state.copy()
+        after.history = list(slow.history)
+        after.play(move)
+        rules.play(played, cells if move is None else move)
+        count += compare_all_games(played, after, moves - 1)
+    return count
+
+
+@pytest.mark.parametrize("ko", KO_RULES)
+@pytest.mark.parametrize("suicide", [False, True])
+def test_every_short_game_on_2x2(ko: str, suicide: bool) -> None:
+    assert compare_all_games(new_state(2, ko, suicide), QuickGo(2, ko, suicide), 9) > 5_000
 
 
 @kernel
@@ -278,11 +317,24 @@ def test_play_beyond_the_move_limit_is_safe() -> None:
 
 
 def test_handicap_stones_stand_where_gtp_says() -> None:
-    state = new_game(GoOptions(size=9, handicap=5, komi=0.5, rules="chinese"))
+    state = GO.initial_state(GoOptions(size=9, handicap=5, komi=0.5, rules="chinese"))
     assert picture_of(state)[2] == "..X...X.."
     assert picture_of(state)[4] == "....X...."
     assert (state[TO_MOVE], state[b.COMPENSATION]) == (1, 11)
     assert len(set(fixed_handicap(19, 9))) == 9
+
+
+def test_no_handicap_is_paid_without_its_stones() -> None:
+    with pytest.raises(UserError, match="no stone"):
+        GoOptions(handicap=1)
+    with pytest.raises(UserError, match="no fixed places on 5x5"):
+        GO.initial_state(GoOptions(size=5, handicap=3))
+    options = GoOptions(size=9, handicap=4)
+    assert GameBatch(GO, options, 2).reset().to_move.tolist() == [1, 1]
+    env = board_game("go", size=9, handicap=4)
+    env.reset()
+    assert env.agent_selection == "player_1"
+    assert env.observe("player_0")["observation"][0].sum() == 4
 
 
 def test_observation_shows_the_last_eight_boards() -> None:
