@@ -273,10 +273,10 @@ def play(state: np.ndarray, action: int) -> None:
     _remember(state)
     if state[PASSES] >= 2:
         state[END] = TWO_PASSES
-        _decide(state)
+        decide(state)
     elif state[MOVE_NUMBER] >= state[MOVE_LIMIT]:
         state[END] = MOVE_LIMIT_REACHED
-        _decide(state)
+        decide(state)
 
 
 @kernel
@@ -287,7 +287,7 @@ def resume(state: np.ndarray) -> None:
 
 
 @kernel
-def _decide(state: np.ndarray) -> None:
+def decide(state: np.ndarray) -> None:
     """Set the outcome by area."""
     margin = score(state)
     state[OUTCOME] = WIN if margin > 0 else (LOSS if margin < 0 else DRAW)
@@ -388,4 +388,4 @@ def playout(state: np.ndarray, rng: np.ndarray, mask: np.ndarray) -> None:
             state[KO] = 0
         colour = 3 - colour
         moves += 1
-    _decide(state)
+    decide(state)
