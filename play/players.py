@@ -68,17 +68,27 @@ def _engine_hint(name: str) -> str:
 
 
 def _make_uct(amount: str, seed: int, threads: int) -> Player:
-    """`20000` is playouts a move, `5s` seconds, nothing the default."""
+    """`20000` is playouts a move, `5s` seconds, nothing the default; settings may follow."""
     from search.uct import UctOptions, UctPlayer
 
-    if not amount:
-        return UctPlayer(UctOptions(seed=seed, threads=threads))
-    match = _AMOUNT.fullmatch(amount)
-    if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
-        raise UserError(f"uct:{amount} is no amount; write uct:20000 for playouts or uct:5s")
-    if match[2]:
-        return UctPlayer(UctOptions(seconds=float(match[1]), seed=seed, threads=threads))
-    return UctPlayer(UctOptions(playouts=int(match[1]), seed=seed, threads=threads))
+    settings: dict[str, Any] = {}
+    for part in filter(None, amount.split(",")):
+        key, equals, value = part.partition("=")
+        number = _AMOUNT.fullmatch(value if equals else part)
+        if key == "playouts" and equals:
+            settings["policy"] = value
+        elif key in ("rapid", "resign", "exploration") and number and not number[2]:
+            settings[key] = float(number[1])
+        elif equals or not number or not float(number[1]) or ("." in part and not number[2]):
+            raise UserError(
+                f"uct:{amount}: {part!r} is no amount; write uct:20000 for playouts or uct:5s; "
+                f"playouts=patterns, rapid=300, exploration=0.3 or resign=0.05 may follow"
+            )
+        elif number[2]:
+            settings["seconds"] = float(number[1])
+        else:
+            settings["playouts"] = int(number[1])
+    return UctPlayer(UctOptions(**settings, seed=seed, threads=threads))
 
 
 def default_player(game: str, options: Any) -> str:

@@ -2,8 +2,8 @@
 
     python -m studies.rollout_policy GAMES.sgf MORE/ --out runs/studies/rollout/weights.safetensors
 
-`tengen match go --first uct:1000,playouts=patterns` plays with the weights in the box,
-`pretrained/go-rollout/`; `weights=FILE` behind it takes others.
+`tengen match go --first uct:1000,playouts=patterns` plays with weights so learned, those in
+`pretrained/go-rollout/`.
 """
 
 from __future__ import annotations

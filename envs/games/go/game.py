@@ -6,7 +6,7 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.game import Game
-from envs.games.go import features, rules
+from envs.games.go import features, rollout, rules
 from envs.games.options import GoOptions
 from envs.games.state import SECOND
 
@@ -23,6 +23,7 @@ GO = Game(
     owners=features.ownership,
     handicap=features.handicap,
     random_playout=rules.playout,
+    guided_playout=rollout.pattern_playout,
     words=lambda options: int(rules.state_words(options.size, options.limit)),
     actions=lambda options: options.size**2 + 1,
     planes=features.PLANES,
