@@ -79,7 +79,10 @@ class UctPlayer:
     def name(self) -> str:
         """What to call it in game records."""
         limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.playouts
-        return f"UCT {limit}"
+        switches = " patterns" * (self.options.policy == "patterns") + " rapid" * (
+            self.options.rapid > 0
+        )
+        return f"UCT {limit}{switches}"
 
     def judge(
         self, session: Session, limits: Limits | None = None, watch: Watcher | None = None

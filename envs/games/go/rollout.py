@@ -96,25 +96,25 @@ def weigh(
     Arguments as for `find_special`.
     """
     player = colour - 1
-    others, specials = _sum_of_rows(state, watch, player), np.int64(0)
+    others, specials = _sum_of_rows(state, watch, player), 0
     count = find_special(state, watch, colour, previous, captured)
     for index in range(count):
         record = special_at(index)
         point = watch[record]
         others -= watch[factor_at(player, point)]
-        weight = np.float64(watch[factor_at(player, point)])
+        weight = float(watch[factor_at(player, point)])
         for feature in range(watch[record + np.uint64(2)]):
             weight *= factors[watch[record + np.uint64(3 + feature)]]
         # Simple ko forbids a point next to the previous move, which is special.
         weight = 0.0 if point == state[KO] else min(weight, _HEAVIEST)
         watch[record + np.uint64(1)] = np.int32(weight)
-        specials += np.int64(weight)
+        specials += int(weight)
     return count, specials, others
 
 
 @kernel
 def _sum_of_rows(state: np.ndarray, watch: np.ndarray, player: int) -> int:
-    total = np.int64(0)
+    total = 0
     for row in range(1, state[SIZE] + 1):
         total += watch[row_at(player, row)]
     return total
@@ -135,7 +135,7 @@ def choose(
     _, specials, others = weigh(state, watch, factors, colour, previous, captured)
     if specials + others == 0:
         return 0
-    left = np.int64(random_unit(rng) * (specials + others))
+    left = int(random_unit(rng) * (specials + others))
     if left < specials:
         index = 0
         while left >= watch[special_at(index) + np.uint64(1)]:
@@ -144,7 +144,7 @@ def choose(
         return watch[special_at(index)]
     total = _sum_of_rows(state, watch, player)
     while True:  # rejection leaves the special ones out
-        point = _draw_by_shape(watch, player, np.int64(random_unit(rng) * total))
+        point = _draw_by_shape(watch, player, int(random_unit(rng) * total))
         if watch[special_mark_at(point)] != watch[CLOCK]:
             return point
 

@@ -139,7 +139,7 @@ def _look_at(state: np.ndarray, watch: np.ndarray, shapes: np.ndarray, point: in
 @kernel
 def _set_factor(watch: np.ndarray, player: int, point: int, factor: int) -> None:
     place = factor_at(player, point)
-    watch[row_at(player, np.uint64(point) // _ROW)] += factor - watch[place]
+    watch[row_at(player, np.uint64(point) // _ROW)] += factor - watch[place]  # type: ignore[arg-type]
     watch[place] = factor
 
 
