@@ -51,9 +51,7 @@ def main() -> None:
             speeds["patterns"].append(_speed(size, options.seconds, _by_patterns, policy))
         for kind, values in speeds.items():
             low, high = min(values), max(values)
-            print(
-                f"{size}x{size} {kind:9} {median(values):9,.0f}/s ({low:,.0f} to {high:,.0f})"
-            )
+            print(f"{size}x{size} {kind:9} {median(values):9,.0f}/s ({low:,.0f} to {high:,.0f})")
 
 
 def _speed(size: int, seconds: float, play: Callable[..., None], policy: Policy | None) -> float:
