@@ -16,8 +16,9 @@ from search.player import Player
 KNOWN = {
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
-    "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; it "
-    "gives lost games of Go up, unless uct:20000,resign=0",
+    "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
+    "playouts=patterns, rapid=300, exploration=0.2 may follow after commas, and resign=0, which plays "
+    "lost games to the end",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
@@ -75,25 +76,27 @@ def _engine_hint(name: str) -> str:
 
 
 def _make_uct(amount: str, seed: int, threads: int) -> Player:
-    """`20000` is playouts a move, `5s` seconds, nothing the default; resign=0 may follow."""
+    """`20000` is playouts a move, `5s` seconds, nothing the default; settings may follow."""
     from search.uct import UctOptions, UctPlayer
 
-    settings: dict[str, float] = {"resign": _UCT_RESIGNS}
+    settings: dict[str, Any] = {"resign": _UCT_RESIGNS}
     for part in filter(None, amount.split(",")):
-        resign = part.removeprefix("resign=")
-        match = _AMOUNT.fullmatch(resign)
-        if match and resign != part and not match[2]:
-            settings["resign"] = float(match[1])
-            continue
-        if not match or float(match[1]) <= 0 or (not match[2] and "." in match[1]):
+        key, equals, value = part.partition("=")
+        number = _AMOUNT.fullmatch(value if equals else part)
+        if key == "playouts" and equals:
+            settings["policy"] = value
+        elif key in ("rapid", "resign", "exploration") and number and not number[2]:
+            settings[key] = float(number[1])
+        elif equals or not number or not float(number[1]) or ("." in part and not number[2]):
             raise UserError(
-                f"uct:{amount} is no amount; write uct:20000 for playouts or uct:5s, and "
-                f"uct:20000,resign=0 to play lost games to the end"
+                f"uct:{amount}: {part!r} is no amount; write uct:20000 for playouts or uct:5s; "
+                f"playouts=patterns, rapid=300, exploration=0.3 or resign=0 may follow"
             )
-        settings["seconds" if match[2] else "playouts"] = (
-            float(match[1]) if match[2] else int(match[1])
-        )
-    return UctPlayer(UctOptions(seed=seed, threads=threads, **settings))  # type: ignore[arg-type]
+        elif number[2]:
+            settings["seconds"] = float(number[1])
+        else:
+            settings["playouts"] = int(number[1])
+    return UctPlayer(UctOptions(**settings, seed=seed, threads=threads))
 
 
 def default_referee(options: GoOptions) -> str:

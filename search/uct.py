@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from core.errors import UserError
 from core.machine.environment_facts import usable_cores
 from core.machine.kernels import announce_compilation
 from core.machine.random_numbers import random_state
+from core.machine.threads import Threads
 from envs.games.game import Game
 from envs.games.session import Session
 from search.player import RESIGN, Judgement, Limits, Watcher, without_suicide
@@ -41,6 +41,10 @@ class UctOptions:
     """Bound of a move that was never tried; from 1 on, every move is tried first."""
     expand_after: int = 4
     """Playouts through a leaf before its moves join the tree."""
+    policy: Literal["uniform", "patterns"] = "uniform"
+    """How playouts choose moves; patterns: as `envs/games/go/rollout.py` learned them (Go only)."""
+    rapid: float = 0.0
+    """Visits at which rapid action values count as half as much as all; 0: none. Needs patterns."""
     resign: float = 0.0
     """Give a game of Go up when the chance to win falls below this; 0: never."""
     seed: int = 0
@@ -50,13 +54,17 @@ class UctOptions:
             raise UserError("UCT needs playouts and expand_after of 1 or more, nothing below 0")
         if not 0 <= self.resign < 0.5:
             raise UserError(f"resign must be from 0 to 0.5, got {self.resign}")
+        if self.policy not in ("uniform", "patterns"):
+            raise UserError(f"there are no playouts {self.policy!r} (known: uniform, patterns)")
+        if self.rapid < 0 or (self.rapid and self.policy == "uniform"):
+            raise UserError("rapid action values count from 0, and need playouts by patterns")
 
 
 class _Worker:
     """One tree with its scratch memory and random stream."""
 
-    def __init__(self, session: Session, tree: Tree, rng: np.ndarray) -> None:
-        self.tree, self.rng = tree, rng
+    def __init__(self, session: Session, tree: Tree, rng: np.ndarray, guide: Any) -> None:
+        self.tree, self.rng, self.guide = tree, rng, guide
         self.state = session.state.copy()
         self.mask = np.zeros(session.game.actions(session.options), np.uint8)
 
@@ -69,13 +77,16 @@ class UctPlayer:
         self._threads = self.options.threads or usable_cores()
         self._streams = random_state(self.options.seed, self._threads)
         self._trees: list[Tree] = []
-        self._pool = ThreadPoolExecutor(self._threads)
+        self._team = Threads(self._threads)
 
     @property
     def name(self) -> str:
         """What to call it in game records."""
         limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.playouts
-        return f"UCT {limit}"
+        switches = " patterns" * (self.options.policy == "patterns") + " rapid" * (
+            self.options.rapid > 0
+        )
+        return f"UCT {limit}{switches}"
 
     def judge(
         self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
@@ -92,12 +103,13 @@ class UctPlayer:
             playouts // self._threads + int(index < playouts % self._threads)
             for index in range(self._threads)
         ]
+        turns = [(index, index + 1) for index in range(self._threads)]
         done, chunk = 0, 16
         while done < max(shares):
             before = time.monotonic()
             chunk = min(chunk, max(shares) - done)
             counts = [max(0, min(chunk, share - done)) for share in shares]
-            list(self._pool.map(self._grow(session), workers, counts))
+            self._team.run(self._grow(session, workers, counts), turns)
             done += chunk
             now = time.monotonic()
             left = began + seconds - now
@@ -134,7 +146,7 @@ class UctPlayer:
 
     def close(self) -> None:
         """Stop the threads and free the trees."""
-        self._pool.shutdown()
+        self._team.close()
         self._trees = []
 
     def _limits(self, limits: Limits | None) -> tuple[int, float]:
@@ -156,16 +168,30 @@ class UctPlayer:
         for tree in self._trees:
             clear_tree(tree)
         pairs = zip(self._trees, self._streams, strict=True)
-        return [_Worker(session, tree, rng) for tree, rng in pairs]
+        guides = self._guides(session)
+        return [_Worker(session, *pair, guide) for pair, guide in zip(pairs, guides, strict=True)]
 
-    def _grow(self, session: Session) -> Callable[[_Worker, int], None]:
+    def _guides(self, session: Session) -> list[Any]:
+        """What guides the playouts of each thread."""
+        if self.options.policy == "uniform":
+            return [None] * self._threads
+        if session.game.guided_playout is None:
+            raise UserError(f"{session.game.title} has no playouts by patterns; take uniform ones")
+        from envs.games.go.rollout import another_thread, load_policy
+
+        return [another_thread(load_policy()) for _ in range(self._threads)]
+
+    def _grow(
+        self, session: Session, workers: list[_Worker], playouts: list[int]
+    ) -> Callable[[int, int, int], None]:
         game, root, o = session.game, session.state, self.options
 
-        def grow(worker: _Worker, playouts: int) -> None:
-            run_playouts(
-                game, worker.tree, root, worker.state, worker.mask, worker.rng, playouts,
-                o.exploration, o.first_play_urgency, o.expand_after,
-            )  # fmt: skip
+        def grow(first: int, last: int, thread: int) -> None:
+            for worker, count in zip(workers[first:last], playouts[first:last], strict=True):
+                run_playouts(
+                    game, worker.tree, root, worker.state, worker.mask, worker.rng, count,
+                    o.exploration, o.first_play_urgency, o.expand_after, o.rapid, worker.guide,
+                )  # fmt: skip
 
         return grow
 

@@ -4,6 +4,9 @@ One playout walks down the tree by UCB1, expands the leaf, plays at random to th
 the outcome along its path. The tree is arrays; node 0 is the root; the children of a node lie in a
 row. Values are sums of outcomes as the first player sees them.
 
+With a guide the game's own policy plays the rest (patterns, for Go). Rapid action values (RAVE;
+Gelly and Silver 2011) count a playout for all moves at a node that its player made first later on.
+
 Legend: N nodes.
 """
 
@@ -33,16 +36,23 @@ class Tree(NamedTuple):
     """int32 [N], 0: not expanded"""
     children: np.ndarray
     """Number of children, int32 [N]"""
+    rapid_visits: np.ndarray
+    """Playouts in which the move came later, int32 [N]"""
+    rapid_outcomes: np.ndarray
+    """Sum of their outcomes, float64 [N]"""
     size: np.ndarray
     """Nodes in use, int64 [1]"""
 
 
 def make_tree(nodes: int) -> Tree:
     """Return a tree that has room for so many nodes and holds the root alone."""
-    integers = [np.zeros(nodes, np.int32) for _ in range(4)]
-    visits, actions, first_child, children = integers
+    integers = [np.zeros(nodes, np.int32) for _ in range(5)]
+    visits, actions, first_child, children, rapid_visits = integers
+    outcomes, rapid_outcomes = np.zeros(nodes), np.zeros(nodes)
     size = np.ones(1, np.int64)
-    return Tree(visits, np.zeros(nodes, np.float64), actions, first_child, children, size)
+    return Tree(
+        visits, outcomes, actions, first_child, children, rapid_visits, rapid_outcomes, size
+    )
 
 
 def clear_tree(tree: Tree) -> None:
@@ -64,9 +74,12 @@ def restrict_root(tree: Tree, actions: list[int]) -> None:
 
 @kernel
 def _select_child(
-    tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float
+    tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float, rapid: float
 ) -> int:
-    """The child with the highest upper confidence bound; one never tried counts as its urgency."""
+    """The child with the highest upper confidence bound; one never tried counts as its urgency.
+
+    Rapid values weigh sqrt(rapid / (3 visits + rapid)); 0 leaves them out.
+    """
     log_visits = np.log(tree.visits[node] + 1.0)
     sign = 1.0 if player == FIRST else -1.0
     best, best_bound = 0, -np.inf
@@ -76,6 +89,12 @@ def _select_child(
         if visits > 0:
             mean = sign * tree.outcomes[child] / visits
             bound = mean + exploration * np.sqrt(log_visits / visits)
+        if rapid > 0 and tree.rapid_visits[child] > 0:
+            share = np.sqrt(rapid / (3 * visits + rapid))
+            value = sign * tree.rapid_outcomes[child] / tree.rapid_visits[child]
+            if visits > 0:
+                value = share * value + (1 - share) * sign * tree.outcomes[child] / visits
+            bound = value + exploration * np.sqrt(log_visits / (visits + 1))
         if bound > best_bound:
             best, best_bound = child, bound
     return best
@@ -100,10 +119,29 @@ def _expand(
             tree.actions[first + place] = action
     for child in range(first, first + count):
         tree.visits[child] = tree.children[child] = tree.first_child[child] = 0
-        tree.outcomes[child] = 0.0
+        tree.outcomes[child] = tree.rapid_outcomes[child] = 0.0
+        tree.rapid_visits[child] = 0
     tree.first_child[node], tree.children[node] = first, count
     tree.size[0] = first + count
     return True
+
+
+@kernel
+def _count_rapidly(
+    tree: Tree, path: np.ndarray, depth: int, player: int, mask: np.ndarray, outcome: int
+) -> None:
+    """Count the outcome for all moves of the path's nodes that their player made first, later on.
+
+    `mask` holds who was first to play each action after the path, and is changed.
+    """
+    for index in range(depth - 1, -1, -1):
+        node, mover = path[index], (player ^ (index & 1)) + 1
+        if index + 1 < depth:
+            mask[tree.actions[path[index + 1]]] = mover
+        for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
+            if mask[tree.actions[child]] == mover:
+                tree.rapid_visits[child] += 1
+                tree.rapid_outcomes[child] += outcome
 
 
 @kernel
@@ -118,8 +156,14 @@ def run_playouts(
     exploration: float,
     first_play_urgency: float,
     expand_after: int,
+    rapid: float,
+    guide: Any,
 ) -> None:
-    """Run playouts from the position `root`; `state` and `mask` are scratch, rng uint64 [1]."""
+    """Run playouts from the position `root`; `state` and `mask` are scratch, rng uint64 [1].
+
+    `guide` None: uniform playouts; else what the game's `guided_playout` takes. `rapid` above 0
+    needs a guide, and players who take turns.
+    """
     path = np.empty(MAX_DEPTH, np.int32)
     for _ in range(playouts):
         copy_state(root, state)
@@ -131,13 +175,19 @@ def run_playouts(
                     break
                 if not _expand(game, tree, node, state, mask, rng):
                     break
-            node = _select_child(tree, node, state[TO_MOVE], exploration, first_play_urgency)
+            node = _select_child(tree, node, state[TO_MOVE], exploration, first_play_urgency, rapid)
             game.play(state, tree.actions[node])
             path[depth] = node
             depth += 1
-        if not is_over(state):
+        if is_over(state):
+            mask[:] = 0
+        elif guide is None:
             game.playout(state, rng, mask)
+        else:
+            game.guided_playout(state, rng, mask, guide)
         outcome = state[OUTCOME]
+        if rapid > 0:
+            _count_rapidly(tree, path, depth, root[TO_MOVE], mask, outcome)
         for index in range(depth):
             tree.visits[path[index]] += 1
             tree.outcomes[path[index]] += outcome

@@ -8,6 +8,7 @@ from core.machine.kernels import kernel
 
 _MASK = (1 << 64) - 1
 _A, _B, _C, _HALF = np.uint64(12), np.uint64(25), np.uint64(27), np.uint64(32)
+_ELEVEN = np.uint64(11)
 _STAR = np.uint64(2685821657736338717)
 
 
@@ -27,12 +28,24 @@ def random_state(seed: int, streams: int = 1) -> np.ndarray:
 
 
 @kernel
-def random_below(rng: np.ndarray, bound: int) -> int:
-    """Draw an integer of [0, bound), bound < 2^32; advances rng, uint64 [1]."""
+def _draw(rng: np.ndarray) -> int:
+    """Draw 64 bits."""
     x = rng[0]
     x ^= x >> _A
     x ^= x << _B
     x ^= x >> _C
     rng[0] = x
-    high = (x * _STAR) >> _HALF
+    return x * _STAR
+
+
+@kernel
+def random_below(rng: np.ndarray, bound: int) -> int:
+    """Draw an integer of [0, bound), bound < 2^32; advances rng, uint64 [1]."""
+    high = _draw(rng) >> _HALF
     return np.int64((high * np.uint64(bound)) >> _HALF)  # type: ignore[return-value]
+
+
+@kernel
+def random_unit(rng: np.ndarray) -> float:
+    """Draw a number of [0, 1), a multiple of 2^-53; advances rng, uint64 [1]."""
+    return (_draw(rng) >> _ELEVEN) * 2.0**-53

@@ -63,6 +63,9 @@ class Game:
     """handicap(state): points that the player to move is given, such as komi, in half points."""
     random_playout: Kernel | None = None
     """random_playout(state, rng, mask): a faster random game than picking of the legal moves."""
+    guided_playout: Kernel | None = None
+    """guided_playout(state, rng, mask, guide): a playout by what was learned; marks in mask, uint8
+    [A], who was first to play each action: 0 nobody, 1 the first player, 2 the second."""
     words: Callable[[Any], int] = lambda options: common.HEADER_WORDS + np.prod(options.shape)
     """Length of a state."""
     actions: Callable[[Any], int] = lambda options: int(np.prod(options.shape))
@@ -171,6 +174,16 @@ def _compile_playout(game: Any, state: Any, rng: Any, mask: Any) -> Any:
         play_uniformly(game, state, rng, mask)
 
     return call_uniform if function is None else call_own
+
+
+@overload_method(GameType, "guided_playout")  # type: ignore[untyped-decorator]
+def _compile_guided_playout(game: Any, state: Any, rng: Any, mask: Any, guide: Any) -> Any:
+    function = _GAMES[game.game].guided_playout
+
+    def call(game: Any, state: Any, rng: Any, mask: Any, guide: Any) -> Any:
+        function(state, rng, mask, guide)  # type: ignore[misc]
+
+    return call
 
 
 @kernel

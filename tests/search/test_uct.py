@@ -12,7 +12,7 @@ from core.errors import UserError
 from envs.games.registry import load_game
 from envs.games.session import Session
 from play.match import play_match
-from search.player import Limits, RandomPlayer
+from search.player import RESIGN, Limits, RandomPlayer
 from search.uct import UctOptions, UctPlayer
 
 
@@ -108,7 +108,7 @@ def test_a_full_tree_goes_on_counting() -> None:
     tree, mask = make_tree(60), np.zeros(26, np.uint8)
     run_playouts(
         session.game, tree, session.state, session.state.copy(), mask, random_state(0)[0],
-        500, 0.6, 1.1, 1,
+        500, 0.6, 1.1, 1, 0.0, None,
     )  # fmt: skip
     row = slice(tree.first_child[0], tree.first_child[0] + tree.children[0])
     assert tree.size[0] <= 60
@@ -118,3 +118,71 @@ def test_a_full_tree_goes_on_counting() -> None:
 def test_bad_options_are_refused() -> None:
     with pytest.raises(UserError):
         UctOptions(playouts=0)
+
+
+PATTERNS = {"policy": "patterns", "rapid": 300.0}
+
+
+def test_patterns_and_rapid_values_search_alike_from_the_same_seed() -> None:
+    session = session_after("go", "E5 E3", size=9)
+    judgements = [uct(playouts=300, seed=seed, **PATTERNS).judge(session) for seed in (4, 4, 5)]
+    np.testing.assert_array_equal(judgements[0].visits, judgements[1].visits)
+    assert (judgements[0].visits != judgements[2].visits).any()
+    assert judgements[0].visits.sum() == 300
+
+
+def test_patterns_find_a_capture_that_decides() -> None:
+    session = session_after("go", "B5 C5 B4 C4 B3 C3 B2 C2 D5 C1 D4 pass D3 pass D2 pass", size=5)
+    judgement = uct(playouts=1_000, **PATTERNS).judge(session)
+    assert session.name_of(judgement.action) in ("B1", "D1")
+    assert judgement.win_rate > 0.9
+
+
+@pytest.mark.parametrize("size", [5, 9, 19])
+def test_rapid_values_count_what_was_played_first(size: int) -> None:
+    from core.machine.random_numbers import random_state
+    from envs.games.go.rollout import another_thread, load_policy
+    from search.uct_tree import make_tree, run_playouts
+
+    session = session_after("go", "", size=size)
+    tree, mask = make_tree(1_000), np.zeros(size**2 + 1, np.uint8)
+    run_playouts(
+        session.game, tree, session.state, session.state.copy(), mask, random_state(0)[0],
+        40, 0.6, 1.1, 100, 300.0, another_thread(load_policy()),
+    )  # fmt: skip
+    row = slice(1, 1 + size**2 + 1)
+    moves = tree.actions[row] < size**2
+    # A child's own playouts are among its rapid ones; nothing else was expanded.
+    assert (tree.rapid_visits[row] >= tree.visits[row]).all()
+    assert (np.abs(tree.rapid_outcomes[row]) <= tree.rapid_visits[row]).all()
+    # About half of all points are Black's first in each playout, a pass never later on.
+    assert 0.3 < tree.rapid_visits[row][moves].sum() / (40 * size**2) < 0.8
+    assert tree.rapid_visits[row][~moves] == tree.visits[row][~moves]
+
+
+def test_a_lost_game_is_given_up() -> None:
+    # Black has nothing but two stones in a corner that White owns.
+    session = session_after("go", "A1 C3 B1 C4 pass D2 pass B2 pass C1 pass D4", size=5)
+    assert uct(playouts=300, resign=0.2).judge(session).action == RESIGN
+    assert uct(playouts=300).judge(session).action != RESIGN
+
+
+def test_patterns_are_for_go() -> None:
+    with pytest.raises(UserError, match="no playouts by patterns"):
+        uct(policy="patterns").judge(session_after("othello", ""))
+    for options in ({"policy": "none"}, {"rapid": 100.0}, {"policy": "patterns", "rapid": -1.0}):
+        with pytest.raises(UserError):
+            UctOptions(**options)  # type: ignore[arg-type]
+
+
+def test_players_are_named_with_their_settings() -> None:
+    from play.players import make_player
+
+    player = make_player("uct:0.5s,playouts=patterns,rapid=300,exploration=0.2,resign=0.05")
+    assert isinstance(player, UctPlayer)
+    options = player.options
+    assert (options.seconds, options.policy, options.rapid) == (0.5, "patterns", 300.0)
+    assert (options.exploration, options.resign) == (0.2, 0.05)
+    for bad in ("uct:1.5", "uct:0", "uct:5s,rapid", "uct:5,patterns=1", "uct:5,playouts=good"):
+        with pytest.raises(UserError):
+            make_player(bad)

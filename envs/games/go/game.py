@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envs.games.game import Game
-from envs.games.go import features, playout, rules
+from envs.games.go import features, playout, rollout, rules
 from envs.games.options import GoOptions
 
 GO = Game(
@@ -19,6 +19,7 @@ GO = Game(
     owners=features.ownership,
     handicap=features.handicap,
     random_playout=playout.playout,
+    guided_playout=rollout.pattern_playout,
     words=lambda options: int(rules.state_words(options.size, options.limit)),
     actions=lambda options: options.size**2 + 1,
     planes=features.PLANES,
