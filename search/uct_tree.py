@@ -67,8 +67,8 @@ def restrict_root(tree: Tree, actions: list[int]) -> None:
     count = len(actions)
     row = slice(1, 1 + count)
     tree.actions[row] = actions
-    tree.visits[row] = tree.children[row] = tree.first_child[row] = 0
-    tree.outcomes[row] = 0.0
+    tree.visits[row] = tree.children[row] = tree.first_child[row] = tree.rapid_visits[row] = 0
+    tree.outcomes[row] = tree.rapid_outcomes[row] = 0.0
     tree.first_child[0], tree.children[0], tree.size[0] = 1, count, 1 + count
 
 
