@@ -130,8 +130,10 @@ class NASConfig:
     @property
     def env(self) -> str:
         """Space and data, as results name them."""
-        data = {"train": short_name(self.children.data), "table": self.table, "proxy": self.proxy}
-        return f"{self.space}-{data[self.evaluator]}"
+        if self.evaluator == "table":
+            return self.table
+        proxy = f"-{self.proxy}" if self.evaluator == "proxy" else ""
+        return f"{self.space}-{short_name(self.children.data)}{proxy}"
 
     @property
     def network(self) -> str:
