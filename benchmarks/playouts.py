@@ -24,8 +24,8 @@ from benchmarks.common import parse_options
 from core.machine.kernels import kernel
 from core.machine.random_numbers import random_state
 from envs.games.go.game import GO
+from envs.games.go.playout import playout
 from envs.games.go.rollout import Policy, load_policy, pattern_playout
-from envs.games.go.rules import playout
 from envs.games.options import GoOptions
 from envs.games.state import copy_state
 

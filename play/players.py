@@ -17,8 +17,8 @@ KNOWN = {
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
-    "playouts=patterns, rapid=300, exploration=0.2 and resign=0 (to play lost games to the end) may "
-    "follow after commas",
+    "playouts=patterns, rapid=300, exploration=0.2 and resign=0 (lost games are played to the end) "
+    "may follow after commas",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }

@@ -165,7 +165,7 @@ class TreeSearch:
         self._ticks(roots, noise, None)  # evaluates roots that are not
         if allowed is not None:
             for g in np.flatnonzero(self._forest.num_nodes > 0):
-                keep_edges(self._forest, g, allowed[g])
+                keep_edges(self._forest, int(g), allowed[g])
         self._prepare_roots(roots, noise)
         clean = self._disturb(noise)
         roots = self._make_roots(simulations, roots)

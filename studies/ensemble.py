@@ -37,7 +37,7 @@ class Stack(nn.Module):
         for member, (shape, generator) in enumerate(zip(shapes, random, strict=True)):
             bound = float(torch.tensor(shape[1:]).prod()) ** -0.5
             drawn = (2 * torch.rand(shape, generator=generator) - 1) * bound
-            weight[(member, *(slice(size) for size in shape))] = drawn
+            weight[member][tuple(slice(size) for size in shape)] = drawn
             bias[member, : shape[0]] = (2 * torch.rand(shape[0], generator=generator) - 1) * bound
         self.weights.append(nn.Parameter(weight))
         self.biases.append(nn.Parameter(bias))

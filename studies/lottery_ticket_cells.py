@@ -74,7 +74,8 @@ def compute(cell: Cell) -> Found:
 
 def round_of_a_tenth(cell: Cell) -> int:
     """The round after which about a tenth of the weights is left, or the last one."""
-    return min(cell["rounds"], round(math.log(TENTH) / math.log(1 - cell["share"])))
+    rounds: int = cell["rounds"]
+    return min(rounds, round(math.log(TENTH) / math.log(1 - cell["share"])))
 
 
 def build(cell: Cell, seeds: Sequence[int]) -> Stack:
@@ -104,7 +105,7 @@ def side_by_side(cell: Cell, begun: Sequence[tuple[Weights, Sequence[Tensor]]]) 
 
 def keep_zeros(weight: torch.nn.Parameter, kept: Tensor) -> None:
     """Let no gradient reach what is not kept: an optimiser without decay then leaves it at 0."""
-    weight.register_hook(lambda gradient: gradient * kept)
+    weight.register_hook(lambda gradient: gradient * kept)  # type: ignore[no-untyped-call]
 
 
 def train(network: Stack, cell: Cell, first: int) -> Weights:

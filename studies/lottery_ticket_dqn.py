@@ -92,4 +92,4 @@ def train(
 
 
 def _keep_zeros(parameter: torch.nn.Parameter, kept: Tensor) -> None:
-    parameter.register_hook(lambda gradient: gradient * kept)
+    parameter.register_hook(lambda gradient: gradient * kept)  # type: ignore[no-untyped-call]

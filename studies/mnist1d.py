@@ -68,7 +68,8 @@ def _drawn(template: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 def _resampled(line: np.ndarray, length: int) -> np.ndarray:
     """The same line with another number of points."""
-    return np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(line)), line)
+    resampled: np.ndarray = np.interp(np.linspace(0, 1, length), np.linspace(0, 1, len(line)), line)
+    return resampled
 
 
 def _smoothed(line: np.ndarray, deviation: float = 2.0) -> np.ndarray:

@@ -42,7 +42,7 @@ def prune(
         ]
     flat = [torch.cat([tensor.flatten() for tensor in group]) for group in (weights, masks)]
     pruned = _without_smallest(flat[0], flat[1], share)
-    parts = pruned.split([mask.numel() for mask in masks])
+    parts = torch.split(pruned, [mask.numel() for mask in masks])
     return [part.view_as(mask) for part, mask in zip(parts, masks, strict=True)]
 
 
@@ -93,7 +93,7 @@ class SparseNetwork:
 
     def to_bytes(self) -> bytes:
         """As a safetensors file: rows' beginnings, columns and values of each layer, and biases."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             tensors |= {
                 f"{layer}.rows": weight.crow_indices().to(torch.int32),
@@ -111,7 +111,8 @@ class SparseNetwork:
             if path.stat().st_size > MAX_BYTES:
                 raise UserError(f"{path} is larger than a ticket can be ({MAX_BYTES >> 20} MiB)")
             tensors = load(path.read_bytes())
-            weights, biases = [], []
+            weights: list[Tensor] = []
+            biases: list[Tensor] = []
             while f"{len(weights)}.rows" in tensors:
                 part = {
                     name: tensors[f"{len(weights)}.{name}"]

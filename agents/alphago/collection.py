@@ -17,11 +17,11 @@ from core.files.json_files import disk_errors
 from core.machine.kernels import kernel
 from envs.games.go import rules
 from envs.games.go.board import SIZE, point_of
-from envs.games.go.game import GO, place_handicap
+from envs.games.go.game import GO
 from envs.games.options import GoOptions, RulesetName
 from envs.games.sgf.record import BLACK, GameRecord, record_of
 from envs.games.sgf.tree import Limits, Node, SgfError, each_game
-from envs.games.state import TO_MOVE, is_over
+from envs.games.state import SECOND, TO_MOVE, is_over
 
 RULES: RulesetName = "chinese"
 """Simple ko, no suicide: what nearly all games of people keep to."""
@@ -178,7 +178,9 @@ def _replayed(record: GameRecord, filters: Filters, start: np.ndarray) -> tuple[
     moves = np.array([cells if c is None else c for _, c in record.moves], np.int16)
     state = start.copy()
     if record.black_stones:
-        place_handicap(state, record.size, list(record.black_stones))
+        board = np.zeros(cells, np.int8)
+        board[list(record.black_stones)] = 1
+        rules.set_position(state, board, SECOND)
     played = play_legal(state, moves)
     if played < 0:
         return None, "illegal move"

@@ -151,7 +151,8 @@ class ProxyEvaluator:
 
     def poll(self, seconds: float) -> list[tuple[int, Result]]:
         """Those of which there was time for, one at least."""
-        end, results = time.monotonic() + seconds, []
+        end = time.monotonic() + seconds
+        results: list[tuple[int, Result]] = []
         while self._children and (not results or time.monotonic() < end):
             child = self._children.popleft()
             results.append((child.number, self._result(child)))

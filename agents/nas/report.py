@@ -77,8 +77,10 @@ def _against_size(axes: Any, history: History, searcher: str) -> None:
     ):
         shown = [child.result.metrics for child in children if is_sized(child)]
         if shown:
-            sizes, scores = [m["parameters"] for m in shown], [m["score"] for m in shown]
-            axes.plot(sizes, scores, ".", color=colour, alpha=0.5, markersize=5, label=name)
+            points = [(m["parameters"], m["score"]) for m in shown]
+            axes.plot(
+                *zip(*points, strict=True), ".", color=colour, alpha=0.5, markersize=5, label=name
+            )
     front = sorted(
         (c.result.metrics["parameters"], c.result.metrics["score"]) for c in history.front()
     )
