@@ -19,6 +19,7 @@ from agents.alphago.collection import Filters
 from agents.alphago.policy_config import TOWER, GoPolicyConfig
 from agents.alphago.positions import TEST, TRAINING, VALIDATION, compiled, observe_all
 from core.agent import Assessment
+from core.errors import UserError
 from core.learner import Arithmetic
 from envs.games.go.alphago_planes import POLICY_PLANES
 from envs.games.go.ladders import ladder_boards
@@ -39,7 +40,13 @@ class MovePrediction:
     moves are told."""
 
     def __init__(self, config: GoPolicyConfig) -> None:
-        """Compile or map the data. Raises UserError when they are not here or damaged."""
+        """Compile or map the data. Raises UserError when none are named, or they are not here or
+        damaged."""
+        if not config.data:
+            raise UserError(
+                "--data must name an SGF file or a folder of games; make some with: "
+                "tengen games go --out FOLDER"
+            )
         self.config = config
         filters = Filters(
             config.size, config.lowest_rank, config.most_handicap, config.fewest_moves

@@ -32,7 +32,10 @@ class GameEntry:
     @property
     def summary(self) -> str:
         """The title, with the rules that are played where nothing else is said."""
-        rules = self.options.__dataclass_fields__.get("rules")
+        try:
+            rules = self.options.__dataclass_fields__.get("rules")
+        except UserError:
+            return f"{self.title} (its entry is wrong)"
         return self.title if rules is None else f"{self.title}, rules {rules.default}"
 
 

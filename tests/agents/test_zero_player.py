@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,8 @@ def test_gtp_shows_what_the_network_thinks(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = "boardsize 5\nkomi 24\ngenmove b\nkata-genmove_analyze w ownership true\nquit\n"
-    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    monkeypatch.setattr("play.lines.standard_input", lambda: io.BytesIO(lines.encode()))
+    monkeypatch.setattr("play.lines.standard_output", lambda: sys.stdout)
     assert main(["gtp", "--size", "5", "--agent", f"{run}:20"]) == 0
     said = capsys.readouterr().out
     assert "info move" in said and " prior " in said

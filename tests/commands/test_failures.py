@@ -24,7 +24,7 @@ from tests.commands.short_runs import PLAIN, Killed, die, one_line, run_quietly
 def test_divergence_stops_the_run_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seen: str
 ) -> None:
-    import agents.dqn.agent as module
+    import agents.dqn.objective as module
 
     calls = 0
     real = module.td_loss

@@ -264,5 +264,5 @@ def test_names_say_sizes() -> None:
                                      {"handicap": 10}, {"rules": "japanese"}])  # fmt: skip
 def test_bad_options_of_go_are_one_line(options: dict[str, Any]) -> None:
     with pytest.raises(UserError) as error:
-        GoOptions(**options)
+        GoOptions(**options).encode()
     assert "\n" not in str(error.value)

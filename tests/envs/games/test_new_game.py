@@ -26,8 +26,8 @@ from search.player import RandomPlayer
 from search.uct import UctOptions, UctPlayer
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "games.md"
-USE, GAME, LINE = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-"""The page's code: PettingZoo, the new game, its line in the registry."""
+USE, AGAINST, GAME, LINE = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+"""The page's code: PettingZoo, Gymnasium, the new game, its line in the registry."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,16 @@ def test_the_page_makes_a_pettingzoo_environment() -> None:
     names: dict[str, Any] = {}
     exec(USE, names)
     api_test(names["env"], num_cycles=5)
+
+
+def test_the_page_makes_an_environment_for_one_agent() -> None:
+    names: dict[str, Any] = {}
+    exec(AGAINST, names)
+    env = names["env"]
+    _, info = env.reset(seed=1)
+    _, reward, terminated, truncated, _ = env.step(int(np.flatnonzero(info["action_mask"])[0]))
+    assert (reward, terminated, truncated) == (0, False, False)
+    env.close()
 
 
 def test_hex_is_played_by_its_name(
