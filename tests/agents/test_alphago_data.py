@@ -16,7 +16,8 @@ from agents.alphago.positions import Positions, compiled
 from core.errors import UserError
 from core.files import atomic
 from envs.games.go.features import copy_cells
-from envs.games.go.game import GO, place_handicap
+from envs.games.go.game import GO
+from envs.games.go.rules import set_position
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from envs.games.sgf.record import GameRecord, write_records
@@ -42,7 +43,7 @@ def handicap_game(size: int = 5) -> GameRecord:
     """Two black stones, then White moves first."""
     state = GO.initial_state(GoOptions(size=size, rules="chinese"))
     stones = (6, 18)
-    place_handicap(state, size, list(stones))
+    set_position(state, np.isin(np.arange(size * size), stones).astype(np.int8), 1)
     session = Session(GO, GoOptions(size=size, rules="chinese"), state)
     for _ in range(12):
         session.play(int(np.flatnonzero(session.legal_mask()[:-1])[-1]))
@@ -114,7 +115,7 @@ def test_positions_are_those_of_the_games(tmp_path: Path) -> None:
         state = GO.initial_state(GoOptions(size=5, rules="chinese"))
         slow = SlowGo(5, "simple", False)
         if record.black_stones:
-            place_handicap(state, 5, list(record.black_stones))
+            set_position(state, np.isin(np.arange(25), record.black_stones).astype(np.int8), 1)
             cells = tuple(int(cell in record.black_stones) for cell in range(25))
             slow = SlowGo(5, "simple", False, cells, 2)
         session = Session(GO, GoOptions(size=5, rules="chinese"), state)
