@@ -35,7 +35,7 @@ from core.machine.kernels import kernel
 from envs.games.go.alphago_planes import observe
 from envs.games.go.board import KO, PASSES, PAST, SIZE, place, point_of
 from envs.games.go.game import GO
-from envs.games.go.rules import PAST_BOARDS, play, set_position
+from envs.games.go.rules import PAST_BOARDS, pack_newest, play, set_position
 from envs.games.options import GoOptions
 from envs.games.state import SECOND, TO_MOVE, copy_state, end_turn
 from tasks.data.files import fraction
@@ -118,6 +118,7 @@ def _rebuild(
         begin = max(starts[game], numbers[row] - PAST_BOARDS)
         for index in range(starts[game], begin):
             _play_unseen(state, moves[index])
+        pack_newest(state)
         for index in range(begin, numbers[row]):
             play(state, moves[index])
 
@@ -126,7 +127,7 @@ def _rebuild(
 def _play_unseen(state: np.ndarray, action: int) -> None:
     """Play a move after which eight more follow: nobody will look at the board that it leaves.
 
-    As `rules.play` under simple ko, without packing that board.
+    As `rules.play` under simple ko, without that board.
     """
     if action == state[SIZE] * state[SIZE]:
         state[PASSES] += 1

@@ -53,10 +53,14 @@ def point_of(size: int, cell: int) -> int:
     return (cell // size + 1) * ROW + cell % size + 1
 
 
+ROW_OF = (np.arange((MAX_SIZE + 2) * ROW) // ROW - 1).astype(np.int32)
+"""Of each point: a table is quicker than a division."""
+
+
 @kernel
 def cell_of(size: int, point: int) -> int:
     """Return the cell of a point."""
-    return (point // ROW - 1) * size + point % ROW - 1
+    return point - ROW - 1 - ROW_OF[np.uint64(point)] * (ROW - size)  # type: ignore[no-any-return]
 
 
 @kernel

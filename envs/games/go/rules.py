@@ -28,6 +28,7 @@ from envs.games.go.board import (
     HISTORY_AT,
     KO,
     KO_RULE,
+    LIBERTIES,
     MOVE_LIMIT,
     NEIGHBOURS,
     NEXT,
@@ -42,6 +43,7 @@ from envs.games.go.board import (
     ZOBRIST,
     at,
     breathes_elsewhere,
+    cell_of,
     clear_board,
     place,
     point_of,
@@ -97,7 +99,7 @@ def new(state: np.ndarray, options: np.ndarray) -> None:
     for index in range(5, options.size):
         place(state, point_of(size, options[index]), BLACK)
         state[TO_MOVE] = SECOND
-    _remember(state)
+    _remember_all(state)
 
 
 @kernel
@@ -121,24 +123,53 @@ def set_position(state: np.ndarray, cells: np.ndarray, to_move: int) -> bool:
     state[TO_MOVE] = to_move
     state[HISTORY] = state[PAST] = 0
     state[state[HISTORY_AT] : state[HISTORY_AT] + _FILTER_WORDS] = 0
-    _remember(state)
+    _remember_all(state)
     return True
 
 
 @kernel
-def _remember(state: np.ndarray) -> None:
-    """Add the position to the game's history and to the last boards."""
+def _next_board(state: np.ndarray) -> int:
+    """Begin the newest of the last boards as a copy of the one before; return where it lies."""
     size = state[SIZE]
-    cells = size * size
-    packed = (cells + _CELLS_PER_WORD - 1) // _CELLS_PER_WORD
-    slot = state[PAST_AT] + state[PAST] % PAST_BOARDS * packed
-    state[PAST] += 1
-    state[slot : slot + packed] = 0
-    cell = 0
-    for row in range(1, size + 1):
-        for point in range(row * ROW + 1, row * ROW + 1 + size):
-            state[slot + (cell >> 4)] |= state[at(point) + COLOUR] << ((cell & 15) << 1)
-            cell += 1
+    packed = (size * size + _CELLS_PER_WORD - 1) // _CELLS_PER_WORD
+    past = state[PAST]
+    slot = state[PAST_AT] + past % PAST_BOARDS * packed
+    before = state[PAST_AT] + (past + PAST_BOARDS - 1) % PAST_BOARDS * packed
+    for word in range(packed):
+        state[np.uint64(slot + word)] = state[np.uint64(before + word)]
+    state[PAST] = past + 1
+    return slot  # type: ignore[no-any-return]
+
+
+@kernel
+def _pack(state: np.ndarray, slot: int, point: int) -> None:
+    """Write what is on a point now into a packed board."""
+    cell = cell_of(state[SIZE], point)
+    word, shift = np.uint64(slot + (cell >> 4)), (cell & 15) << 1
+    state[word] = (state[word] & ~(3 << shift)) | (state[at(point) + COLOUR] << shift)
+
+
+@kernel
+def pack_newest(state: np.ndarray) -> None:
+    """Write the whole board into the newest of the last boards: `play` changes what differs."""
+    size = state[SIZE]
+    packed = (size * size + _CELLS_PER_WORD - 1) // _CELLS_PER_WORD
+    slot = state[PAST_AT] + (state[PAST] - 1) % PAST_BOARDS * packed
+    for cell in range(size * size):
+        _pack(state, slot, point_of(size, cell))
+
+
+@kernel
+def _remember_all(state: np.ndarray) -> None:
+    """Add a position that no move led to, to the game's history and to the last boards."""
+    _next_board(state)
+    pack_newest(state)
+    _remember(state)
+
+
+@kernel
+def _remember(state: np.ndarray) -> None:
+    """Add the position to the game's history."""
     if state[KO_RULE] == SIMPLE:
         return
     low, high = state[HASH], state[HASH_2]
@@ -147,8 +178,8 @@ def _remember(state: np.ndarray) -> None:
     history, count = state[HISTORY_AT], state[HISTORY]
     if count > state[MOVE_LIMIT]:
         return
-    bit = low & (_FILTER_BITS - 1)
-    state[history + (bit >> 5)] |= np.int32(1) << (bit & 31)
+    for bit in (low & (_FILTER_BITS - 1), high & (_FILTER_BITS - 1)):
+        state[history + (bit >> 5)] |= np.int32(1) << (bit & 31)
     state[history + _FILTER_WORDS + 2 * count] = low
     state[history + _FILTER_WORDS + 2 * count + 1] = high
     state[HISTORY] = count + 1
@@ -169,11 +200,18 @@ def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
 
 
 @kernel
+def _has_empty_neighbour(state: np.ndarray, point: int) -> bool:
+    """In one branch: which neighbour is empty cannot be foreseen."""
+    up, left = state[at(point - ROW) + COLOUR], state[at(point - 1) + COLOUR]
+    right, down = state[at(point + 1) + COLOUR], state[at(point + ROW) + COLOUR]
+    return (up == EMPTY) | (left == EMPTY) | (right == EMPTY) | (down == EMPTY)  # type: ignore[no-any-return]
+
+
+@kernel
 def breathes(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone there has a liberty, by itself, through friends or by capturing."""
-    for step in NEIGHBOURS:
-        if state[at(point + step) + COLOUR] == EMPTY:
-            return True
+    if _has_empty_neighbour(state, point):
+        return True
     for step in NEIGHBOURS:
         neighbour = at(point + step)
         found = state[neighbour + COLOUR]
@@ -210,9 +248,9 @@ def _repeats(state: np.ndarray, point: int, colour: int) -> bool:
     if state[KO_RULE] == SITUATIONAL and colour == BLACK:
         low, high = low ^ ZOBRIST[0, 0, 0], high ^ ZOBRIST[0, 0, 1]
     history = state[HISTORY_AT]
-    bit = low & (_FILTER_BITS - 1)
-    if not (state[history + (bit >> 5)] >> (bit & 31)) & 1:
-        return False
+    for bit in (low & (_FILTER_BITS - 1), high & (_FILTER_BITS - 1)):
+        if not (state[np.uint64(history + (bit >> 5))] >> (bit & 31)) & 1:
+            return False
     first = history + _FILTER_WORDS
     for entry in range(first, first + 2 * state[HISTORY], 2):
         if state[entry] == low and state[entry + 1] == high:
@@ -225,16 +263,17 @@ def _hash_after(state: np.ndarray, point: int, colour: int) -> tuple[int, int]:
     """The hash of the position that a stone at a point would make."""
     low, high = state[HASH], state[HASH_2]
     own_low, own_high = ZOBRIST[colour, point, 0], ZOBRIST[colour, point, 1]
-    captures, breathes = False, False
+    captures, breathes = False, _has_empty_neighbour(state, point)
     for index in range(4):
         neighbour = at(point + NEIGHBOURS[index])
         found = state[neighbour + COLOUR]
-        if found == EMPTY:
-            breathes = True
+        if found in (EMPTY, BORDER):
             continue
-        if found == BORDER:
-            continue
+        if found == colour and breathes:
+            continue  # its hash is of use for a suicide alone
         head = state[neighbour + HEAD]
+        if found != colour and state[at(head) + LIBERTIES] > 4:
+            continue  # it cannot be taken
         seen = False
         for earlier in range(index):
             before = at(point + NEIGHBOURS[earlier])
@@ -260,26 +299,32 @@ def _hash_after(state: np.ndarray, point: int, colour: int) -> tuple[int, int]:
 @kernel
 def legal(state: np.ndarray, mask: np.ndarray) -> None:
     """Mark the legal actions, uint8 [size * size + 1]: the cells row by row, then the pass."""
-    size = state[SIZE]
+    size, empties_at = state[SIZE], state[EMPTIES_AT]
     colour = state[TO_MOVE] + 1
-    cell = 0
-    for row in range(1, size + 1):
-        for point in range(row * ROW + 1, row * ROW + 1 + size):
-            mask[cell] = is_legal(state, point, colour)
-            cell += 1
-    mask[cell] = 1
+    for cell in range(size * size):
+        mask[cell] = 0
+    for slot in range(state[EMPTIES]):
+        point = state[np.uint64(empties_at + slot)]
+        mask[np.uint64(cell_of(size, point))] = is_legal(state, point, colour)
+    mask[size * size] = 1
 
 
 @kernel
 def play(state: np.ndarray, action: int) -> None:
     """Play a legal action for the player to move."""
     size = state[SIZE]
+    board = _next_board(state)
     if action == size * size:
         state[PASSES] += 1
         state[KO] = 0
     else:
         state[PASSES] = 0
-        place(state, point_of(size, action), state[TO_MOVE] + 1)
+        point, empties = point_of(size, action), state[EMPTIES]
+        place(state, point, state[TO_MOVE] + 1)
+        _pack(state, board, point)
+        # Points whose stones were taken are the last in the list of empty ones.
+        for slot in range(empties - 1, state[EMPTIES]):
+            _pack(state, board, state[np.uint64(state[EMPTIES_AT] + slot)])
     end_turn(state, action)
     _remember(state)
     if state[PASSES] >= 2:
