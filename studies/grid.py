@@ -160,9 +160,11 @@ def _in_processes(
                 try:
                     yield cell, *future.result()
                 except BrokenProcessPool:
+                    # The pool does not say whose process it was.
+                    those = "; ".join(map(_short, [cell, *working.values()]))
                     raise UserError(
-                        f"the process of {_short(cell)} was ended, perhaps for memory; the same "
-                        f"command goes on, with fewer --processes"
+                        f"a process was ended, perhaps for memory, in the midst of {those}: the "
+                        f"same command goes on, with fewer --processes"
                     ) from None
             if stop():
                 raise _stopped(journal)
