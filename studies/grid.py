@@ -150,22 +150,22 @@ def _in_processes(
     waiting = list(reversed(cells))
     try:
         while waiting or working:
-            while waiting and len(working) < processes:
-                cell = waiting.pop()
-                journal.write({"cell": cell, "state": "begun"})
-                working[pool.submit(_timed, compute, cell)] = cell
-            finished, _ = wait(working, POLL_SECONDS, FIRST_COMPLETED)
-            for future in finished:
-                cell = working.pop(future)
-                try:
-                    yield cell, *future.result()
-                except BrokenProcessPool:
-                    # The pool does not say whose process it was.
-                    those = "; ".join(map(_short, [cell, *working.values()]))
-                    raise UserError(
-                        f"a process was ended, perhaps for memory, in the midst of {those}: the "
-                        f"same command goes on, with fewer --processes"
-                    ) from None
+            try:
+                while waiting and len(working) < processes:
+                    cell = waiting[-1]
+                    journal.write({"cell": cell, "state": "begun"})
+                    working[pool.submit(_timed, compute, cell)] = waiting.pop()
+                finished, _ = wait(working, POLL_SECONDS, FIRST_COMPLETED)
+                results = {future: future.result() for future in finished}
+            except BrokenProcessPool:
+                # The pool does not say whose process it was.
+                raise UserError(
+                    f"a process was ended, perhaps for memory, in the midst of "
+                    f"{'; '.join(map(_short, working.values()))}: the same command goes on, with "
+                    f"fewer --processes"
+                ) from None
+            for future, result in results.items():
+                yield working.pop(future), *result
             if stop():
                 raise _stopped(journal)
     finally:

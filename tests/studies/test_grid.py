@@ -68,7 +68,7 @@ def test_a_stop_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a process was ended.* number=4 power=2"):
+    with pytest.raises(UserError, match=r"a process was ended.* number=4 power=2"):
         run_grid(powers_until_killed, CELLS[3:], tmp_path, processes=2)
 
 
