@@ -100,21 +100,26 @@ def list_time_settings(server: GtpServer, command: Command) -> str:
 # ---------------------------------------------------------------- limits
 
 _LIMITS = {"maxVisits": "playouts", "maxPlayouts": "playouts", "maxTime": "seconds"}
+_UNLIMITED = 1e20
 
 
 def _values(server: GtpServer) -> dict[str, float]:
     """Every parameter; no limit is KataGo's largest."""
     limits = dataclasses.asdict(server.limits)
-    return {name: limits[field] or 1e20 for name, field in _LIMITS.items()}
+    values = {name: limits[field] for name, field in _LIMITS.items()}
+    return {name: _UNLIMITED if value is None else value for name, value in values.items()}
 
 
 def _set(server: GtpServer, name: str, value: Any) -> Limits:
     """The limits with one changed."""
     if name not in _LIMITS:
         raise GtpError(f"there is no parameter {name[:40]!r} here; known: {', '.join(_LIMITS)}")
-    if _LIMITS[name] == "playouts":
-        return dataclasses.replace(server.limits, playouts=integer(str(value), 1, 10**9))
-    return dataclasses.replace(server.limits, seconds=number(str(value), 0))
+    limit: float | None = number(str(value), 0, _UNLIMITED)
+    if limit == _UNLIMITED:
+        limit = None
+    elif _LIMITS[name] == "playouts":
+        limit = integer(str(value), 1, 10**9)
+    return dataclasses.replace(server.limits, **{_LIMITS[name]: limit})
 
 
 def list_params(server: GtpServer, command: Command) -> str:

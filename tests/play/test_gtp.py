@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import UserError
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from play.engine import Engine
@@ -231,6 +233,18 @@ def test_records_are_loaded_and_written(tmp_path: Path) -> None:
     assert shown[1:3] == ["? cannot load file: move 2 is an illegal move", "= C3"]
 
 
+def test_what_a_record_does_not_say_clearly_is_said_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "game.sgf"
+    file.write_text("(;SZ[9]KM[375];B[aa];W[bb];AB[cc];W[dd])")
+    assert said(f"loadsgf {file}\nget_komi\n") == ["= black", "= 7.5"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"tengen: warning: {file}: stones are set up after move 2; read up to there",
+        f"tengen: warning: {file}: KM: '375' is taken for 7.5",
+    ]
+
+
 def test_clock() -> None:
     clock = Clock()
     assert clock.seconds(0, 81) is None
@@ -301,6 +315,21 @@ def test_pondering_searches_what_the_opponent_sees_until_a_line_comes() -> None:
     recorder = Recorder()
     GtpServer(recorder, options, COMMANDS, STREAMING, io.BytesIO(text.encode()), sink).run()
     assert [endless for _, endless, _ in recorder.searches] == [False, False]
+
+
+def test_pondering_that_fails_ends_nothing() -> None:
+    class Fails(RandomPlayer):
+        def judge(
+            self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+        ) -> Judgement:
+            if watch is not None:
+                raise UserError("the engine is gone")
+            return super().judge(session, limits)
+
+    sink = io.StringIO()
+    source = io.BytesIO(b"genmove b\nname\n")
+    GtpServer(Fails(), GoOptions(size=5), COMMANDS, STREAMING, source, sink, ponder=True).run()
+    assert sink.getvalue().endswith("= Tengen\n\n")
 
 
 def test_bytes_that_are_no_text_and_long_lines_are_lines() -> None:
@@ -517,6 +546,13 @@ def test_parameters_limit_the_search() -> None:
     assert said(asked + "kata-get-param maxTime\n") == [
         "= maxVisits maxPlayouts maxTime", "= 1e+20", "=", "= 2.5",
     ]  # fmt: skip
+    none = 'kata-set-params {"maxVisits": 9, "maxTime": 0}\nkata-get-params\n'
+    assert json.loads(said(none)[-1][2:]) == {"maxVisits": 9, "maxPlayouts": 9, "maxTime": 0}
+    # What is printed is taken back.
+    back = f"kata-set-param maxVisits 9\nkata-set-param maxVisits {1e20:g}\nkata-get-params\n"
+    assert json.loads(said(back)[-1][2:]) == dict.fromkeys(
+        ("maxVisits", "maxPlayouts", "maxTime"), 1e20
+    )
     wrong = said('kata-set-params {"maxTime": 1, "fun": 2}\nkata-get-param maxTime\n')
     assert wrong[0].startswith("? there is no parameter 'fun' here") and wrong[1] == "= 1e+20"
     assert said("kata-set-param analysisWideRootNoise 0.1\n")[0].startswith("? there is no")
@@ -528,6 +564,8 @@ def test_free_handicap_has_places_on_every_board() -> None:
     assert len(set(placed.split()[1:])) == 3
     assert sorted(placed.split()[1:]) == sorted(listed.split()[1:])
     assert white.startswith("= ")
+    lost = UctPlayer(UctOptions(playouts=150, threads=1, resign=0.4))
+    assert len(said("boardsize 2\nplace_free_handicap 2\n", lost, komi=50)[1].split()) == 3
     assert said("kata-raw-nn all\n", player)[0] == "? UCT 50 has no network"
 
 
