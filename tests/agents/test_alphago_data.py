@@ -15,8 +15,9 @@ from agents.alphago.collection import Counts, Filters, rank_number, read_games
 from agents.alphago.positions import Positions, compiled
 from core.errors import UserError
 from core.files import atomic
+from envs.games.go import rules
 from envs.games.go.features import copy_cells
-from envs.games.go.game import GO, place_handicap
+from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from envs.games.sgf.record import GameRecord, write_records
@@ -32,6 +33,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(cache_folder()))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def place_handicap(state: np.ndarray, size: int, cells: list[int]) -> None:
+    board = np.zeros(size * size, np.int8)
+    board[cells] = 1
+    assert rules.set_position(state, board, 1)
 
 
 def silent(text: str) -> None:
@@ -186,6 +193,13 @@ def test_damaged_files_of_the_cache_are_said(tmp_path: Path) -> None:
     path = write_games(tmp_path / "games.sgf", 5, 5)
     compiled(path, Filters(5), silent)
     (folder,) = data.cache_folder().iterdir()
+    moves = np.load(folder / "moves.npy")
+    np.save(folder / "moves.npy", np.full_like(moves, 30_000))
+    with pytest.raises(UserError, match="not those that were written"):
+        Positions(folder)
+    (folder / "facts.json").write_text("[]")
+    with pytest.raises(UserError, match="is damaged"):
+        Positions(folder)
     os.truncate(folder / "moves.npy", 60)
     with pytest.raises(UserError, match="is damaged"):
         Positions(folder)
