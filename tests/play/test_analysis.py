@@ -102,6 +102,7 @@ def test_positions_of_long_games_fit_their_options() -> None:
     ("change", "field"),
     [
         ({"id": 5}, "id"),
+        ({"id": float("nan")}, "id"),
         ({"moves": [["B", "C3"], ["W", "C3"]]}, "moves"),
         ({"moves": [["B", "Z9"]]}, "moves"),
         ({"moves": [["X", "A1"]]}, "moves"),
