@@ -151,7 +151,8 @@ class EnginePlayer:
             text = self.engine.send("final_status_list dead")
         except EngineRefusal:
             return None
-        return {session.action_of(word) for word in text.split()}
+        named = {session.action_of(word) for word in text.split()}
+        return {cell for cell in named if session.cells().ravel()[cell : cell + 1].any()}
 
     def final_score(self, session: Session) -> str:
         """The score in the engine's eyes, such as B+3.5."""

@@ -169,6 +169,15 @@ def test_a_command_with_an_open_quotation_is_one_line(command: str) -> None:
         make_player(f"gtp:{command}")
 
 
+def test_what_is_no_stone_is_not_dead(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(FAKE.replace('"= "', '"= pass A1 C3"', 1))
+    player = EnginePlayer([sys.executable, str(tmp_path / "engine.py")])
+    session = Session(GO, GoOptions(size=5))
+    session.play(session.action_of("C3"))
+    assert player.dead_stones(session) == {12}
+    player.close()
+
+
 def test_rules_are_told_as_katago_writes_them_and_refusals_are_heard(tmp_path: Path) -> None:
     (tmp_path / "engine.py").write_text(RULES)
     session = Session(GO, GoOptions(5, rules="chinese-superko"))

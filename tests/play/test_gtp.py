@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from envs.games.options import GoOptions
 from envs.games.session import Session
+from envs.games.state import TO_MOVE
 from play.engine import Engine
 from play.gtp.analysis import STREAMING
+from play.gtp.board import GtpBoard
 from play.gtp.clock import Clock
 from play.gtp.extras import COMMANDS
 from play.gtp.protocol import Command, answer, parse_line
@@ -404,6 +406,14 @@ def test_rules_change_and_the_game_goes_on() -> None:
     assert shown[8] == "= black E6\nwhite E5" and shown[9] == "= 5.5"
     undone = said(game + "kata-set-rules aga\nundo\nundo\nlist_stones b\nundo\n")
     assert undone[-3:] == ["=", "= G7 C3", "? cannot undo"]
+
+
+def test_whose_turn_it_is_outlasts_a_change_of_rules() -> None:
+    board = GtpBoard(GoOptions(size=5))
+    board.play(0, "a1")
+    board.session.state[TO_MOVE] = 0
+    board.set_rules("aga")
+    assert board.session.to_move == 0
 
 
 def test_superko_holds_for_what_was_played_before_the_rules_changed() -> None:

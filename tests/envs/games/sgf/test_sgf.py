@@ -129,8 +129,8 @@ def test_faults_are_one_line_with_their_place(text: str, fault: str) -> None:
 
 
 def test_komi_of_every_kind() -> None:
-    komi = [one(f"(;KM[{text}])").komi for text in ("", "6,5", "+5.5", "-3", "7.5 points")]
-    assert komi == [0.0, 6.5, 5.5, -3.0, 7.5]
+    komi = [one(f"(;KM[{text}])").komi for text in ("", "6,5", "+5.5", "-3", "7.5 points", ".5")]
+    assert komi == [0.0, 6.5, 5.5, -3.0, 7.5, 0.5]
 
 
 def test_limits() -> None:
