@@ -114,12 +114,12 @@ def _set(server: GtpServer, name: str, value: Any) -> Limits:
     """The limits with one changed."""
     if name not in _LIMITS:
         raise GtpError(f"there is no parameter {name[:40]!r} here; known: {', '.join(_LIMITS)}")
-    limit: float | None = number(str(value), 0, _UNLIMITED)
-    if limit == _UNLIMITED:
-        limit = None
-    elif _LIMITS[name] == "playouts":
-        limit = integer(str(value), 1, 10**9)
-    return dataclasses.replace(server.limits, **{_LIMITS[name]: limit})
+    seconds = number(str(value), 0, _UNLIMITED)
+    limited = seconds < _UNLIMITED
+    if _LIMITS[name] == "playouts":
+        playouts = integer(str(value), 1, 10**9) if limited else None
+        return dataclasses.replace(server.limits, playouts=playouts)
+    return dataclasses.replace(server.limits, seconds=seconds if limited else None)
 
 
 def list_params(server: GtpServer, command: Command) -> str:
