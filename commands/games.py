@@ -70,9 +70,9 @@ def _run(game_options: Any, options: GamesOptions) -> None:
         if result is None:
             there += 1
             continue
-        played, failed = played + 1, failed + result.fault
+        played, failed = played + 1, failed + (result.fault or result.void)
         left = (time.monotonic() - began) / played * (options.games - number)
-        fault = f"   left out: {result.note}" if result.fault else ""
+        fault = f"   left out: {result.note}" if result.fault or result.void else ""
         sys.stdout.write(
             f"game {number}/{options.games}  {result.first} - {result.second}  {result.how}  "
             f"{len(result.session.actions)} moves   {left / 60:.0f} min left{fault}\n"

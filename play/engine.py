@@ -27,6 +27,14 @@ class EngineRefusal(UserError):
     """The engine answered `?`: it is well, but will not do this."""
 
 
+def words_of(command: str) -> list[str]:
+    """The words of a command as a shell reads them; UserError if a quotation is left open."""
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"the command {command!r} cannot be read: {error}") from error
+
+
 class Engine:
     """A GTP engine that is running; use as a context manager, or close it."""
 
@@ -36,10 +44,12 @@ class Engine:
         Raises:
             UserError: the command cannot be run.
         """
-        self.command = shlex.split(command) if isinstance(command, str) else list(command)
+        self.command = words_of(command) if isinstance(command, str) else list(command)
         self.seconds = seconds
         self.transcript: list[str] = []
         """The last commands and answers, for error messages and records."""
+        self.is_lost = False
+        """Whether it failed for good: it is gone, or was ended because it hung."""
         self._answers: queue.Queue[str | None] = queue.Queue()
         if not self.command:
             raise UserError("the command of the GTP engine is empty")
@@ -150,6 +160,7 @@ class Engine:
         del self.transcript[:-200]
 
     def _failure(self, what: str) -> EngineError:
+        self.is_lost = True
         code = self._process.poll()
         end = "" if code is None else f" (exit code {code})"
         return EngineError(f"the GTP engine {self.command[0]!r} {what}{end}")

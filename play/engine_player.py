@@ -30,7 +30,7 @@ class EnginePlayer:
         """Start the engine; `seconds` is how long it may take for an answer."""
         self.engine = Engine(command, seconds)
         try:
-            self._name = self.engine.send("name")
+            self._name = " ".join(self.engine.send("name").split())
         except EngineRefusal:
             self._name = self.engine.command[0]
         self._told: list[tuple[int, int]] | None = None
@@ -82,8 +82,9 @@ class EnginePlayer:
             or self._start != start
             or session.actions[: len(self._told)] != (self._told)
         ):
+            self._told = None
             self._set_up(session)
-            self._start = start
+            self._start, self._told = start, []
         assert self._told is not None
         for player, action in session.actions[len(self._told) :]:
             try:
@@ -94,22 +95,27 @@ class EnginePlayer:
 
     def _set_up(self, session: Session) -> None:
         """Clear the engine's board; give it komi and the stones the game began with."""
-        size = session.options.size
+        options, size = session.options, session.options.size
         self.engine.send(f"boardsize {size}")
         self.engine.send("clear_board")
-        if self._knows("kata-set-rules"):
+        knows_rules, rules = self._knows("kata-set-rules"), options.rules
+        if knows_rules:
             # KataGo's way to say the rules, and ours; others are told on their command line.
-            rules = session.options.rules
             try:
                 self.engine.send(f"kata-set-rules {of_ruleset(rules).as_json()}")
             except EngineRefusal as refusal:
                 raise UserError(f"{self.name} does not play by {rules} rules: {refusal}") from None
-        self.engine.send(f"komi {session.options.compensation:g}")
-        first = Session(session.game, session.options, session.first_state())
+        first = Session(session.game, options, session.first_state())
+        if knows_rules and options.handicap:
+            # By these rules the engine itself gives White points for the stones.
+            self.engine.send(f"komi {options.komi:g}")
+            stones = [cell_name(int(c), size, size) for c in np.flatnonzero(first.cells())]
+            self.engine.send(f"set_free_handicap {' '.join(stones)}")
+            return
+        self.engine.send(f"komi {options.compensation:g}")
         for cell in np.flatnonzero(first.cells()):
             colour = COLOURS[int(first.cells().flat[cell]) - 1]
             self.engine.send(f"play {colour} {cell_name(int(cell), size, size)}")
-        self._told = []
 
     def _knows(self, command: str) -> bool:
         try:
@@ -118,8 +124,13 @@ class EnginePlayer:
             return False
 
     def new_game(self, seed: int) -> None:
-        """The next game begins on a clear board; an engine has random numbers of its own."""
+        """The next game begins on a clear board, and with a new engine where the old one is lost;
+        an engine has random numbers of its own.
+        """
         self._told = None
+        if self.engine.is_lost:
+            self.engine.close()
+            self.engine = Engine(self.engine.command, self.engine.seconds)
 
     def check(self, game: Game, options: Any) -> None:
         """It plays Go on the boards that it has."""
@@ -140,7 +151,8 @@ class EnginePlayer:
             text = self.engine.send("final_status_list dead")
         except EngineRefusal:
             return None
-        return {session.action_of(word) for word in text.split()}
+        named = {session.action_of(word) for word in text.split()}
+        return {cell for cell in named if session.cells().ravel()[cell : cell + 1].any()}
 
     def final_score(self, session: Session) -> str:
         """The score in the engine's eyes, such as B+3.5."""

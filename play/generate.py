@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from core.errors import UserError
 from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.session import Session
+from play.engine import words_of
 from play.engine_player import EnginePlayer
 from play.match import GameResult, open_randomly, play_game
 from play.records import write_session
@@ -63,9 +64,7 @@ class Generator:
         names = [
             f"{player.name} level {level}" for player, level in zip(sides, levels, strict=True)
         ]
-        return GameResult(
-            session, names[0], names[1], result.outcome, result.how, result.note, result.fault
-        )
+        return replace(result, first=names[0], second=names[1])
 
 
 def engine_command(template: str, level: int) -> list[str]:
@@ -76,7 +75,7 @@ def engine_command(template: str, level: int) -> list[str]:
     """
     if "{level}" not in template:
         raise UserError(f"--engine must say where the level goes: {{level}}; got {template!r}")
-    words = shlex.split(template.replace("{level}", str(level)))
+    words = words_of(template.replace("{level}", str(level)))
     program = shutil.which(words[0]) or shutil.which(words[0], path=USUAL_FOLDERS)
     if program is None:
         raise UserError(
@@ -113,7 +112,7 @@ def generate(
             result = generator.play(number, team)
             if result.fault:
                 _close(team)
-            else:
+            elif not result.void:
                 write_session(
                     path, result.session, result.how, result.first, result.second, result.note
                 )

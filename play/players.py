@@ -55,7 +55,7 @@ def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
         return RandomPlayer(seed)
     if kind == "uct":
         return _make_uct(rest, seed, threads)
-    shipped = SHIPPED if name.partition(":")[0].partition(",")[0] == "shipped" else None
+    shipped = SHIPPED if kind == "shipped" else None
     run, amount = (shipped, rest) if shipped else _run_of(name)
     if run is not None:
         return _make_zero(run, amount, seed, threads)

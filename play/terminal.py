@@ -11,7 +11,6 @@ import numpy as np
 
 from core.errors import UserError
 from envs.games.session import Session
-from envs.games.state import WIN
 from envs.games.text import board_text
 from search.player import RESIGN, Judgement, Player
 
@@ -39,12 +38,17 @@ class TerminalGame:
     save: Callable[[Session, str, Path], None] | None = None
     """Writes a record: session, result, file."""
     resigned: int | None = None
+    counted: str | None = None
+    """The result as SGF writes it, where stones were taken off as dead."""
 
     def run(self) -> None:
         """Play until the game is over or the person leaves."""
         self._say(board_text(self.session, self.colour))
-        while not self.session.is_over and self.resigned is None:
-            if self.opponent is not None and self.session.to_move != self.human:
+        while self.resigned is None:
+            if self.session.is_over:
+                if self._is_settled():
+                    break
+            elif self.opponent is not None and self.session.to_move != self.human:
                 self._answer()
             elif not self._ask():
                 return
@@ -54,7 +58,33 @@ class TerminalGame:
         """The result as SGF writes it; ? while the game goes on."""
         if self.resigned is not None:
             return f"{'WB'[self.resigned]}+R"
+        if self.counted is not None:
+            return self.counted
         return self.session.result() if self.session.is_over else "?"
+
+    def _is_settled(self) -> bool:
+        """Whether the game is over for good: the person agrees which stones of Go are dead, where
+        the rules give players a say. If not, play goes on.
+        """
+        if self.session.game.name != "go":
+            return True
+        from envs.games.go.estimate import area_margin, dead_cells
+        from play.settle import go_on, may_be_settled, written
+
+        if not may_be_settled(self.session):
+            return True
+        dead = None if self.opponent is None else self.opponent.dead_stones(self.session)
+        dead = dead_cells(self.session.state) if dead is None else dead
+        if not dead:
+            return True
+        names = " ".join(self.session.name_of(cell) for cell in sorted(dead))
+        self.sink.write(f"Dead stones: {names}. Return takes them off, no plays on: ")
+        self.sink.flush()
+        if self.source.readline().strip().lower() in ("n", "no"):
+            go_on(self.session)
+            return False
+        self.counted = written(area_margin(self.session.state, dead))
+        return True
 
     def _say(self, text: str) -> None:
         self.sink.write(text + "\n")
@@ -164,9 +194,9 @@ class TerminalGame:
         if self.resigned is not None:
             winner = self.session.player_name(1 - self.resigned)
             return f"{winner} wins by resignation"
-        if self.session.outcome == 0:
+        result = self.result()
+        if result == "0":
             return "The game is drawn"
-        winner = self.session.player_name(0 if self.session.outcome == WIN else 1)
-        result = self.session.result()
+        winner = self.session.player_name(0 if result[0] == "B" else 1)
         points = result.partition("+")[2]
         return f"{winner} wins by {points}" if points else f"{winner} wins"

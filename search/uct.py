@@ -83,9 +83,10 @@ class UctPlayer:
     def name(self) -> str:
         """What to call it in game records."""
         limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.playouts
-        switches = " patterns" * (self.options.policy == "patterns") + " rapid" * (
-            self.options.rapid > 0
-        )
+        switches = " patterns" * (self.options.policy == "patterns")
+        for key in ("rapid", "exploration"):
+            if (value := getattr(self.options, key)) != getattr(UctOptions, key):
+                switches += f" {key} {value:g}"
         return f"UCT {limit}{switches}"
 
     def judge(

@@ -69,9 +69,12 @@ class Positions:
         try:
             self.facts = json.loads(atomic.read_bounded(folder / _FACTS, _MAX_FACTS_BYTES))
             loaded = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
-        except (OSError, ValueError) as error:
+            # Games are replayed unchecked.
+            if self.facts["digest"] != _digest(loaded):
+                raise ValueError("the games are not those that were written")
+            self.size = int(self.facts["filters"]["size"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{folder} is damaged ({error}); remove it and start again") from error
-        self.size = int(self.facts["filters"]["size"])
         self.moves, self.starts = loaded["moves"], loaded["starts"]
         self.stones, self.stones_at = loaded["stones"], loaded["stones_at"]
         self.results, self.parts = loaded["results"], loaded["parts"]
@@ -195,18 +198,23 @@ def _compile(
     if not games:
         raise UserError(f"no game is left of {len(files):,} files; {counts.lines()[0]}")
     arrays = _arrays(games)
-    digest = hashlib.sha256()
-    for name, array in arrays.items():
-        digest.update(name.encode() + array.tobytes())
     facts = {
         "filters": asdict(filters),
-        "digest": digest.hexdigest(),
+        "digest": _digest(arrays),
         "games": len(games),
         "left_out": dict(counts.left_out),
         "damaged": counts.damaged[:100],
     }
     with disk_errors("write", folder):
         _write(folder, arrays, facts)
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    """Of the contents, in the order of the file's description."""
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        digest.update(name.encode() + arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def _arrays(games: list[Game]) -> dict[str, np.ndarray]:

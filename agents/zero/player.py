@@ -77,6 +77,8 @@ class ZeroPlayer:
         self._search: TreeSearch | None = None
         self._session_options: Any = None
         self._actions: list[tuple[int, int]] = []
+        self._start = b""
+        """The position from which the tree's actions were played."""
 
     @property
     def name(self) -> str:
@@ -173,12 +175,13 @@ class ZeroPlayer:
     def _keep_tree(self, session: Session, search: TreeSearch) -> int:
         """Go down the kept tree by the moves played since; return the visits that are kept."""
         known, actions = len(self._actions), session.actions
-        if known and actions[:known] == self._actions:
+        start = session.first_state().tobytes()
+        if known and actions[:known] == self._actions and start == self._start:
             for _, action in actions[known:]:
                 search.advance(np.array([action]))
         else:
             search.forget()
-        self._actions = list(actions)
+        self._actions, self._start = list(actions), start
         forest = search.forest
         kept = int(forest.node_visits[0, 0]) - 1 if forest.num_nodes[0] else 0
         right = forest.num_nodes[0] == 0 or forest.to_move[0, 0] == session.to_move
@@ -218,5 +221,6 @@ class ZeroPlayer:
             with np.errstate(divide="ignore"):
                 logs = np.log(judgement.visits) / self.options.temperature
             action = int(np.argmax(logs + self._rng.gumbel(size=len(logs))))
+            action = without_suicide(session, action, judgement.visits, judgement.values)
             return replace(judgement, action=action, value=float(judgement.values[action]))
         return judgement

@@ -86,7 +86,7 @@ class AgainstPlayer(gymnasium.Env[np.ndarray, np.int64]):
         self.agent = {"first": 0, "second": 1}.get(self.side, drawn)
         self.session = Session(self.game, self.options)
         self.opponent.new_game(int(self.np_random.integers(2**31)))
-        self._answer()
+        self._answer(may_resign=False)
         return self._observation(), self._info()
 
     def step(
@@ -124,12 +124,14 @@ class AgainstPlayer(gymnasium.Env[np.ndarray, np.int64]):
         """Free the opponent."""
         self.opponent.close()
 
-    def _answer(self) -> bool:
+    def _answer(self, may_resign: bool = True) -> bool:
         """Let the opponent move until it is the agent's turn; True if it gives up."""
         while not self.session.is_over and self.session.to_move != self.agent:
             action = self.opponent.judge(self.session).action
-            if action < 0:
+            if action < 0 and may_resign:
                 return True
+            if action < 0:  # an episode cannot end before its first step
+                action = int(self.np_random.choice(np.flatnonzero(self.session.legal_mask())))
             self.session.play(action)
         if self.render_mode == "human":
             self.render()

@@ -112,7 +112,8 @@ class AnalysisEngine:
             else:
                 self._put_in_line(read_query(query))
         except QueryError as error:
-            identity = {"id": query["id"]} if isinstance(query, dict) and "id" in query else {}
+            name = query.get("id") if isinstance(query, dict) else None
+            identity = {"id": name} if isinstance(name, str) else {}
             self.write({"error": str(error), "field": error.field, **identity})
         except (ValueError, RecursionError):
             self.write({"error": "the line is no JSON"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -98,17 +97,18 @@ def read_query(query: dict[str, Any]) -> AnalysisQuery:
         options = replace(options, komi=options.komi + bonus)
     except UserError as error:
         raise QueryError(str(error), "komi") from None
-    first = str(query.get("initialPlayer") or ("W" if black_alone else "B"))
-    if first.lower() not in _PLAYERS:
-        raise QueryError(f"initialPlayer must be B or W, not {first[:40]!r}", "initialPlayer")
-    turns = _turns(query)
+    moves = _moves(board.session, query, "moves")
+    first = moves[0][0] if moves else int(black_alone and len(stones) > 1)
+    if "initialPlayer" in query:
+        first = _player(query["initialPlayer"], "initialPlayer")
+    turns = _turns(query, len(moves))
     limits, view, warnings = _settings(query)
     warnings += [(f"there is no {name[:40]}", name) for name in query if name not in _READ]
     if rules.scoring == "TERRITORY":
         warnings.append(("territory is counted by way of area: a point may be off", "rules"))
     return AnalysisQuery(
-        query["id"], options, rules.scoring == "TERRITORY", stones, _PLAYERS[first.lower()],
-        _moves(board.session, query, "moves"), turns, _priorities(query, turns), limits,
+        query["id"], options, rules.scoring == "TERRITORY", stones, first,
+        moves, turns, _priorities(query, turns), limits,
         _number(query, "reportDuringSearchEvery", 0.001, 1e6, 0.0),
         _avoided(query, board.session, warnings), view,
         frozenset(name for name in INCLUDED if query.get(name) is True),
@@ -135,7 +135,7 @@ def position_at(query: AnalysisQuery, turn: int) -> GtpBoard:
         except UserError:
             raise QueryError(f"move {number} is illegal", "moves") from None
     # Komi holds what White is given for handicap stones already.
-    board.options = query.options
+    board.options = replace(board.options, handicap=0)
     board.set_komi(query.options.komi + (board.stones_ahead() if query.territory else 0))
     if board.session.is_over:
         board.session = board.turned_to(board.session.to_move)
@@ -167,7 +167,7 @@ def _options(query: dict[str, Any]) -> GoOptions:
         raise QueryError("boardXSize and boardYSize must be the same number", "boardXSize")
     rules = _rules(query)
     komi = query.get("komi", rules.default_komi)
-    if type(komi) not in (int, float) or not math.isfinite(komi) or abs(komi) > 400:
+    if type(komi) not in (int, float) or not -400 <= komi <= 400:
         raise QueryError("komi must be a number from -400 to 400", "komi")
     assert rules.play_ruleset is not None
     try:
@@ -208,9 +208,8 @@ def _action(session: Session, word: Any, name: str) -> int:
         raise QueryError(str(error), name) from None
 
 
-def _turns(query: dict[str, Any]) -> tuple[int, ...]:
+def _turns(query: dict[str, Any], last: int) -> tuple[int, ...]:
     """The turns to analyse: `analyzeTurns`, by default the last."""
-    last = len(query.get("moves", []))
     turns = query.get("analyzeTurns", [last])
     if not isinstance(turns, list) or not turns or len(turns) > _MOST_TURNS:
         raise QueryError("analyzeTurns must be a list of numbers", "analyzeTurns")

@@ -77,6 +77,7 @@ class GtpBoard:
                 _play(session, player, action)
             except UserError:
                 raise GtpError(f"move {number} of this game is illegal under {ruleset}") from None
+        session.state[TO_MOVE] = self.session.to_move
         self.options, self.session = options, session
 
     def set_komi(self, komi: float) -> None:

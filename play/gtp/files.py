@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ def loadsgf(server: GtpServer, command: Command) -> str:
     last = integer((*command.arguments, "1000000")[1], 1, 10**6) - 1
     try:
         record = read_records(Path(command.arguments[0]))[0]
+        for warning in record.warnings:
+            sys.stderr.write(f"tengen: warning: {command.arguments[0]}: {warning}\n")
         server.board = position_of(record, last, server.board.options)
     except UserError as error:
         raise GtpError(f"cannot load file: {error}") from None

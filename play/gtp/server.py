@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Container, Mapping
@@ -98,9 +99,11 @@ class GtpServer:
         """Search the position that the opponent sees until the client sends anything."""
         session = self.board.session
         if not session.is_over:
-            self.player.judge(
-                session, Limits(seconds=FOREVER), lambda _: not (self.input_waits or self.stop)
-            )
+            # What fails here is answered when the next command meets it.
+            with contextlib.suppress(UserError):
+                self.player.judge(
+                    session, Limits(seconds=FOREVER), lambda _: not (self.input_waits or self.stop)
+                )
 
     def begin_answer(self) -> None:
         """Write the first line of an answer that goes on."""

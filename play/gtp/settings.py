@@ -100,21 +100,26 @@ def list_time_settings(server: GtpServer, command: Command) -> str:
 # ---------------------------------------------------------------- limits
 
 _LIMITS = {"maxVisits": "playouts", "maxPlayouts": "playouts", "maxTime": "seconds"}
+_UNLIMITED = 1e20
 
 
 def _values(server: GtpServer) -> dict[str, float]:
     """Every parameter; no limit is KataGo's largest."""
     limits = dataclasses.asdict(server.limits)
-    return {name: limits[field] or 1e20 for name, field in _LIMITS.items()}
+    values = {name: limits[field] for name, field in _LIMITS.items()}
+    return {name: _UNLIMITED if value is None else value for name, value in values.items()}
 
 
 def _set(server: GtpServer, name: str, value: Any) -> Limits:
     """The limits with one changed."""
     if name not in _LIMITS:
         raise GtpError(f"there is no parameter {name[:40]!r} here; known: {', '.join(_LIMITS)}")
+    seconds = number(str(value), 0, _UNLIMITED)
+    limited = seconds < _UNLIMITED
     if _LIMITS[name] == "playouts":
-        return dataclasses.replace(server.limits, playouts=integer(str(value), 1, 10**9))
-    return dataclasses.replace(server.limits, seconds=number(str(value), 0))
+        playouts = integer(str(value), 1, 10**9) if limited else None
+        return dataclasses.replace(server.limits, playouts=playouts)
+    return dataclasses.replace(server.limits, seconds=seconds if limited else None)
 
 
 def list_params(server: GtpServer, command: Command) -> str:

@@ -149,12 +149,11 @@ def place_free_handicap(server: GtpServer, command: Command) -> str:
         return vertices(server, board.fixed_handicap(stones))
     trial = GtpBoard(dataclasses.replace(board.options, handicap=0))
     cells: list[int] = []
-    while len(cells) < min(stones, board.size**2 // 4):
+    while len(cells) < min(stones, max(2, board.size**2 // 4)):
         session = trial.turned_to(0)
         free = frozenset(np.flatnonzero(session.legal_mask()[:-1]).tolist())
-        action = server.player.judge(session, Limits(_HANDICAP_PLAYOUTS, None, free)).action
-        if action < 0:
-            break
+        judgement = server.player.judge(session, Limits(_HANDICAP_PLAYOUTS, None, free))
+        action = int(np.argmax(judgement.visits))  # whoever would resign has a best move too
         trial.play_action(0, action)
         cells.append(action)
     board.place_handicap(cells)

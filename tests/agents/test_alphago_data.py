@@ -15,9 +15,9 @@ from agents.alphago.collection import Counts, Filters, rank_number, read_games
 from agents.alphago.positions import Positions, compiled
 from core.errors import UserError
 from core.files import atomic
+from envs.games.go import rules
 from envs.games.go.features import copy_cells
 from envs.games.go.game import GO
-from envs.games.go.rules import set_position
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from envs.games.sgf.record import GameRecord, write_records
@@ -35,6 +35,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def place_handicap(state: np.ndarray, size: int, cells: list[int]) -> None:
+    board = np.zeros(size * size, np.int8)
+    board[cells] = 1
+    assert rules.set_position(state, board, 1)
+
+
 def silent(text: str) -> None:
     """Hears nothing."""
 
@@ -43,7 +49,7 @@ def handicap_game(size: int = 5) -> GameRecord:
     """Two black stones, then White moves first."""
     state = GO.initial_state(GoOptions(size=size, rules="chinese"))
     stones = (6, 18)
-    set_position(state, np.isin(np.arange(size * size), stones).astype(np.int8), 1)
+    place_handicap(state, size, list(stones))
     session = Session(GO, GoOptions(size=size, rules="chinese"), state)
     for _ in range(12):
         session.play(int(np.flatnonzero(session.legal_mask()[:-1])[-1]))
@@ -115,7 +121,7 @@ def test_positions_are_those_of_the_games(tmp_path: Path) -> None:
         state = GO.initial_state(GoOptions(size=5, rules="chinese"))
         slow = SlowGo(5, "simple", False)
         if record.black_stones:
-            set_position(state, np.isin(np.arange(25), record.black_stones).astype(np.int8), 1)
+            place_handicap(state, 5, list(record.black_stones))
             cells = tuple(int(cell in record.black_stones) for cell in range(25))
             slow = SlowGo(5, "simple", False, cells, 2)
         session = Session(GO, GoOptions(size=5, rules="chinese"), state)
@@ -187,6 +193,13 @@ def test_damaged_files_of_the_cache_are_said(tmp_path: Path) -> None:
     path = write_games(tmp_path / "games.sgf", 5, 5)
     compiled(path, Filters(5), silent)
     (folder,) = data.cache_folder().iterdir()
+    moves = np.load(folder / "moves.npy")
+    np.save(folder / "moves.npy", np.full_like(moves, 30_000))
+    with pytest.raises(UserError, match="not those that were written"):
+        Positions(folder)
+    (folder / "facts.json").write_text("[]")
+    with pytest.raises(UserError, match="is damaged"):
+        Positions(folder)
     os.truncate(folder / "moves.npy", 60)
     with pytest.raises(UserError, match="is damaged"):
         Positions(folder)

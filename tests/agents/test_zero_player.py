@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from agents.zero.player import ZeroPlayer, ZeroPlayerOptions
 from commands.dispatch import main
 from core.errors import UserError
+from envs.games.go import rules
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
@@ -55,6 +55,30 @@ def test_it_spends_its_visits_and_keeps_its_tree(run: Path) -> None:
     assert second.visits.sum() >= 100
     undone = go(5, (0, 1))
     assert zero.judge(undone).visits.sum() == 100
+
+
+def test_it_keeps_no_tree_of_another_beginning(run: Path) -> None:
+    zero = player(run, visits=100)
+    zero.judge(go(5, (0,)))
+    other = Session(load_game("go"), GoOptions(5), go(5, (12, 13)).state)
+    other.play(0)
+    assert zero.judge(other).visits[[12, 13]].sum() == 0
+
+
+def test_moves_that_are_drawn_are_no_suicide_either(run: Path) -> None:
+    # As in tests/play/test_match.py: all of Black's moves lose, and B5 takes two of his own off.
+    picture = np.array([[1, 0, 2, 2, 2], [2, 2, 2, 2, 0], [2] * 5, [2] * 5, [0] + [2] * 4], np.int8)
+    session = Session(load_game("go"), GoOptions(5, rules="tromp-taylor"))
+    assert rules.set_position(session.state, picture.ravel(), 0)
+    suicide = session.action_of("B5")
+    zero = player(run, visits=200, temperature=100.0)
+    tried = 0
+    for seed in range(20):
+        zero.new_game(seed)
+        judgement = zero.judge(session)
+        tried += judgement.visits[suicide] > 0
+        assert judgement.action != suicide
+    assert tried
 
 
 @pytest.mark.parametrize("seconds", [1e-9, 0.2])
@@ -120,13 +144,12 @@ def test_what_is_no_run_of_zero_is_said(tmp_path: Path) -> None:
 
 
 def test_gtp_shows_what_the_network_thinks(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     lines = "boardsize 5\nkomi 24\ngenmove b\nkata-genmove_analyze w ownership true\nquit\n"
     monkeypatch.setattr("play.lines.standard_input", lambda: io.BytesIO(lines.encode()))
-    monkeypatch.setattr("play.lines.standard_output", lambda: sys.stdout)
     assert main(["gtp", "--size", "5", "--agent", f"{run}:20"]) == 0
-    said = capsys.readouterr().out
+    said = capfd.readouterr().out
     assert "info move" in said and " prior " in said
     owners = said.partition("ownership ")[2].splitlines()[0].split()
     assert len(owners) == 25

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs.games.go.game import GO
 from envs.games.session import Session
 from play.analysis.engine import AnalysisEngine
+from play.analysis.query import position_at, read_query
 from search.player import Judgement, Limits, RandomPlayer, Watcher
 from search.uct import UctOptions, UctPlayer
 
@@ -75,19 +77,44 @@ def test_handicap_stones_and_the_end_of_a_game() -> None:
     assert ended["rootInfo"]["currentPlayer"] == "B"
 
 
+def test_who_moves_first_is_who_moved_first() -> None:
+    # KataGo, cpp/command/analysis.cpp: the first move's player; without moves White where Black
+    # alone has several stones.
+    def first(**change: Any) -> str:
+        (answer,) = ask({**QUERY, "moves": [], "analyzeTurns": [0], **change})
+        player: str = answer["rootInfo"]["currentPlayer"]
+        return player
+
+    two = [["B", "B2"], ["B", "D4"]]
+    assert first(moves=[["W", "C3"]]) == "W"
+    assert first(moves=[["B", "C3"]], initialStones=two) == "B"
+    assert first(initialStones=two[:1]) == "B"
+    assert first(initialStones=two, initialPlayer="black") == "B"
+
+
+def test_positions_of_long_games_fit_their_options() -> None:
+    moves = [["BW"[number % 2], "pass"] for number in range(200)]
+    session = position_at(read_query({**QUERY, "moves": moves}), 200).session
+    assert session.state.size == GO.words(session.options)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
         ({"id": 5}, "id"),
+        ({"id": float("nan")}, "id"),
         ({"moves": [["B", "C3"], ["W", "C3"]]}, "moves"),
         ({"moves": [["B", "Z9"]]}, "moves"),
         ({"moves": [["X", "A1"]]}, "moves"),
         ({"moves": "B C3"}, "moves"),
+        ({"moves": 5}, "moves"),
+        ({"moves": None}, "moves"),
         ({"moves": [["B"]]}, "moves"),
         ({"boardXSize": 9}, "boardXSize"),
         ({"boardXSize": 50, "boardYSize": 50}, "boardXSize"),
         ({"komi": "six"}, "komi"),
         ({"komi": float("inf")}, "komi"),
+        ({"komi": 10**400}, "komi"),
         ({"analyzeTurns": [3]}, "analyzeTurns"),
         ({"analyzeTurns": []}, "analyzeTurns"),
         ({"initialStones": [["B", "pass"]]}, "initialStones"),

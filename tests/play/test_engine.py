@@ -111,6 +111,19 @@ def test_resigning_is_an_action(fake: list[str]) -> None:
     player.close()
 
 
+ONCE = """
+import os, sys
+for line in sys.stdin:
+    if line.startswith("genmove"):
+        if not os.path.exists(sys.argv[1]):
+            open(sys.argv[1], "w").close()
+            sys.exit(1)
+        sys.stdout.write("= resign\\n\\n")
+    else:
+        sys.stdout.write("=\\n\\n")
+    sys.stdout.flush()
+    if line.startswith("quit"): break
+"""
 RULES = """
 import json, sys
 known = sys.argv[1] == "knows"
@@ -124,6 +137,45 @@ for line in sys.stdin:
     sys.stdout.write(answer + "\\n\\n"); sys.stdout.flush()
     if name == "quit": break
 """
+
+
+def test_handicap_stones_are_paid_for_once(tmp_path: Path) -> None:
+    # KataGo adds what its rules give for the stones itself (docs/GTP_Extensions.md).
+    (tmp_path / "engine.py").write_text(RULES)
+    for rules, komi in (("chinese-superko", "6.5"), ("cgos", "6.5")):
+        player = EnginePlayer([sys.executable, str(tmp_path / "engine.py"), "knows"])
+        player.judge(Session(GO, GoOptions(9, komi=6.5, rules=rules, handicap=2)))
+        sent = [line[2:] for line in player.engine.transcript if line.startswith("> ")]
+        player.close()
+        assert sent[-3:] == [f"komi {komi}", "set_free_handicap G7 C3", "genmove white"]
+    ours = EnginePlayer([sys.executable, "-m", "tengen", "gtp", "--agent", "random"])
+    session = Session(GO, GoOptions(9, komi=6.5, rules="chinese-superko", handicap=2))
+    assert ours.final_score(session) == f"B+{session.margin():g}"
+    ours.close()
+
+
+def test_an_engine_that_crashed_is_started_again(tmp_path: Path) -> None:
+    # It ends in its first game, and resigns in every later one.
+    (tmp_path / "engine.py").write_text(ONCE)
+    player = EnginePlayer([sys.executable, str(tmp_path / "engine.py"), str(tmp_path / "once")])
+    played = play_match([(player, RandomPlayer())], GO, GoOptions(size=5), games=2)
+    assert [result.how for result, _ in played] == ["W+F", "B+R"]
+    player.close()
+
+
+@pytest.mark.parametrize("command", ["gnugo '", 'x "y'])
+def test_a_command_with_an_open_quotation_is_one_line(command: str) -> None:
+    with pytest.raises(UserError, match="cannot be read: No closing quotation"):
+        make_player(f"gtp:{command}")
+
+
+def test_what_is_no_stone_is_not_dead(tmp_path: Path) -> None:
+    (tmp_path / "engine.py").write_text(FAKE.replace('"= "', '"= pass A1 C3"', 1))
+    player = EnginePlayer([sys.executable, str(tmp_path / "engine.py")])
+    session = Session(GO, GoOptions(size=5))
+    session.play(session.action_of("C3"))
+    assert player.dead_stones(session) == {12}
+    player.close()
 
 
 def test_rules_are_told_as_katago_writes_them_and_refusals_are_heard(tmp_path: Path) -> None:

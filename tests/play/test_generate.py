@@ -47,6 +47,18 @@ def test_a_folder_is_filled_with_games(tmp_path: Path, capsys: pytest.CaptureFix
     assert "has 3 games, 2 were there before" in capsys.readouterr().out
 
 
+def test_a_game_that_engines_differ_about_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refuses = PASSES.replace("    print('='", "    print('?' if line[:4] == 'play' else '='")
+    engine = f"{sys.executable} -c {shlex.quote(refuses)} {{level}}"
+    make(tmp_path, "--games", "1", "--levels", "1", "--opening-moves", "0", engine=engine)
+    assert not list(tmp_path.iterdir())
+    out = capsys.readouterr().out
+    assert "left out: disagreement on the rules" in out
+    assert "has 0 games, 1 failed and were left out" in out
+
+
 @pytest.mark.skipif(GNUGO is None, reason="GNU Go is not installed")
 def test_gnu_go_plays_its_levels(tmp_path: Path) -> None:
     engine = f"{GNUGO} --mode gtp --chinese-rules --level {{level}}"
@@ -64,6 +76,7 @@ def test_gnu_go_plays_its_levels(tmp_path: Path) -> None:
         ([], "gnugo --mode gtp", "where the level goes"),
         ([], "no-such-program {level}", "apt install gnugo"),
         (["--handicap", "2"], PASSER, "without handicap"),
+        ([], "gnugo '{level}", "No closing quotation"),
         (["--games", "4"], "false {level}", "ended at|is gone"),
     ],
 )

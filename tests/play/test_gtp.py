@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -17,10 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.errors import UserError
 from envs.games.options import GoOptions
 from envs.games.session import Session
+from envs.games.state import TO_MOVE
 from play.engine import Engine
 from play.gtp.analysis import STREAMING
+from play.gtp.board import GtpBoard
 from play.gtp.clock import Clock
 from play.gtp.extras import COMMANDS
 from play.gtp.protocol import Command, answer, parse_line
@@ -231,6 +235,18 @@ def test_records_are_loaded_and_written(tmp_path: Path) -> None:
     assert shown[1:3] == ["? cannot load file: move 2 is an illegal move", "= C3"]
 
 
+def test_what_a_record_does_not_say_clearly_is_said_on_standard_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "game.sgf"
+    file.write_text("(;SZ[9]KM[375];B[aa];W[bb];AB[cc];W[dd])")
+    assert said(f"loadsgf {file}\nget_komi\n") == ["= black", "= 7.5"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"tengen: warning: {file}: stones are set up after move 2; read up to there",
+        f"tengen: warning: {file}: KM: '375' is taken for 7.5",
+    ]
+
+
 def test_clock() -> None:
     clock = Clock()
     assert clock.seconds(0, 81) is None
@@ -301,6 +317,21 @@ def test_pondering_searches_what_the_opponent_sees_until_a_line_comes() -> None:
     recorder = Recorder()
     GtpServer(recorder, options, COMMANDS, STREAMING, io.BytesIO(text.encode()), sink).run()
     assert [endless for _, endless, _ in recorder.searches] == [False, False]
+
+
+def test_pondering_that_fails_ends_nothing() -> None:
+    class Fails(RandomPlayer):
+        def judge(
+            self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
+        ) -> Judgement:
+            if watch is not None:
+                raise UserError("the engine is gone")
+            return super().judge(session, limits)
+
+    sink = io.StringIO()
+    source = io.BytesIO(b"genmove b\nname\n")
+    GtpServer(Fails(), GoOptions(size=5), COMMANDS, STREAMING, source, sink, ponder=True).run()
+    assert sink.getvalue().endswith("= Tengen\n\n")
 
 
 def test_bytes_that_are_no_text_and_long_lines_are_lines() -> None:
@@ -375,6 +406,14 @@ def test_rules_change_and_the_game_goes_on() -> None:
     assert shown[8] == "= black E6\nwhite E5" and shown[9] == "= 5.5"
     undone = said(game + "kata-set-rules aga\nundo\nundo\nlist_stones b\nundo\n")
     assert undone[-3:] == ["=", "= G7 C3", "? cannot undo"]
+
+
+def test_whose_turn_it_is_outlasts_a_change_of_rules() -> None:
+    board = GtpBoard(GoOptions(size=5))
+    board.play(0, "a1")
+    board.session.state[TO_MOVE] = 0
+    board.set_rules("aga")
+    assert board.session.to_move == 0
 
 
 def test_superko_holds_for_what_was_played_before_the_rules_changed() -> None:
@@ -517,6 +556,13 @@ def test_parameters_limit_the_search() -> None:
     assert said(asked + "kata-get-param maxTime\n") == [
         "= maxVisits maxPlayouts maxTime", "= 1e+20", "=", "= 2.5",
     ]  # fmt: skip
+    none = 'kata-set-params {"maxVisits": 9, "maxTime": 0}\nkata-get-params\n'
+    assert json.loads(said(none)[-1][2:]) == {"maxVisits": 9, "maxPlayouts": 9, "maxTime": 0}
+    # What is printed is taken back.
+    back = f"kata-set-param maxVisits 9\nkata-set-param maxVisits {1e20:g}\nkata-get-params\n"
+    assert json.loads(said(back)[-1][2:]) == dict.fromkeys(
+        ("maxVisits", "maxPlayouts", "maxTime"), 1e20
+    )
     wrong = said('kata-set-params {"maxTime": 1, "fun": 2}\nkata-get-param maxTime\n')
     assert wrong[0].startswith("? there is no parameter 'fun' here") and wrong[1] == "= 1e+20"
     assert said("kata-set-param analysisWideRootNoise 0.1\n")[0].startswith("? there is no")
@@ -528,6 +574,8 @@ def test_free_handicap_has_places_on_every_board() -> None:
     assert len(set(placed.split()[1:])) == 3
     assert sorted(placed.split()[1:]) == sorted(listed.split()[1:])
     assert white.startswith("= ")
+    lost = UctPlayer(UctOptions(playouts=150, threads=1, resign=0.4))
+    assert len(said("boardsize 2\nplace_free_handicap 2\n", lost, komi=50)[1].split()) == 3
     assert said("kata-raw-nn all\n", player)[0] == "? UCT 50 has no network"
 
 

@@ -64,6 +64,13 @@ def test_an_illegal_move_loses_and_a_resignation_wins() -> None:
     assert not info["action_mask"].any()
 
 
+def test_an_opponent_that_gives_up_before_the_first_step_moves_all_the_same() -> None:
+    env = board_game_against("go", "uct:200", side="second", size=5, komi=100.0)
+    _, info = env.reset(seed=0)
+    assert env.session.to_move == env.agent == 1
+    assert info["action_mask"].any()
+
+
 def test_the_opponent_must_play_the_game() -> None:
     with pytest.raises(UserError, match="not Othello"):
         board_game_against("othello", "shipped")

@@ -218,6 +218,18 @@ def test_a_lost_search_does_not_kill_itself() -> None:
     assert without_suicide(session, suicide, visits, values) == suicide
 
 
+def test_players_that_differ_have_other_names() -> None:
+    names = ("uct:9", "uct:9,exploration=0.2", "uct:9,playouts=patterns,rapid=300")
+    players = [make_player(name, threads=1) for name in names]
+    assert [player.name for player in players] == [
+        "UCT 9", "UCT 9 exploration 0.2", "UCT 9 patterns rapid 300",
+    ]  # fmt: skip
+    for player in players:
+        player.close()
+    with pytest.raises(UserError, match="there is no player"):
+        make_player("shipped,temperature=1")
+
+
 @pytest.mark.parametrize("first", ["shipped", "gtp:{python} -m tengen gtp --agent random"])
 def test_a_player_of_another_game_is_refused_before_the_first_game(
     first: str, capsys: pytest.CaptureFixture[str]

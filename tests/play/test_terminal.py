@@ -65,6 +65,21 @@ def test_the_command_saves_a_record(
     assert len(records[1].moves) > 2
 
 
+def test_players_agree_which_stones_are_dead() -> None:
+    # White's stone at A1 stands alone in what is Black's.
+    moves = "b1 pass b2 pass b3 pass b4 pass b5 pass c3 pass d3 a1 pass pass"
+    typed = "\n".join(moves.split()) + "\n"
+    asked = "Dead stones: A1. Return takes them off, no plays on: "
+    text = play("go", typed + "\n", size=5, komi=5.5)
+    assert text.endswith(f"{asked}Black wins by 19.5\n")
+    text = play("go", typed + "no\na2\npass\npass\nyes\n", size=5, komi=5.5)
+    assert text.count("Dead stones") == 1
+    assert text.endswith("Black wins by 19.5\n")
+    # These rules leave no say: the points beside A1 are nobody's.
+    text = play("go", typed, size=5, komi=5.5, rules="tromp-taylor")
+    assert text.endswith("Black wins by 13.5\n") and "Dead" not in text
+
+
 def test_bad_names_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in [
         (["play", "gomok"], "did you mean"),

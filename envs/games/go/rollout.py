@@ -35,6 +35,8 @@ from envs.games.state import LAST_ACTION, TO_MOVE
 SHIPPED = Path(__file__).resolve().parents[3] / "pretrained" / "go-rollout" / "weights.safetensors"
 _LARGEST = 4096
 _HEAVIEST = 2.0**30
+_LARGEST_WEIGHT = 20.0
+"""Of a file; the factors of a move's few features are multiplied, and must stay finite."""
 
 
 class Policy(NamedTuple):
@@ -76,8 +78,11 @@ def load_policy(path: Path = SHIPPED) -> Policy:
         weights = to_array(read(path)[0]["weights"])
     except (OSError, KeyError, TensorFileError) as error:
         raise UserError(f"{path} holds no weights of a rollout policy: {error}") from error
-    if weights.shape != (TABLE_SIZE,) or not np.isfinite(weights).all():
-        raise UserError(f"{path} holds no weights of a rollout policy, {TABLE_SIZE} numbers")
+    if weights.shape != (TABLE_SIZE,) or not (np.abs(weights) <= _LARGEST_WEIGHT).all():
+        raise UserError(
+            f"{path} holds no weights of a rollout policy, {TABLE_SIZE} numbers from "
+            f"{-_LARGEST_WEIGHT:g} to {_LARGEST_WEIGHT:g}"
+        )
     return make_policy(weights)
 
 

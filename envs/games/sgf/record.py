@@ -144,7 +144,7 @@ def _number(root: Node, name: str, warnings: list[str]) -> float | None:
         hours, minutes, seconds = (int(part or 0) for part in clock.groups())
         return 3600.0 * hours + 60 * minutes + seconds
     # Some programs write a comma, or units after the number.
-    match = re.match(r"[+-]?\d+([.,]\d*)?", text, re.ASCII)
+    match = re.match(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)", text, re.ASCII)
     value = float(match[0].replace(",", ".")) if match else _TOO_LARGE
     if abs(value) < _TOO_LARGE:
         return value

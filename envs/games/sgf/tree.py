@@ -15,7 +15,8 @@ from core.errors import UserError
 
 _CHARSET = re.compile(rb"(?<![A-Za-z])CA\s*\[([^\]]{1,40})\]")
 _FIRST_NODE = re.compile(rb"\(\s*;")
-_PROPERTY = re.compile(rb"\s*([A-Za-z]+)((?:\s*\[(?:[^\\\]]|\\.)*\])+)", re.DOTALL)
+# Possessive: a value that does not end would be remembered character by character.
+_PROPERTY = re.compile(rb"\s*+([A-Za-z]++)((?:\s*+\[(?:[^\\\]]++|\\.)*+\])++)", re.DOTALL)
 _WIDER = {
     "gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949",
     "big5": "cp950",
@@ -27,7 +28,7 @@ _CHARACTER_SETS = (
 )  # fmt: skip
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z]+")
-_VALUE = re.compile(r"\[([^\\\]]*(?:\\.[^\\\]]*)*)\]", re.DOTALL)
+_VALUE = re.compile(r"\[((?:[^\\\]]++|\\.)*+)\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(\n|.)", re.DOTALL)
 _SEARCHED_FOR_CHARSET = 4_096
 _JUNK = re.compile(r"[^;()\[\]]+")
@@ -167,6 +168,8 @@ class _Parser:
         self.text, self.limits = text, limits
         self.at = 0
         self.nodes = 0
+        self.line, self.line_start, self.counted = 1, 0, 0
+        """The line of the last fault, where it starts, and up to where lines were counted."""
         self.warnings = ["some characters could not be read"] if "\ufffd" in text else []
 
     def games(self) -> Iterator[Node]:
@@ -279,9 +282,10 @@ class _Parser:
         return values
 
     def _fault(self, what: str) -> SgfError:
-        line = self.text.count("\n", 0, self.at) + 1
-        column = self.at - (self.text.rfind("\n", 0, self.at) + 1) + 1
-        return SgfError(f"line {line}, column {column}: {what}")
+        self.line += self.text.count("\n", self.counted, self.at)
+        self.line_start = max(self.line_start, self.text.rfind("\n", self.counted, self.at) + 1)
+        self.counted = self.at
+        return SgfError(f"line {self.line}, column {self.at - self.line_start + 1}: {what}")
 
 
 def serialise(games: list[Node]) -> bytes:

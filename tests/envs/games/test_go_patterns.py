@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import UserError
+from core.files.tensor_file import chunks
 from core.machine.random_numbers import random_state
 from envs.games.go import board as b
 from envs.games.go import patterns, rollout, rules, watch
@@ -273,5 +274,12 @@ def test_bad_weights_are_refused(tmp_path) -> None:  # type: ignore[no-untyped-d
     file.write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match="holds no weights"):
         rollout.load_policy(file)
+    for wrong in (
+        np.full(patterns.TABLE_SIZE, 1e30, np.float32),
+        np.full(patterns.TABLE_SIZE, np.nan, np.float32),
+    ):
+        file.write_bytes(b"".join(bytes(part) for part in chunks({"weights": wrong})))
+        with pytest.raises(UserError, match="numbers from -20 to 20"):
+            rollout.load_policy(file)
     with pytest.raises(ValueError, match="shape"):
         rollout.make_policy(np.zeros(3))

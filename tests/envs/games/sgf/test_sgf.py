@@ -26,6 +26,14 @@ def one(text: str) -> GameRecord:
     return record_of(root)
 
 
+def test_the_places_of_many_faults_are_counted_on() -> None:
+    text = "(;SZ[9]\n;B[aa]-\n\n+;W[bb] + \n;B[cc])\n(;SZ[9];B[aa]\n*;W[bb])"
+    first, second = parse(text.encode())
+    places = [fault.rsplit(":", 1)[0] for root in (first, second) for fault in root.warnings]
+    # What is passed over reaches to the next ';', so the sign on line 4 is part of the first.
+    assert places == ["line 2, column 7", "line 4, column 9", "line 7, column 1"]
+
+
 def test_a_game() -> None:
     record = one(
         "(;FF[4]GM[1]SZ[9]KM[6.5]RU[Chinese]PB[Ann]BR[3d]PW[Bo]RE[B+3.5]DT[2026-01-02]TM[600]OT[5x30]"
@@ -121,8 +129,8 @@ def test_faults_are_one_line_with_their_place(text: str, fault: str) -> None:
 
 
 def test_komi_of_every_kind() -> None:
-    komi = [one(f"(;KM[{text}])").komi for text in ("", "6,5", "+5.5", "-3", "7.5 points")]
-    assert komi == [0.0, 6.5, 5.5, -3.0, 7.5]
+    komi = [one(f"(;KM[{text}])").komi for text in ("", "6,5", "+5.5", "-3", "7.5 points", ".5")]
+    assert komi == [0.0, 6.5, 5.5, -3.0, 7.5, 0.5]
 
 
 def test_limits() -> None:
