@@ -123,7 +123,7 @@ def test_a_query_is_one_seed_drawn_by_the_childs_number() -> None:
 
 def test_the_report_has_test_accuracy_and_regret_which_results_have_not() -> None:
     evaluator = TableEvaluator(invented(), seed=1)
-    found = evaluator.test(child(0, (4, 4, 4, 4, 4, 0)), seeds=5)
+    found = evaluator.test(child(0, (4, 4, 4, 4, 4, 0)), 5, lambda: False)
     assert found["test"] == pytest.approx(0.60) and found["test_regret"] == pytest.approx(0.04)
     assert found["validation"] == pytest.approx(0.7005)
     assert found["validation_regret"] == pytest.approx((74.1 - 70.05) / 100)
