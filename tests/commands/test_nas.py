@@ -175,3 +175,38 @@ def test_what_cannot_be_is_said_in_one_line(
     assert main(["train", "nas", *PLAIN, *options, *run]) == 2
     assert told in one_line(capsys)
     assert not (tmp_path / "run").exists()
+
+
+DESIGN = {
+    "space": "cnn",
+    "layers": [{"height": 3, "width": 3, "filters": 4, "stride": [2, 2], "inputs": []}],
+}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        ["classify", "--data", "digits", "--epochs", "0.2"],
+        ["dqn", "--preset", "catch", "--evaluate-every", "0", "--total-steps", "300",
+         "--warmup-steps", "200", "--lanes", "2"],
+    ],
+    ids=["classify", "dqn"],
+)  # fmt: skip
+def test_a_run_of_a_found_network_needs_its_file_no_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], task: list[str]
+) -> None:
+    file, run = tmp_path / "found.json", tmp_path / "run"
+    file.write_text(json.dumps(DESIGN))
+    new = ["train", *task, *PLAIN, "--network", f"designed:{file}", "--run-dir", str(run)]
+    assert main([*new, "--no-progress"]) == 0
+    file.unlink()
+    assert str(file) not in (run / "config.toml").read_text()
+    more = ["--epochs", "0.4"] if task[0] == "classify" else ["--total-steps", "400"]
+    assert main(["resume", str(run), *more]) == 0
+    capsys.readouterr()
+    episodes = ["--episodes", "2"] if task[0] == "dqn" else []
+    assert main(["evaluate", str(run), *episodes]) == 0
+    if task[0] == "classify":
+        assert ": classify, designed:cnn-" in capsys.readouterr().out
+    assert main([*new, "--dry-run"]) == 2
+    assert f"cannot read a design from {file}" in one_line(capsys)
