@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from envs.architecture.space import Tokens
-from tasks.problem import Stop
+
+if TYPE_CHECKING:  # it imports torch, which processes of children may not need
+    from tasks.problem import Stop
 
 Status = Literal["ok", "diverged", "out of memory", "out of time", "too large", "failed"]
 
