@@ -36,8 +36,6 @@ from tasks.data.files import locate, package_folder, read, read_text, require_sh
 MAX_BYTES = 16 << 20
 NB201_SIZES = {"conv1x1": 0.028, "conv3x3": 0.24304}
 """Millions of parameters that an edge of NAS-Bench-201 has in all its fifteen cells."""
-NB201_STEM = 0.073306
-"""Of all that is no edge."""
 NB201_SHA256 = {
     "cifar10.pkl": "2f6f8dcb4c6c8d12e33a8202cec38bcef7614ae04bd233c81e3726e4d20eba11",
     "cifar100.pkl": "a038736ae0f19bf169df58632f3d2941102270818931a0034f280eb52b8893b2",
@@ -142,7 +140,8 @@ def nb201_table(name: str, content: Any, test: dict[Tokens, float] | None) -> Ta
     space = make_space("nb201")
     every = list(np.ndindex(*[len(stage.options) for stage in space.stages]))
     try:
-        records = [_own_seeds(tokens, content["".join(map(str, tokens))]) for tokens in every]
+        stem = content["000000"]["model_size"][0]  # all that is no edge: no edge of it has any
+        records = [_own_seeds(tokens, content["".join(map(str, tokens))], stem) for tokens in every]
         accuracy = _padded([record["val_acc"] for record in records]) / 100
         columns = {
             key: np.array([np.mean(record[key]) for record in records], dtype=np.float64)
@@ -155,10 +154,12 @@ def nb201_table(name: str, content: Any, test: dict[Tokens, float] | None) -> Ta
     return Table(name, space, accuracy, tests, columns["train_time"], extra)
 
 
-def _own_seeds(tokens: Tokens, record: dict[str, list[float]]) -> dict[str, list[float]]:
+def _own_seeds(
+    tokens: Tokens, record: dict[str, list[float]], stem: float
+) -> dict[str, list[float]]:
     """The columns of a cell without the seeds of another."""
     edges = sum(NB201_SIZES.get(OPERATIONS[token], 0.0) for token in tokens)
-    own = [abs(size - NB201_STEM - edges) < 5e-7 for size in record["model_size"]]
+    own = [abs(size - stem - edges) < 5e-7 for size in record["model_size"]]
     return {
         key: [value for value, is_own in zip(values, own, strict=True) if is_own]
         for key, values in record.items()
