@@ -220,7 +220,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "evaluator": "table",
             "rescore": True,
             "batch": 1,
-            "controller": {"policy": "table", "learning_rate": 0.1},
+            "controller": {"policy": "table", "learning_rate": 0.07, "ranks": 10.0},
             "run": {"total_steps": 500},
         },
     ),

@@ -41,8 +41,8 @@ def read_design(source: str) -> dict[str, Any]:
         try:
             data = read_bounded(Path(source), LARGEST_FILE)
         except OSError as error:
-            reason = error.strerror or error
-            raise UserError(f"cannot read a design from {source}: {reason}") from error
+            why = error.strerror or error
+            raise UserError(f"cannot read a design from {source}: {why}") from error
     try:
         design = json.loads(data)
     except (ValueError, RecursionError) as error:
