@@ -31,6 +31,8 @@ class AgentEntry:
     test split: held-out examples, by the module's `score`."""
     steps: str = "examples"
     """What those are that are scored on a test split."""
+    exports: str = ""
+    """'module:function' that writes what `tengen export` does; '' where that is the weights."""
 
     @property
     def scored_parts(self) -> list[str]:
@@ -91,6 +93,7 @@ AGENTS: dict[str, AgentEntry] = {
             "agents.nas.build",
             scored_by="test split",
             steps="designs",
+            exports="agents.nas.outcome:export_best",
         ),
         AgentEntry(
             "sb3-dqn",

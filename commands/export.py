@@ -2,6 +2,8 @@
 
 What comes out is a run folder with one checkpoint that holds the weights only, so `tengen
 evaluate` scores it like any other run. It cannot be resumed.
+
+Of an architecture search it is the best network, trained from scratch, as a module of plain torch.
 """
 
 from __future__ import annotations
@@ -10,14 +12,21 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from commands.options import parse_dataclass, positional
+from core.config import free
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from agents.registry import AgentEntry
+    from core.files.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Copy the weights and options of a run, and nothing else, into a new folder."""
+    """Copy the weights and options of a run, and nothing else, into a new folder. Of an
+    architecture search: train the best design from scratch and write it as plain torch."""
 
     run: str = positional("")
     """Run folder."""
@@ -25,6 +34,13 @@ class ExportOptions:
     """New folder."""
     checkpoint: str = ""
     """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
+    best: bool = False
+    """Of an architecture search: the best design, which is what is written anyway."""
+    epochs: float = free(0.0, at_least=0)
+    """Of an architecture search: how long the design is trained; 0: as the run says
+    (--retrain-epochs)."""
+    device: str = "cpu"
+    """Of an architecture search: where it is trained."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,6 +56,12 @@ def main(argv: Sequence[str]) -> int:
 
     source = RunFolder.open(Path(options.run))
     entry, config = saved_config(source)
+    if entry.exports:
+        return _export_design(source, entry, config, options)
+    for name in ("best", "epochs", "device"):
+        if getattr(options, name) != getattr(ExportOptions(), name):
+            hint = "; use --checkpoint best" if name == "best" else ""
+            raise UserError(f"--{name} is for architecture searches, {options.run} is none{hint}")
     loaded = checkpoint.load(checkpoint_path(source, options.checkpoint), keys=entry.scored_parts)
     target = RunFolder.create(Path(), entry.name, "", 0, Path(options.out))
     # Where the run lay is nobody else's business.
@@ -56,4 +78,28 @@ def main(argv: Sequence[str]) -> int:
         f"{options.out}: the weights at {loaded.step:,} agent steps; score them with: "
         f"{entry.advice(options.out)}\n"
     )
+    return 0
+
+
+def _export_design(
+    source: RunFolder, entry: AgentEntry, config: Any, options: ExportOptions
+) -> int:
+    """Raises KeyboardInterrupt where the training was stopped."""
+    from agents.registry import load_object
+    from commands.evaluate import checkpoint_path
+    from core.files import checkpoint
+    from core.machine.interrupt import Interrupt
+    from core.machine.probe import resolve_device
+
+    device = resolve_device(options.device)
+    # All checkpoints know the best design of their search: the newest knows most.
+    path = checkpoint_path(source, options.checkpoint or "newest")
+    loaded = checkpoint.load(path, keys=entry.scored_parts)
+    with Interrupt() as interrupt:
+        lines = load_object(entry.exports)(
+            config, loaded.state, Path(options.out), options.epochs, device, interrupt
+        )
+    if lines is None:
+        raise KeyboardInterrupt
+    sys.stdout.write("\n".join(lines) + "\n")
     return 0

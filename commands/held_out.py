@@ -43,6 +43,7 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
     from core.files.checkpoint import load
     from core.files.run_folder import RunFolder
     from core.machine.interrupt import Interrupt
+    from networks.registry import shown_name
 
     for name in FOR_EPISODES:
         if getattr(options, name) != getattr(type(options)(), name):
@@ -70,7 +71,8 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
     }
     written = _write(folder, options, facts, scored.pictures)
     lines = [
-        f"{path} at {loaded.step:,} {entry.steps}: {entry.name}, {config.network}, {config.env}"
+        f"{path} at {loaded.step:,} {entry.steps}: {entry.name}, {shown_name(config.network)}, "
+        f"{config.env}"
     ]
     lines += [f"  {line}" for line in scored.lines]
     return "\n".join(lines + [f"  {name}: {place}" for name, place in written.items()])

@@ -120,6 +120,10 @@ def _require_ranks(entry: AgentEntry, run: RunConfig) -> None:
 
 
 def _canonical(config: Any) -> Any:
+    if any(field.name == "network" for field in dataclasses.fields(config)):
+        from networks.registry import with_design
+
+        config = dataclasses.replace(config, network=with_design(config.network))
     if not hasattr(config, "atari"):
         return config
     from envs.names import canonical_id

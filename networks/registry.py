@@ -7,7 +7,9 @@ A family is a paper and a file. Its module holds a frozen config, `PRESETS: dict
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -235,6 +237,32 @@ def split_name(name: str) -> tuple[str, str]:
     """'designed:FILE.json' to ('designed', 'FILE.json'); any other name to itself and ''."""
     preset, _, file = name.partition(":")
     return (preset, file) if preset in DESIGNED else (name, "")
+
+
+def with_design(name: str) -> str:
+    """'designed:FILE.json' with the design itself in the place of its file, which may move away or
+    change; any other name as it is.
+
+    Raises:
+        UserError: the file cannot be read, or holds no JSON object.
+    """
+    from networks.designed.reading import is_file, read_design
+
+    preset, file = split_name(name)
+    if not is_file(file):
+        return name
+    return f"{preset}:{json.dumps(read_design(file), separators=(',', ':'))}"
+
+
+def shown_name(name: str) -> str:
+    """A name in a few letters: that of a design is its space and a hash."""
+    preset, design = split_name(name)
+    if not design.startswith("{"):
+        return name
+    from networks.designed.reading import read_design
+
+    digest = hashlib.sha256(design.encode()).hexdigest()[:8]
+    return f"{preset}:{read_design(design).get('space')}-{digest}"
 
 
 def find_family(name: str, also: Iterable[str] = ()) -> Family:

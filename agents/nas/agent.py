@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.nas.drawing import DRAWINGS, picture
 from agents.nas.evaluator import Child, Evaluator, Result
 from agents.nas.history import History
 from agents.nas.journal import Journal, Scored
@@ -171,12 +172,15 @@ class ArchitectureSearch:
         best = self.history.best
         if best is None:
             return None
+        design = self.space.design(best.tokens)
         self._images = {"search": search_picture(self.history, self.title)}
+        if design["space"] in DRAWINGS:
+            self._images["best"] = picture(design)
         if self.pictures is not None:
-            for name, picture in self._images.items():
-                write_png(self.pictures / f"{name}.png", picture)
-            design = json.dumps(self.space.design(best.tokens), indent=1) + "\n"
-            replace_file(self.pictures / "best.json", [design.encode()])
+            for name, image in self._images.items():
+                write_png(self.pictures / f"{name}.png", image)
+            text = json.dumps(design, indent=1) + "\n"
+            replace_file(self.pictures / "best.json", [text.encode()])
         reward, metrics = self.reward(best.result), best.result.metrics
         text = f"best of {len(self.history.own)}: {shown(metrics)}"
         scalars = {f"evaluation/{name}": value for name, value in metrics.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from agents.nas.agent import ArchitectureSearch
-from agents.nas.config import RECURRENT, NASConfig, options_of
+from agents.nas.config import ZOO, NASConfig, options_of
 from agents.nas.evaluator import Child, Evaluator
 from agents.nas.journal import NAME, Journal
 from agents.nas.reward import Reward
@@ -51,7 +51,7 @@ def build(
         UserError: an option of the space that it does not have, or data or a table are not here.
     """
     run_folder = folder.parent
-    arithmetic = arithmetic or _arithmetic(config)
+    arithmetic = arithmetic or arithmetic_of(config)
     torch.set_num_threads(arithmetic.threads)
     space = space_of(config)
     evaluator = make_evaluator(config, space, arithmetic, run_folder / "children")
@@ -72,7 +72,7 @@ def build(
     return Built(agent, task, arithmetic, {}, _scheduled(config.run, config.batch))
 
 
-def _arithmetic(config: NASConfig) -> Arithmetic:
+def arithmetic_of(config: NASConfig) -> Arithmetic:
     """Not measured: children are many networks, and each might be fastest in its own way."""
     cores = usable_cores() // max(1, config.children.at_once)
     threads = config.run.threads or max(1, cores)
@@ -89,8 +89,13 @@ def _scheduled(run: RunConfig, batch: int) -> RunConfig:
 
 def space_of(config: NASConfig) -> Space:
     """The space of the options. Raises UserError for an option that it does not have."""
+    options = options_of(config.space_options, "--space-options")
     try:
-        return make_space(config.space, **options_of(config.space_options, "--space-options"))
+        if config.space == ZOO:  # which knows networks, as no environment may
+            from agents.nas.zoo import Zoo
+
+            return Zoo(**options)
+        return make_space(config.space, **options)
     except (TypeError, ValueError) as error:
         raise UserError(
             f"--space-options {config.space_options!r} do not fit space {config.space}: {error}"
@@ -134,8 +139,7 @@ def make_evaluator(
     from agents.nas.training import ChildTrainer
 
     options = config.children
-    recurrent = config.space in RECURRENT
-    trainer = ChildTrainer(options, recurrent, arithmetic)
+    trainer = ChildTrainer(options, config.reads, arithmetic)
     if config.evaluator == "proxy":
         from agents.nas.proxies import ProxyEvaluator
 
@@ -147,7 +151,7 @@ def make_evaluator(
     if options.at_once:
         arguments = {
             "options": dataclasses.asdict(options),
-            "recurrent": recurrent,
+            "language": config.reads,
             "arithmetic": arithmetic.state_dict(),
         }
         pool = InProcesses(
@@ -176,10 +180,35 @@ def score(config: NASConfig, state: Mapping[str, Any], device: str, stop: Stop) 
         config: the options of the run.
         state: the part 'network' of a checkpoint: the best design.
         device: where it is trained.
-        stop: not asked; a second signal ends the process.
+        stop: asked after each update.
+
+    Returns:
+        None where it was stopped.
 
     Raises:
         UserError: nothing was found yet, the checkpoint is of another space, or the data are gone.
+    """
+    child = best_child(config, state)
+    config = retrained(config, device)
+    space = space_of(config)
+    evaluator = make_evaluator(config, space, arithmetic_of(config), Path(os.devnull))
+    found = evaluator.test(child, config.test_seeds, stop)
+    if found is None:
+        return None
+    scores = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    lines = [f"{name.replace('_', ' ')}: {value:.6g}" for name, value in scores.items()]
+    return Scored(
+        {name: float(value) for name, value in scores.items()},
+        [f"child {child.number}, found after {child.number} others", *lines],
+        {"design": child.design, "found": dict(found)},
+    )
+
+
+def best_child(config: NASConfig, state: Mapping[str, Any]) -> Child:
+    """The best design of a checkpoint.
+
+    Raises:
+        UserError: nothing was found yet, or the checkpoint is of another space.
     """
     best = state["network"].get("best")
     if best is None:
@@ -192,18 +221,20 @@ def score(config: NASConfig, state: Mapping[str, Any], device: str, stop: Stop) 
         raise UserError(
             f"the checkpoint's best design is not of this run's space: {error}"
         ) from error
-    child = Child(number, tokens, space.design(tokens))
-    epochs = config.children.retrain_epochs or config.children.child_epochs
-    options = dataclasses.replace(config.children, child_epochs=epochs, at_once=0)
-    config = dataclasses.replace(
-        config, children=options, run=dataclasses.replace(config.run, device=device)
-    )
-    evaluator = make_evaluator(config, space, _arithmetic(config), Path(os.devnull))
-    found = evaluator.test(child, config.test_seeds)
-    scores = {name: value for name, value in found.items() if isinstance(value, int | float)}
-    lines = [f"{name.replace('_', ' ')}: {value:.6g}" for name, value in scores.items()]
-    return Scored(
-        {name: float(value) for name, value in scores.items()},
-        [f"child {number}, found after {number} others", *lines],
-        {"design": child.design, "found": dict(found)},
+    return Child(number, tokens, space.design(tokens))
+
+
+def retrained(config: NASConfig, device: str, epochs: float = 0.0) -> NASConfig:
+    """The options of a run for trainings from scratch, which are longer than in the search.
+
+    Args:
+        config: of the run.
+        device: where they are made.
+        epochs: that they take; 0 for what the run says.
+    """
+    children = config.children
+    epochs = epochs or children.retrain_epochs or children.child_epochs
+    children = dataclasses.replace(children, child_epochs=epochs, at_once=0)
+    return dataclasses.replace(
+        config, children=children, run=dataclasses.replace(config.run, device=device)
     )

@@ -139,11 +139,11 @@ def limit_memory(megabytes: int) -> None:
 
 
 def make_trainer(
-    options: Mapping[str, Any], recurrent: bool, arithmetic: Mapping[str, Any]
+    options: Mapping[str, Any], language: bool, arithmetic: Mapping[str, Any]
 ) -> Trainer:
     """The suite's own. Raises UserError when the data are not here."""
     from agents.nas.config import ChildrenConfig
     from agents.nas.training import ChildTrainer
     from core.learner import Arithmetic
 
-    return ChildTrainer(ChildrenConfig(**options), recurrent, Arithmetic(**arithmetic))
+    return ChildTrainer(ChildrenConfig(**options), language, Arithmetic(**arithmetic))

@@ -21,6 +21,12 @@ from agents.nas.pools import Pool
 from agents.nas.training import ChildTrainer
 from core.files import atomic
 from core.seeds import derived_seed
+from tasks.problem import Stop
+
+
+def test_seeds(seed: int, child: Child, count: int) -> list[int]:
+    """Of the trainings from scratch that test a child."""
+    return [derived_seed(seed, "test", child.number, i) for i in range(count)]
 
 
 class TrainingEvaluator:
@@ -97,14 +103,17 @@ class TrainingEvaluator:
         until = self.options.kept ** (self.options.rungs - 1 - self._rung)
         return bool(np.isclose(result.metrics["epochs"], self.options.child_epochs * until))
 
-    def test(self, child: Child, seeds: int) -> Mapping[str, Any]:
+    def test(self, child: Child, seeds: int, stop: Stop) -> Mapping[str, Any] | None:
         """Train from scratch with so many seeds, in this process, and score on the test part.
 
         Returns:
-            For each score "test_NAME", its mean, "test_NAME_deviation" over seeds, and "each".
+            For each score "test_NAME", its mean, "test_NAME_deviation" over seeds, and "each";
+            None where it was stopped.
         """
-        own = [derived_seed(self.seed, "test", child.number, i) for i in range(seeds)]
-        each = self.trainer.test(child.design, own)
+        tested = self.trainer.test(child.design, test_seeds(self.seed, child, seeds), stop)
+        if tested is None:
+            return None
+        each = [dict(one.scores) for one in tested]
         found: dict[str, Any] = {"seeds": seeds, "each": each}
         for name in each[0]:
             values = [scores[name] for scores in each]

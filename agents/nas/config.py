@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from agents.nas.controller_config import ControllerConfig
 from core.config import RunConfig, free, locked, warn
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 from tasks.options import TrainingConfig, short_name
 
-RECURRENT = ("rnn",)
-"""Spaces whose designs are language models; those of the others look at images."""
+ZOO = "zoo"
+"""The space of the registered networks, beside those of `envs/architecture/spaces.py`."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class NASConfig:
     """Neural architecture search (Zoph & Le 2017). A step is a design that was scored."""
 
     space: str = locked("cnn")
-    """What may be designed: cnn, rnn, nb201, macro (docs/nas.md)."""
+    """What may be designed: cnn, rnn, nb201, macro, zoo (docs/nas.md)."""
     space_options: str = locked("")
     """Of the space, as JSON values: "layers=4 heights=[1,3] skips=false"."""
     searcher: Literal["controller", "random", "evolution", "local"] = locked("controller")
@@ -140,12 +140,27 @@ class NASConfig:
         """What results call the network."""
         return f"the best of the space {self.space}"
 
+    @property
+    def reads(self) -> bool:
+        """Whether designs are language models; else they look at images."""
+        options = options_of(self.space_options, "--space-options")
+        return self.space == "rnn" or (self.space == ZOO and options.get("kind") == "language")
+
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
-        from envs.architecture.spaces import SPACES, make_space  # which numpy comes with
+        from envs.architecture.spaces import SPACES  # which numpy comes with
 
-        if self.space not in SPACES:
-            make_space(self.space)
+        known = (*SPACES, ZOO)
+        if self.space not in known:
+            raise UserError(
+                f"there is no space of designs {self.space!r}{did_you_mean(self.space, known)} "
+                f"(known: {', '.join(known)})"
+            )
+        if self.evaluator == "table" and self.table.partition("-")[0] != self.space:
+            raise UserError(
+                f"table {self.table} is of space {self.table.partition('-')[0]}, not of "
+                f"{self.space}: give --space or --preset nb201"
+            )
         options_of(self.space_options, "--space-options")
         options_of(self.children.child_network, "--child-network")
         if self.evaluator == "train":
@@ -205,7 +220,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "evaluator": "table",
             "rescore": True,
             "batch": 1,
-            "controller": {"policy": "table", "learning_rate": 0.1},
+            "controller": {"policy": "table", "learning_rate": 0.07, "ranks": 10.0},
             "run": {"total_steps": 500},
         },
     ),

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from networks.designed.cell201 import EDGES, read_edges
 from networks.designed.convolutional import compile_design
 from networks.designed.macro import STAGE_STARTS, read_blocks
 from networks.designed.recurrent_cell import read_cell
+from networks.designed.registered import read_options
 
 LAYER, END, MEMORY = "#cfe3f5", "#eeeeee", "#f8dfb8"
 SYMBOLS = {"add": "+", "multiply": "\N{MULTIPLICATION SIGN}"}
@@ -46,20 +49,30 @@ def draw(design: Mapping[str, Any], path: Path) -> None:
     """Write a picture of a design; the ending of its name says the format.
 
     Args:
-        design: of space cnn, nb201, macro or rnn.
+        design: of any space.
         path: .png, .svg or .pdf.
 
     Raises:
         UserError: the design is none of its space.
     """
-    plan = drawing(design)
+    _figure(drawing(design)).savefig(path)
+
+
+def picture(design: Mapping[str, Any]) -> np.ndarray:
+    """The same as pixels, uint8 [H, W, 3]. Raises UserError for what is no design."""
+    figure = _figure(drawing(design))
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[:, :, :3].copy()
+
+
+def _figure(plan: Drawing) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     across = [box[0] for box in plan.boxes.values()]
     up = [box[1] for box in plan.boxes.values()]
     size = (max(5.0, 1.4 * (max(across) - min(across)) + 3), max(3.0, max(up) / ROWS_OF_AN_INCH))
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    figure: Any = Figure(figsize=size, dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=(min(across) - 1.2, max(across) + 1.2), ylim=(-0.6, max(up) + 0.6))
@@ -83,7 +96,7 @@ def draw(design: Mapping[str, Any], path: Path) -> None:
             # Before the middle, where arrows cross.
             place = x0 + 0.35 * (x1 - x0), y0 + 0.35 * (y1 - y0)
             axes.text(*place, text, backgroundcolor="white", **TEXT)
-    figure.savefig(path)
+    return figure
 
 
 def _convolutional(design: Mapping[str, Any]) -> Drawing:
@@ -166,9 +179,21 @@ def _recurrent(design: Mapping[str, Any]) -> Drawing:
     return found
 
 
+def _registered(design: Mapping[str, Any]) -> Drawing:
+    found = Drawing()
+    options = "".join(f"\n{name}: {value}" for name, value in read_options(design).items())
+    found.box("in", 0, 0, "input", END)
+    found.box("network", 0, 2, f"{design['network']}{options}")
+    found.box("out", 0, 4, "output", END)
+    found.arrow("in", "network")
+    found.arrow("network", "out")
+    return found
+
+
 DRAWINGS: dict[str, Callable[[Mapping[str, Any]], Drawing]] = {
     "cnn": _convolutional,
     "nb201": _cell201,
     "macro": _macro,
     "rnn": _recurrent,
+    "zoo": _registered,
 }

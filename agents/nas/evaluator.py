@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from envs.architecture.space import Tokens
+
+if TYPE_CHECKING:  # it imports torch, which processes of children may not need
+    from tasks.problem import Stop
 
 Status = Literal["ok", "diverged", "out of memory", "out of time", "too large", "failed"]
 
@@ -49,9 +52,9 @@ class Evaluator(Protocol):
     def poll(self, seconds: float) -> list[tuple[int, Result]]:
         """Results that came in, with their children's numbers; waits for one, but not longer."""
 
-    def test(self, child: Child, seeds: int) -> Mapping[str, Any]:
+    def test(self, child: Child, seeds: int, stop: Stop) -> Mapping[str, Any] | None:
         """The score on the test part, which the search never sees, from scratch with so many
-        seeds."""
+        seeds; None where it was stopped."""
 
     def close(self) -> None:
         """Give up what is in work."""

@@ -1,6 +1,7 @@
 """Out comes plain torch: a found network as a folder that needs nothing of Tengen.
 
-model.py              the network written out, layer by layer; ``load`` reads the weights
+model.py              the network written out, layer by layer; ``load`` reads the weights. Not of a
+                      design of space zoo, which names a network of Tengen
 weights.safetensors   by the names of model.py
 design.json           what `--network designed:FILE.json` builds
 architecture.png      a drawing
@@ -12,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,10 @@ from agents.nas.drawing import draw
 from agents.nas.source import WRITERS, renamed, source
 from core.errors import UserError
 from networks.base import ImageNetwork
-from networks.designed.build import SPACES, build_designed
+from networks.designed.build import build_designed, config_type
 from networks.designed.reading import Part
+from networks.designed.recurrent_cell import DesignedRecurrent
+from networks.designed.registered import ZOO
 from networks.weights import load_official
 
 TOLERANCE = 1e-4
@@ -39,7 +42,6 @@ def export(
     folder: Path,
     design: Mapping[str, Any],
     weights: Mapping[str, Tensor],
-    image_size: tuple[int, int] = (32, 32),
     **sizes: Any,
 ) -> list[str]:
     """Write a trained design to a new folder.
@@ -48,8 +50,7 @@ def export(
         folder: that does not exist.
         design: what `Space.design` gave.
         weights: state of the network that `build_designed` made of it.
-        image_size: height and width of images, for ONNX.
-        sizes: with which it was built, such as num_classes.
+        sizes: with which it was built, such as num_classes and image_size.
 
     Returns:
         A line on each file, for the user.
@@ -57,42 +58,46 @@ def export(
     Raises:
         UserError: the folder exists, weights do not fit, or ONNX computes something else.
     """
-    space = Part(dict(design)).field("space").one_of(WRITERS)
+    space = Part(dict(design)).field("space").one_of((*WRITERS, ZOO))
     network = build_designed(design, **sizes)
     load_official(network, weights)
     network.eval()
-    all_sizes = dataclasses.asdict(SPACES[space][0](**sizes))
+    all_sizes = dataclasses.asdict(config_type(design)(**sizes))
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise UserError(f"cannot make folder {folder}: {error.strerror}; name a new one") from error
-    (folder / "model.py").write_text(source(design, all_sizes), "utf-8")
-    _write_weights(folder / "weights.safetensors", network)
+    if space in WRITERS:
+        (folder / "model.py").write_text(source(design, all_sizes), "utf-8")
+        first = (
+            f"{folder / 'model.py'}: the network in plain torch; load() reads weights.safetensors"
+        )
+    else:
+        first = f"{folder / 'weights.safetensors'}: of network {design['network']} of Tengen"
+    _write_weights(folder / "weights.safetensors", network, renamed if space in WRITERS else str)
     (folder / "design.json").write_text(json.dumps(design, indent=2) + "\n", "utf-8")
     draw(design, folder / "architecture.png")
     name = "designed" if isinstance(network, ImageNetwork) else "designed_rnn"
     return [
-        f"{folder / 'model.py'}: the network in plain torch; load() reads weights.safetensors",
+        first,
         f"{folder / 'design.json'}: for --network {name}:{folder / 'design.json'}",
         f"{folder / 'architecture.png'}: a drawing",
-        write_onnx(folder / "model.onnx", network, all_sizes, image_size),
+        write_onnx(folder / "model.onnx", network, all_sizes),
     ]
 
 
-def _write_weights(path: Path, network: nn.Module) -> None:
+def _write_weights(path: Path, network: nn.Module, rename: Callable[[str], str]) -> None:
     from safetensors.torch import save_file
 
     # Copies, because safetensors refuses two names of one memory.
     state = {
-        renamed(name): tensor.detach().cpu().clone().contiguous()
+        rename(name): tensor.detach().cpu().clone().contiguous()
         for name, tensor in network.state_dict().items()
     }
     save_file(state, path)
 
 
-def write_onnx(
-    path: Path, network: nn.Module, sizes: Mapping[str, Any], image_size: tuple[int, int]
-) -> str:
+def write_onnx(path: Path, network: nn.Module, sizes: Mapping[str, Any]) -> str:
     """Write a network for batches of any size, and compare what onnxruntime makes of it.
 
     Images have the size given; texts are of 16 tokens, and begin with no state.
@@ -103,11 +108,15 @@ def write_onnx(
     Raises:
         UserError: the outputs differ.
     """
+    is_image = isinstance(network, ImageNetwork)
+    if not is_image and not isinstance(network, DesignedRecurrent):
+        return "no ONNX file: that is for images and recurrent cells"
     if find_spec("onnx") is None:
         return "no ONNX file: that needs the package onnx (pip install 'tengen-rl[onnx]')"
     generator = torch.Generator().manual_seed(0)
-    if isinstance(network, ImageNetwork):
-        example = torch.randn(2, sizes["in_channels"], *image_size, generator=generator)
+    if is_image:
+        shape = sizes["in_channels"], *sizes["image_size"]
+        example = torch.randn(2, *shape, generator=generator)
         names = ["images"], ["logits"]
     else:
         example = torch.randint(sizes["vocabulary"], (2, TOKENS), generator=generator)

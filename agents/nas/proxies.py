@@ -24,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 from agents.nas.evaluator import Child, Result
 from core.errors import UserError
 from core.seeds import derived_seed
+from tasks.problem import Stop
 
 RELU = ("relu", "relu_")
 JACOV_OFFSET = 1e-5
@@ -174,7 +175,7 @@ class ProxyEvaluator:
         metrics = {"score": score, "parameters": parameters(network, self.images)}
         return Result("ok", metrics, seconds)
 
-    def test(self, child: Child, seeds: int) -> Mapping[str, Any]:
+    def test(self, child: Child, seeds: int, stop: Stop) -> Mapping[str, Any]:
         """Raises UserError: a network that nobody trained is not tested."""
         raise UserError(
             "this search trained nothing: train its best design with --evaluator train, or as "

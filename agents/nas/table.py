@@ -14,6 +14,7 @@ import numpy as np
 from agents.nas.benchmarks import Table
 from agents.nas.evaluator import Child, Result
 from core.seeds import derived_seed
+from tasks.problem import Stop
 
 REGRET = "best mean accuracy of the table on this part, minus that of the design; 0 is the optimum"
 
@@ -47,7 +48,7 @@ class TableEvaluator:
         seed = derived_seed(self.seed, "table", number) % int(self._seeds[row])
         return float(self.table.accuracy[row, seed])
 
-    def test(self, child: Child, seeds: int) -> Mapping[str, Any]:
+    def test(self, child: Child, seeds: int, stop: Stop) -> Mapping[str, Any]:
         """Mean accuracies over the table's seeds, however many were asked for, and regrets.
 
         "test" and "test_regret" are missing where the table has no test accuracies.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,14 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.files import checkpoint
 from core.learner import Arithmetic, DivergedError
+from core.report.progress import Progress
 from networks.designed.build import build_designed
 from tasks.building import SupervisedTask, parameter_count
 from tasks.classify.config import ClassifyConfig
 from tasks.classify.task import Classification
 from tasks.lm.config import LanguageModelConfig
 from tasks.lm.task import LanguageModelling
+from tasks.problem import Stop
 
 WARM_UPS, TIMED = 3, 11
 LATENCY_EXAMPLES = 32
@@ -39,10 +41,27 @@ class DesignedImages(Classification):
     design: Mapping[str, Any] = {}
     sizes: Mapping[str, Any] = {}
 
+    def network_sizes(self) -> dict[str, Any]:
+        """What a design leaves open, by the options and the data."""
+        channels, *plane = self.data.shape
+        fitted = {"in_channels": channels, "num_classes": len(self.data.classes)}
+        return {**self.sizes, **fitted, "image_size": tuple(plane)}
+
     def build_network(self) -> nn.Module:
         """The design's network. Raises UserError or TypeError where it cannot be built."""
-        fitted = {"in_channels": self.data.shape[0], "num_classes": len(self.data.classes)}
-        return build_designed(self.design, **{**self.sizes, **fitted})
+        return build_designed(self.design, **self.network_sizes())
+
+    def inputs(self) -> dict[str, Any]:
+        """What one needs to know to show the network images of one's own, as JSON."""
+        channels, height, width = self.data.shape
+        mean, deviation = ((values / 255).tolist() for values in (self.mean, self.deviation))
+        return {
+            "shape": [channels, height, width],
+            "pixels": "from 0 (black) to 1, minus mean, over deviation, for each channel",
+            "mean": mean,
+            "deviation": deviation,
+            "classes": list(self.data.classes),
+        }
 
     def shown(self, examples: np.ndarray) -> Tensor:
         """Images by their numbers, float32 [B, C, H, W], as networks are shown them."""
@@ -55,19 +74,39 @@ class DesignedLanguage(LanguageModelling):
     design: Mapping[str, Any] = {}
     sizes: Mapping[str, Any] = {}
 
+    def network_sizes(self) -> dict[str, Any]:
+        """What a design leaves open, by the options and the data."""
+        fitted = {"vocabulary": self.data.tokenizer.size}
+        return {**self.sizes, **fitted, "context_length": self.config.context_length}
+
+    def inputs(self) -> dict[str, Any]:
+        """What one needs to know to have the network read a text of one's own, as JSON."""
+        tokenizer = self.data.tokenizer
+        texts = [tokenizer.decode([token]) for token in range(tokenizer.size)]
+        return {"tokenizer": self.config.tokenizer, "texts of the tokens 0, 1, ...": texts}
+
     def build_network(self) -> nn.Module:
         """The design's network. Raises UserError or TypeError where it cannot be built."""
-        fitted = {"vocabulary": self.data.tokenizer.size}
-        return build_designed(self.design, **{**self.sizes, **fitted})
+        return build_designed(self.design, **self.network_sizes())
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A design trained from scratch, and what it is worth on the test part."""
+
+    network: nn.Module
+    """In evaluation mode."""
+    scores: Mapping[str, float]
+    """By name; "parameters" among them."""
 
 
 class ChildTrainer:
     """Trains children on data that are read once."""
 
-    def __init__(self, options: ChildrenConfig, recurrent: bool, arithmetic: Arithmetic) -> None:
+    def __init__(self, options: ChildrenConfig, language: bool, arithmetic: Arithmetic) -> None:
         """Args:
         options: of the children.
-        recurrent: whether they are language models.
+        language: whether they are language models.
         arithmetic: of all of them.
 
         Raises:
@@ -75,7 +114,7 @@ class ChildTrainer:
         """
         self.options = options
         self.arithmetic = arithmetic
-        self.config = (_language_config if recurrent else _image_config)(options)
+        self.config = (_language_config if language else _image_config)(options)
         self.problem: DesignedLanguage | DesignedImages
         if isinstance(self.config, LanguageModelConfig):
             self.problem = DesignedLanguage(self.config)
@@ -183,23 +222,41 @@ class ChildTrainer:
                 taken.append(time.perf_counter() - begun)
         return float(np.median(taken[WARM_UPS:]))
 
-    def test(self, design: Mapping[str, Any], seeds: list[int]) -> list[dict[str, float]]:
-        """Scores on the test part of networks trained from scratch, by name, one for each seed.
+    def test(
+        self, design: Mapping[str, Any], seeds: Sequence[int], stop: Stop
+    ) -> list[Tested] | None:
+        """Train a design from scratch, once for each seed, and score it on the test part.
+
+        Args:
+            design: of the space.
+            seeds: of the trainings.
+            stop: asked after each update.
+
+        Returns:
+            Networks and scores, in the order of seeds; None where it was stopped.
 
         Raises:
             UserError: the training diverged, or does not work.
         """
-        found = []
-        for seed in seeds:
+        found: list[Tested] = []
+        progress = Progress()
+        for number, seed in enumerate(seeds, start=1):
             built = self._build(design, seed)
             assert built.run is not None
-            steps = 0
-            while steps < built.run.total_steps:
+            steps, total = 0, built.run.total_steps
+            while steps < total and not stop():
                 steps += built.agent.advance(steps).agent_steps
+                progress.line(
+                    f"training from scratch, {number} of {len(seeds)}: {steps:,} of {total:,} "
+                    f"examples"
+                )
+            progress.clear()
             network: nn.Module = built.agent.network  # type: ignore[attr-defined]
-            scored = self.problem.test(network.eval(), self.arithmetic, lambda: False)
-            assert scored is not None
-            found.append({**scored.scores, "parameters": float(built.facts["parameters"])})
+            scored = self.problem.test(network.eval(), self.arithmetic, stop)
+            if scored is None or stop():
+                return None
+            parameters = {"parameters": float(built.facts["parameters"])}
+            found.append(Tested(network, {**scored.scores, **parameters}))
         return found
 
 

@@ -3,6 +3,9 @@
     --network designed:FILE.json                  wherever image networks go
     --network designed_rnn:FILE.json              language models of a recurrent cell
 
+The design's JSON itself may stand for the file; so it does in the options of a run, which does not
+need the file any more.
+
 Without a file the networks are those of two published designs.
 """
 
@@ -11,7 +14,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +23,7 @@ from core.errors import UserError
 from networks.designed.cell201 import Designed201
 from networks.designed.convolutional import DesignedConvolutional
 from networks.designed.macro import DesignedMacro
-from networks.designed.reading import Part, read_design
+from networks.designed.reading import EXAMPLE, Part, is_file, read_design
 from networks.designed.recurrent_cell import DesignedRecurrent
 from networks.designed.registered import ZOO, build_registered, zoo_kind
 from networks.space import choice
@@ -29,8 +31,6 @@ from networks.space import choice
 MOST_PARAMETERS = 300_000_000
 """More are surely a mistake, or meant to fill the memory."""
 
-EXAMPLE = "example"
-"""In the place of a file: a published design."""
 CELL_EXAMPLE = {
     "space": "nb201",
     "edges": {
@@ -57,7 +57,7 @@ class DesignedImageConfig:
     """What a design of an image network leaves open."""
 
     design: str = EXAMPLE
-    """JSON file; or example: the best cell of NAS-Bench-201 on CIFAR-10."""
+    """JSON file, or JSON; or example: the best cell of NAS-Bench-201 on CIFAR-10."""
     num_classes: int = 10
     """K"""
     in_channels: int = 3
@@ -75,7 +75,7 @@ class DesignedLanguageConfig:
     """What a design of a recurrent cell leaves open."""
 
     design: str = EXAMPLE
-    """JSON file; or example: that of Zoph and Le 2017, figure 5, which is no good one."""
+    """JSON file, or JSON; or example: that of Zoph and Le 2017, figure 5, which is no good one."""
     vocabulary: int = 10_000
     """V, number of tokens."""
     context_length: int = 128
@@ -109,11 +109,12 @@ def build(config: Config) -> nn.Module:
     is_image = isinstance(config, DesignedImageConfig)
     design: Mapping[str, Any] = CELL_EXAMPLE if is_image else RECURRENT_EXAMPLE
     if config.design != EXAMPLE:
-        design = read_design(Path(config.design))
+        design = read_design(config.design)
     if config_type(design) is not type(config):
         name, other = ("designed", "designed_rnn") if is_image else ("designed_rnn", "designed")
         space = design["space"]
-        raise UserError(f"{config.design} is of space {space}: not for {name}, but for {other}")
+        source = config.design if is_file(config.design) else "the design"
+        raise UserError(f"{source} is of space {space}: not for {name}, but for {other}")
     sizes = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     del sizes["design"]
     return build_designed(design, **sizes)

@@ -16,16 +16,33 @@ SHOWN = 40
 """Characters of a wrong value that an error shows."""
 
 
-def read_design(path: Path) -> dict[str, Any]:
+EXAMPLE = "example"
+"""In the place of a file: a published design."""
+
+
+def is_file(text: str) -> bool:
+    """Whether this names a file: not nothing, not the example, and no JSON object."""
+    return text not in ("", EXAMPLE) and not text.startswith("{")
+
+
+def read_design(source: str) -> dict[str, Any]:
     """The design in a JSON file; what is in it is checked by those that build it.
+
+    Args:
+        source: the file, or the JSON itself.
 
     Raises:
         UserError: there is no such regular file, it is too large, or no JSON object.
     """
-    try:
-        data = read_bounded(path, LARGEST_FILE)
-    except OSError as error:
-        raise UserError(f"cannot read a design from {path}: {error.strerror or error}") from error
+    data: str | bytes = source
+    path = "the design"
+    if is_file(source):
+        path = source
+        try:
+            data = read_bounded(Path(source), LARGEST_FILE)
+        except OSError as error:
+            why = error.strerror or error
+            raise UserError(f"cannot read a design from {source}: {why}") from error
     try:
         design = json.loads(data)
     except (ValueError, RecursionError) as error:

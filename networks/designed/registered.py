@@ -55,6 +55,13 @@ def _chosen(name: str, choices: Mapping[str, tuple[Any, ...]], options: Part) ->
     return found
 
 
+def read_options(design: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a design chose. Raises UserError for what is no design of this space."""
+    name = _name(design)
+    choices = search_space(type(network_config(name)))
+    return _chosen(name, choices, Part(dict(design)).field("options"))
+
+
 def build_registered(design: Mapping[str, Any], sizes: Mapping[str, Any]) -> nn.Module:
     """The network of such a design.
 
@@ -68,7 +75,7 @@ def build_registered(design: Mapping[str, Any], sizes: Mapping[str, Any]) -> nn.
     """
     name = _name(design)
     config = type(network_config(name))
-    changes = _chosen(name, search_space(config), Part(dict(design)).field("options"))
+    changes = read_options(design)
     fields = {field.name for field in dataclasses.fields(config)}
     given = {key: sizes[key] for key in FROM_THE_DATA if key in fields and key in sizes}
     try:

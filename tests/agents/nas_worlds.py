@@ -89,7 +89,7 @@ class Late:
         self.computed.append(child.number)
         return [(child.number, worth(child))]
 
-    def test(self, child: Child, seeds: int) -> Mapping[str, Any]:
+    def test(self, child: Child, seeds: int, stop: Any) -> Mapping[str, Any]:
         raise AssertionError("a search never asks for a test score")
 
     def close(self) -> None:

@@ -139,9 +139,9 @@ def test_the_test_part_is_scored_from_scratch_with_every_seed(tmp_path: Path) ->
     made = trainer()
     evaluator = TrainingEvaluator(InThisProcess(made), made, OPTIONS, 1, tmp_path)
     child = Child(3, (), DESIGN)
-    found = evaluator.test(child, 2)
+    found = evaluator.test(child, 2, lambda: False)
     each = [scores["accuracy"] for scores in found["each"]]
     assert len(set(each)) == 2 and found["test_accuracy"] == pytest.approx(sum(each) / 2)
     part = made.problem.data.test
     made.problem.data = replace(made.problem.data, test=replace(part, pixels=0 * part.pixels))
-    assert evaluator.test(child, 2)["test_accuracy"] != found["test_accuracy"]
+    assert evaluator.test(child, 2, lambda: False)["test_accuracy"] != found["test_accuracy"]

@@ -96,7 +96,7 @@ def test_parameters_are_always_beside_a_proxy_and_a_bad_network_is_data() -> Non
     evaluator.start(children[:1])
     assert dict(evaluator.poll(0.0))[0].metrics == found[0].metrics
     with pytest.raises(UserError, match="trained nothing"):
-        evaluator.test(children[0], 3)
+        evaluator.test(children[0], 3, lambda: False)
 
 
 class Normed(nn.Module):

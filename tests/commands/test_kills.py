@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once; every run of the tests below is then a fork that starts in no time.
-CONTEXT.set_forkserver_preload(["torch._dynamo", "agents.dqn.build", "core.trainer"])
+CONTEXT.set_forkserver_preload(
+    ["torch._dynamo", "agents.dqn.build", "agents.nas.build", "agents.nas.proxies", "core.trainer"]
+)
 
 
 def _command(arguments: Sequence[str], errors: Path) -> None:

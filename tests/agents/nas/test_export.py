@@ -22,6 +22,7 @@ from envs.architecture.spaces import make_space
 from networks.base import ImageNetwork
 from networks.designed.build import CELL_EXAMPLE, RECURRENT_EXAMPLE, build_designed
 from networks.registry import build_network
+from networks.weights import load_official, read_weights
 
 LOADER = """
 import sys
@@ -80,7 +81,7 @@ def test_the_source_is_the_network_without_tengen(tmp_path: Path) -> None:
         x = image if isinstance(network, ImageNetwork) else torch.randint(9, (2, 6))
         for _ in range(2):
             network(x)  # so that normalisations have statistics of their own
-        lines = export(tmp_path / name, design, network.state_dict(), (11, 9), **sizes)
+        lines = export(tmp_path / name, design, network.state_dict(), **sizes)
         assert len(lines) == 4
         save_file({"x": x}, tmp_path / name / "input.safetensors")
         with torch.no_grad():
@@ -145,6 +146,21 @@ def test_no_text_of_a_design_gets_into_the_source(tmp_path: Path) -> None:
     assert "import os" not in (tmp_path / "out" / "model.py").read_text("utf-8")
 
 
+def test_a_design_of_the_zoo_is_exported_for_tengen(tmp_path: Path) -> None:
+    design = {"space": "zoo", "network": "highway", "options": {"depth": 10, "width": 32}}
+    sizes: dict[str, Any] = {"num_classes": 4, "image_size": (6, 5), "in_channels": 1}
+    network = build_designed(design, **sizes)
+    lines = export(tmp_path / "out", design, network.state_dict(), **sizes)
+    assert "of network highway of Tengen" in lines[0]
+    assert not (tmp_path / "out" / "model.py").exists()
+    again = build_network(f"designed:{tmp_path / 'out' / 'design.json'}", **sizes)
+    load_official(again, read_weights(tmp_path / "out" / "weights.safetensors"))
+    image = torch.randn(2, 1, 6, 5)
+    assert torch.equal(again.eval()(image), network.eval()(image))
+    texts = [text for _, _, text, _ in drawing(design).boxes.values()]
+    assert "highway\ndepth: 10\nwidth: 32" in texts
+
+
 @pytest.mark.skipif(
     find_spec("onnx") is None or find_spec("onnxruntime") is None, reason="needs the extra onnx"
 )
@@ -152,6 +168,6 @@ def test_no_text_of_a_design_gets_into_the_source(tmp_path: Path) -> None:
 def test_onnx_computes_the_same(tmp_path: Path, name: str) -> None:
     design, sizes = CASES[name]
     weights = build_designed(design, **sizes).state_dict()
-    lines = export(tmp_path / "out", design, weights, (11, 9), **sizes)
+    lines = export(tmp_path / "out", design, weights, **sizes)
     assert "equal to torch within" in lines[-1]
     assert (tmp_path / "out" / "model.onnx").stat().st_size > 1000
