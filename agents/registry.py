@@ -138,6 +138,14 @@ AGENTS: dict[str, AgentEntry] = {
             processes=True,
             scored_by="test split",
         ),
+        AgentEntry(
+            "words",
+            "word vectors: word2vec, from Jane Austen's novels or any text",
+            "tasks.words.config:WordsConfig",
+            "tasks.words.build",
+            scored_by="test split",
+            steps="words",
+        ),
     )
 }
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LARGEST_LAYER = 65_536
 """Units of a hidden layer; more are surely a mistake."""
 
-Kind = Literal["torso", "image", "language", "masked", "translation"]
+Kind = Literal["torso", "image", "language", "masked", "translation", "words"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,10 @@ FAMILIES = (
     Family(
         "Neural ODE", "networks.vision.neural_ode", "image", 2018, "Chen et al., arXiv 1806.07366",
         {"odenet": 208_266, "odenet_resnet": 576_778},
+    ),
+    Family(
+        "word2vec", "networks.language.word2vec", "words", 2013,
+        "Mikolov et al., arXiv 1301.3781 and 1310.4546", {"skipgram": None, "cbow": None},
     ),
     Family(
         "LSTM", "networks.language.lstm", "language", 2014,
