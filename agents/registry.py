@@ -140,7 +140,7 @@ AGENTS: dict[str, AgentEntry] = {
         ),
         AgentEntry(
             "words",
-            "word vectors: word2vec, from Jane Austen's novels or any text",
+            "word vectors: word2vec and GloVe, from Jane Austen's novels or any text",
             "tasks.words.config:WordsConfig",
             "tasks.words.build",
             scored_by="test split",

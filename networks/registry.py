@@ -93,6 +93,10 @@ FAMILIES = (
         "Mikolov et al., arXiv 1301.3781 and 1310.4546", {"skipgram": None, "cbow": None},
     ),
     Family(
+        "GloVe", "networks.language.glove", "words", 2014,
+        "Pennington et al., GloVe: Global vectors for word representation", {"glove": None},
+    ),
+    Family(
         "LSTM", "networks.language.lstm", "language", 2014,
         "Zaremba et al., Recurrent neural network regularization, arXiv 1409.2329",
         {"lstm_small": 4_653_200, "lstm_medium": 19_780_400, "lstm_large": 66_034_000},

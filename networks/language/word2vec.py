@@ -117,8 +117,9 @@ def noise_table(counts: np.ndarray) -> np.ndarray:
 def noise_guide(table: np.ndarray) -> np.ndarray:
     """Where in a `noise_table` the draws that share their highest bits begin, int64 [2^14 + 1]."""
     draws = np.arange(2**_GUIDE_BITS + 1) << _GUIDE_SHIFT
-    places: np.ndarray = np.searchsorted(table, draws, side="right")
-    return np.minimum(places, len(table) - 1)
+    places = np.searchsorted(table, draws, side="right")
+    guide: np.ndarray = np.minimum(places, len(table) - 1)
+    return guide
 
 
 class Tables(NamedTuple):
@@ -191,7 +192,8 @@ def _add(a: np.ndarray, i: int, factor: np.float32, b: np.ndarray, j: int) -> No
 def draw_noise(table: np.ndarray, guide: np.ndarray, rng: np.ndarray) -> int:
     """A word, by its share of `noise_table`; `guide` is the table's."""
     drawn = random_below(rng, LARGEST_DRAW)
-    low, high = guide[drawn >> _GUIDE_SHIFT], guide[(drawn >> _GUIDE_SHIFT) + 1]
+    low: int = guide[drawn >> _GUIDE_SHIFT]
+    high: int = guide[(drawn >> _GUIDE_SHIFT) + 1]
     while low < high:
         middle = (low + high) >> 1
         if table[middle] > drawn:
@@ -215,7 +217,8 @@ def _decide(
     if not counted:
         return 0.0
     wrong = np.float64(-score if yes else score)
-    return max(wrong, 0.0) + np.log1p(np.exp(-abs(wrong)))
+    loss: float = max(wrong, 0.0) + np.log1p(np.exp(-abs(wrong)))
+    return loss
 
 
 @kernel

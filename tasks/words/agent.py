@@ -54,7 +54,7 @@ class WordLearning:
     def advance(self, agent_steps: int) -> Advanced:
         """A few thousand words."""
         first, last = self.config.first_learning_rate, self.config.last_learning_rate
-        progress = min(1.0, agent_steps / self.run.total_steps)
+        progress = min(1.0, agent_steps / self.run.total_steps) if self.lesson.falling else 0.0
         self._rate = max(min(first, last), first - (first - last) * progress)
         self.sound = False
         steps, loss, predictions = self.lesson.learn(agent_steps, self._rate)
@@ -82,7 +82,7 @@ class WordLearning:
         vectors = self.vectors()
         self._write(vectors)
         scalars = {"validation/loss": loss}
-        text = f"validation loss {loss:.4f}"
+        text = f"{self.lesson.loss_name} {loss:.4f}"
         best_by = -loss
         if self.analogies.sections:
             best_by = self.analogies.accuracy(vectors)

@@ -22,6 +22,7 @@ from tasks.supervised import require_same_data
 from tasks.words.agent import WordLearning
 from tasks.words.config import WordsConfig
 from tasks.words.corpus import Corpus, load_corpus
+from tasks.words.glove_lesson import GloVeLesson
 from tasks.words.lesson import Lesson, Word2VecLesson
 from tasks.words.scoring import Analogies, score_vectors, shown_words
 
@@ -61,6 +62,9 @@ def build(
 
 def make_lesson(config: WordsConfig, corpus: Corpus, threads: int) -> Lesson:
     """What the model of the options learns."""
+    if config.model == "glove":
+        announce_compilation("GloVe", "glove.learn_cells")
+        return GloVeLesson(config, corpus, threads)
     announce_compilation("word2vec", "word2vec.learn_sentences")
     return Word2VecLesson(config, corpus, threads)
 
@@ -122,4 +126,4 @@ def score(config: WordsConfig, state: Mapping[str, Any], device: str, stop: Stop
     lesson = make_lesson(config, corpus, 1)
     load_weights(lesson.model, state["network"])
     vectors = Vectors(corpus.words, lesson.model.word_vectors().numpy())
-    return score_vectors(config, vectors, Analogies(config), lesson.loss())
+    return score_vectors(config, vectors, Analogies(config), lesson.loss(), lesson.loss_name)

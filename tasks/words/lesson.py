@@ -32,7 +32,14 @@ class Lesson(Protocol):
 
     steps: int
     """Of an epoch."""
-    model: WordModel
+    falling: bool
+    """Whether the learning rate falls over the run."""
+    loss_name: str
+    """What `loss` measures."""
+
+    @property
+    def model(self) -> WordModel:
+        """What learns."""
 
     def learn(self, step: int, rate: float) -> tuple[int, float, int]:
         """Learn a few examples, from step number `step` of the run on; say how many steps that
@@ -50,6 +57,9 @@ class Lesson(Protocol):
 
 class Word2VecLesson:
     """Sentences of a text, cut into blocks of about WORDS_AT_ONCE words."""
+
+    falling = True
+    loss_name = "validation loss"
 
     def __init__(self, config: WordsConfig, corpus: Corpus, threads: int) -> None:
         """Args:

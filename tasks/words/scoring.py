@@ -71,11 +71,11 @@ def shown_words(config: WordsConfig, words: list[str]) -> list[str]:
 
 
 def score_vectors(
-    config: WordsConfig, vectors: Vectors, analogies: Analogies, loss: float
+    config: WordsConfig, vectors: Vectors, analogies: Analogies, loss: float, loss_name: str
 ) -> Scored:
     """Everything that is said of vectors: of the loss, analogies, neighbours."""
     scores = {"loss": loss}
-    lines = [f"validation loss {loss:.4f}"]
+    lines = [f"{loss_name} {loss:.4f}"]
     answers = analogies.answers(vectors)
     if answers:
         scores = {"analogies": analogies.accuracy(vectors), **scores}

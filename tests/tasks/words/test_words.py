@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from planted import FIRST, SECOND, plant, thing
 
 MODELS = [[], ["--model", "cbow"], ["--output", "hierarchical"],
-          ["--model", "cbow", "--output", "hierarchical"]]  # fmt: skip
+          ["--model", "cbow", "--output", "hierarchical"], ["--model", "glove"]]  # fmt: skip
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -49,12 +49,25 @@ def test_planted_analogies_are_all_solved(
 ) -> None:  # fmt: skip
     text, analogies = planted
     run = tmp_path / "run"
-    assert main(command(text, run, *model, "--epochs", "3", "--analogies", str(analogies))) == 0
+    assert (
+        main(
+            command(
+                text,
+                run,
+                *model,
+                "--epochs",
+                "20" if "glove" in model else "3",
+                "--analogies",
+                str(analogies),
+            )
+        )
+        == 0
+    )
     code, out, _ = run_main(capsys, "evaluate", str(run))
     assert code == 0 and "analogies 100.00% right of 240 " in out
     scores = json.loads((run / "scores.jsonl").read_text())
     assert scores["scores"]["analogies"] == 1.0
-    assert scores["network"] == ("cbow" if "cbow" in model else "skipgram")
+    assert scores["network"] == next((m for m in ("cbow", "glove") if m in model), "skipgram")
     # The questions cannot be answered by chance.
     vectors = load(run / "vectors.txt")
     sections = read_analogies(analogies, analogies.read_text())
@@ -137,6 +150,21 @@ def test_neighbours_are_those_that_were_asked_for(
     assert all(word.startswith(("first0", "thing0")) for word in closest)
 
 
+def test_glove_goes_on_with_its_sums_of_squares(planted: tuple[Path, Path], tmp_path: Path) -> None:
+    text, _ = planted
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert main(command(text, whole, "--model", "glove", "--total-steps", "1500")) == 0
+    assert main(command(text, halves, "--model", "glove", "--total-steps", "1")) == 0
+    assert main(["resume", str(halves), "--total-steps", "1500"]) == 0
+    newest = [max((run / "checkpoints").glob("step_*")) for run in (whole, halves)]
+    first, second = (load_checkpoint(path).state for path in newest)
+    for part in ("network", "lesson"):
+        assert set(first[part]) == {"vectors", "contexts", "biases", "context_biases"}
+        for name, tensor in first[part].items():
+            assert np.array_equal(tensor, second[part][name])
+            assert not np.array_equal(tensor, np.ones(1)), "something was learned"
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -144,6 +172,7 @@ def test_neighbours_are_those_that_were_asked_for(
         ("--neighbours-of nobody", "--neighbours-of: 'nobody' is not in the text"),
         ("--analogies FILE", "an analogy is four words"),
         ("--weights FILE", "no file of word vectors"),
+        ("--model glove --weights FILE", "--weights is for skipgram and cbow"),
         ("--device cuda", "leave out --device"),
         ("--width 0", "--width must be at least 1"),
         ("--model word2vec", "--model must be one of"),
