@@ -117,4 +117,4 @@ def as_text(value: Any) -> str:
     """A value as --network-options reads it."""
     if isinstance(value, tuple):
         return ",".join(as_text(part) for part in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)

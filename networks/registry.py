@@ -124,6 +124,12 @@ FAMILIES = (
          "gpt2_xl": 1_557_611_200, "gpt2_tiny": 842_496},
     ),
     Family(
+        "Transformer-XL", "networks.language.transformer_xl", "language", 2019,
+        "Dai et al., arXiv 1901.02860",
+        {"transformer_xl_enwik8": 41_066_700, "transformer_xl_wt103": 151_119_838,
+         "transformer_xl_tiny": 883_916},
+    ),
+    Family(
         # The encoder and its output of masked tokens. What the paper counts, 110 million, has the
         # pooler (590,592) and the judge of next sentences (1,538) besides.
         "BERT", "networks.language.bert", "masked", 2018, "Devlin et al., arXiv 1810.04805",

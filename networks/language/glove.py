@@ -8,8 +8,8 @@ sums 1/distance over all places where words i and j are at most a window apart, 
 
 is made small by AdaGrad (Duchi et al. 2011), one cell at a time in random order. A word's vector is
 w + v. As in the authors' program there is the factor 1/2, all numbers start uniform in plus and
-minus 0.5 / D, sums of squared gradients start at 1, and a cell's own gradient is added to them after
-the step.
+minus 0.5 / D, sums of squared gradients start at 1, and the gradient of a cell is added to them
+after the step.
 
 Counting needs the memory of the cells that there are, twice at most, however long the text is: it
 is counted in pieces, whose sorted cells are merged like the digits of a growing number.
