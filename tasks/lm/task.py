@@ -146,7 +146,8 @@ class LanguageModelling:
         """Logits float32 [B, T, V] of windows [B, T], read in segments where the options say so."""
         length = self.config.segment_length or tokens.shape[1]
         state, pieces = None, []
-        for segment in tokens.split(length, dim=1):
+        for first in range(0, tokens.shape[1], length):
+            segment = tokens[:, first : first + length]
             logits, state = network(segment, _without_gradient(state))
             pieces.append(logits)
         return torch.cat(pieces, dim=1).float()
