@@ -141,6 +141,14 @@ AGENTS: dict[str, AgentEntry] = {
             processes=True,
             scored_by="test split",
         ),
+        AgentEntry(
+            "words",
+            "word vectors: word2vec and GloVe, from Jane Austen's novels or any text",
+            "tasks.words.config:WordsConfig",
+            "tasks.words.build",
+            scored_by="test split",
+            steps="words",
+        ),
     )
 }
 

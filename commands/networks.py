@@ -10,7 +10,10 @@ from typing import Any
 from commands.options import parse_dataclass, positional
 from networks.registry import FAMILIES, TORSOS, build_network, find_family, network_config
 
-TASKS = {"image": "classify", "language": "lm", "masked": "mlm", "translation": "translate"}
+TASKS = {
+    "image": "classify", "language": "lm", "masked": "mlm", "translation": "translate",
+    "words": "words",
+}  # fmt: skip
 """The task that trains each kind of network."""
 FROM_THE_DATA = ("num_classes", "in_channels", "image_size", "vocabulary", "context_length")
 """Options that the data decide, or an option of the task."""
@@ -86,13 +89,16 @@ def about_network(name: str) -> list[str]:
     count = sum(parameter.numel() for parameter in network.parameters())
     smallest = getattr(network, "smallest_input", 1)
     data = " --data FOLDER" if smallest > FASHION else ""
+    flag = "--model" if family.kind == "words" else "--network"
     lines = [
         f"{name}, {family.title} ({family.year}): {count:,} parameters",
         family.paper,
         f"file       {family.module.replace('.', '/')}.py",
         f"presets    {', '.join(family.presets)}",
-        f"train it   tengen train {TASKS[family.kind]} --network {name}{data}",
+        f"train it   tengen train {TASKS[family.kind]} {flag} {name}{data}",
     ]
+    if family.kind == "words":
+        return [*lines, "options    tengen train words --help"]
     if family.kind == "image":
         lines.append(f"as torso   tengen train dqn --network {name}")
         lines.append(f"images     {smallest}x{smallest} pixels or more")
@@ -111,4 +117,4 @@ def as_text(value: Any) -> str:
     """A value as --network-options reads it."""
     if isinstance(value, tuple):
         return ",".join(as_text(part) for part in value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -6,6 +6,7 @@
     language       tokens int64 [B, T], state                logits [B, T, V], state
     masked         tokens int64 [B, T], mask                 logits [B, T, V]
     translation    source int64 [B, S], target int64 [B, T]  logits [B, T, V]
+    words          words int64 [B]                           vectors [B, D]
 
 Legend: B batch, C channels, H W plane, D features, K classes, S T time, V vocabulary.
 """
@@ -95,3 +96,15 @@ class Translator(nn.Module):
         """How much each target position looked at each source position, [B, T, S]; None for
         networks without attention."""
         return None
+
+
+class WordModel(nn.Module):
+    """A vector for each word of a vocabulary, learned from the text by kernels of its own."""
+
+    def word_vectors(self) -> Tensor:
+        """The vectors of all words, float32 [V, D]."""
+        raise NotImplementedError
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Vectors [B, D] of words int64 [B]."""
+        return self.word_vectors()[words]

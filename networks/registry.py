@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LARGEST_LAYER = 65_536
 """Units of a hidden layer; more are surely a mistake."""
 
-Kind = Literal["torso", "image", "language", "masked", "translation"]
+Kind = Literal["torso", "image", "language", "masked", "translation", "words"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,14 @@ FAMILIES = (
         {"odenet": 208_266, "odenet_resnet": 576_778},
     ),
     Family(
+        "word2vec", "networks.language.word2vec", "words", 2013,
+        "Mikolov et al., arXiv 1301.3781 and 1310.4546", {"skipgram": None, "cbow": None},
+    ),
+    Family(
+        "GloVe", "networks.language.glove", "words", 2014,
+        "Pennington et al., GloVe: Global vectors for word representation", {"glove": None},
+    ),
+    Family(
         "LSTM", "networks.language.lstm", "language", 2014,
         "Zaremba et al., Recurrent neural network regularization, arXiv 1409.2329",
         {"lstm_small": 4_653_200, "lstm_medium": 19_780_400, "lstm_large": 66_034_000},
@@ -116,6 +124,12 @@ FAMILIES = (
         "Radford et al., Language models are unsupervised multitask learners",
         {"gpt2": 124_439_808, "gpt2_medium": 354_823_168, "gpt2_large": 774_030_080,
          "gpt2_xl": 1_557_611_200, "gpt2_tiny": 842_496},
+    ),
+    Family(
+        "Transformer-XL", "networks.language.transformer_xl", "language", 2019,
+        "Dai et al., arXiv 1901.02860",
+        {"transformer_xl_enwik8": 41_066_700, "transformer_xl_wt103": 151_119_838,
+         "transformer_xl_tiny": 883_916},
     ),
     Family(
         # The encoder and its output of masked tokens. What the paper counts, 110 million, has the

@@ -8,7 +8,7 @@ has to be saved for them. Dropout draws from torch's generator, which the traine
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor, nn
@@ -159,7 +159,14 @@ def update(problem: Problem, learner: Learner, batch: Mapping[str, np.ndarray]) 
     learner.update(loss_function)
 
 
-def require_same_data(problem: Problem, saved: Mapping[str, Any]) -> None:
+class Identified(Protocol):
+    """What knows its data."""
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same when training goes on."""
+
+
+def require_same_data(problem: Identified, saved: Mapping[str, Any]) -> None:
     """Raise UserError where a checkpoint was made with other data or another vocabulary."""
     ours = problem.identity()
     for name, value in saved.items():

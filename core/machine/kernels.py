@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ROOT = Path(__file__).resolve().parents[2]
-_FOLDERS = ("core", "envs", "search", "agents")
+_FOLDERS = ("core", "envs", "networks", "search", "agents")
 _KEPT_CACHES = 3
 
 
@@ -72,9 +72,21 @@ def kernel(function: Function) -> Function:
 
     Division by zero gives infinity as in NumPy; indices are not checked.
     """
+    return _compile(function)
+
+
+def kernel_of_sums(function: Function) -> Function:
+    """As `kernel`, for sums of floats: they may be added in any order, which makes vectors of them.
+
+    The result may differ in the last digits between processors.
+    """
+    return _compile(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compile(function: Function, **options: Any) -> Function:
     from numba import njit
 
-    compile_it: Any = njit(cache=_prepare_cache(), nogil=True, error_model="numpy")
+    compile_it: Any = njit(cache=_prepare_cache(), nogil=True, error_model="numpy", **options)
     compiled: Function = compile_it(function)
     return compiled
 

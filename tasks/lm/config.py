@@ -28,6 +28,9 @@ class LanguageModelConfig:
     """Tokens of bpe."""
     context_length: int = locked(128, at_least=1)
     """Tokens that are seen at once."""
+    segment_length: int = locked(0, at_least=0)
+    """Read a window in pieces of so many tokens, with the network's memory handed on from piece to
+    piece and no gradient between them; 0 for all at once."""
     ngram_order: int = free(5, at_least=1)
     """Longest n-grams of the Kneser-Ney model that a test is compared with."""
     sample_tokens: int = free(400, at_least=0)
@@ -57,6 +60,22 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "training": {
                 "epochs": 6.0,
                 "batch_size": 16,
+                "learning_rate": 2e-3,
+                "beta2": 0.99,
+                "weight_decay": 0.1,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
+    "austen-xl": (
+        "a small Transformer-XL on the same characters, in segments with a memory",
+        {
+            "network": "transformer_xl_tiny",
+            "context_length": 512,
+            "segment_length": 128,
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 8,
                 "learning_rate": 2e-3,
                 "beta2": 0.99,
                 "weight_decay": 0.1,

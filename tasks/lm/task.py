@@ -56,7 +56,7 @@ class LanguageModelling:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy, nats per token."""
         tokens = batch["tokens"]
-        logits = network(tokens[:, :-1])[0].float()  # [B, T, V]
+        logits = self._read(network, tokens[:, :-1])
         loss = F.cross_entropy(
             logits.flatten(0, 1),
             tokens[:, 1:].flatten(),
@@ -137,10 +137,20 @@ class LanguageModelling:
                 return None
             windows = arithmetic.tensor(batch)
             with arithmetic.autocast():
-                logits = network(windows[:, :-1])[0].float()  # [B, T, V]
+                logits = self._read(network, windows[:, :-1])
             counts = arithmetic.tensor(scored)
             total += float(F.cross_entropy(logits[counts], windows[:, 1:][counts], reduction="sum"))
         return total / (len(tokens) - 1)
+
+    def _read(self, network: nn.Module, tokens: Tensor) -> Tensor:
+        """Logits float32 [B, T, V] of windows [B, T], read in segments where the options say so."""
+        length = self.config.segment_length or tokens.shape[1]
+        state, pieces = None, []
+        for first in range(0, tokens.shape[1], length):
+            segment = tokens[:, first : first + length]
+            logits, state = network(segment, _without_gradient(state))
+            pieces.append(logits)
+        return torch.cat(pieces, dim=1).float()
 
     def _bits_per_character(self, nats: float, tokens: np.ndarray) -> float:
         text = self.data.tokenizer.decode(tokens[1:].tolist())
@@ -161,3 +171,10 @@ class LanguageModelling:
     def describe(self) -> list[str]:
         """Sizes and licence."""
         return self.data.describe(self.num_examples, self.config.context_length)
+
+
+def _without_gradient(state: Any) -> Any:
+    """A network's state, cut off from what it was computed of."""
+    if isinstance(state, tuple):
+        return tuple(_without_gradient(part) for part in state)
+    return state.detach() if isinstance(state, Tensor) else state

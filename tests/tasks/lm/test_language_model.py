@@ -39,6 +39,34 @@ class Fixed(LanguageModel):
         return self.logits.expand(*tokens.shape, -1), None
 
 
+def test_a_window_in_segments_is_the_window_where_the_memory_is_long_enough(
+    text_file: Path,
+) -> None:
+    config = LanguageModelConfig(
+        data=str(text_file), context_length=40, network="transformer_xl_tiny",
+        network_options="layers=2 width=32 memory_length=64",
+    )  # fmt: skip
+    problem = LanguageModelling(config)
+    torch.manual_seed(0)
+    network = problem.build_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.normal_(std=0.2)
+    batch = problem.batch(np.arange(3), np.random.default_rng(0))
+    tokens = {"tokens": torch.from_numpy(batch["tokens"])}
+    whole = problem.loss(network, tokens)[0]
+    (gradient,) = torch.autograd.grad(whole, [network.embedding.weight])  # type: ignore[list-item]
+    cut = LanguageModelling(replace(config, segment_length=16))  # 16, 16 and 8 tokens
+    pieces = cut.loss(network, tokens)[0]
+    (cut_gradient,) = torch.autograd.grad(pieces, [network.embedding.weight])  # type: ignore[list-item]
+    torch.testing.assert_close(pieces, whole)
+    assert (gradient - cut_gradient).abs().max() > 1e-6, "no gradient goes back into the memory"
+    short = problem.build_network()
+    short.load_state_dict(network.state_dict())
+    short.config = replace(network.config, memory_length=0)  # type: ignore[assignment,type-var]
+    assert (cut.loss(short, tokens)[0] - whole).abs() > 1e-4, "the memory must be handed on"
+
+
 def test_perplexity_is_that_of_the_formula(text_file: Path) -> None:
     config = LanguageModelConfig(data=str(text_file), context_length=50, sample_tokens=20)
     problem = LanguageModelling(config)
