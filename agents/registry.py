@@ -59,6 +59,12 @@ AGENTS: dict[str, AgentEntry] = {
             processes=True,
         ),
         AgentEntry(
+            "pqn",
+            "Q-learning on many lanes without replay or target network, with LayerNorm",
+            "agents.pqn.config:PQNConfig",
+            "agents.pqn.build",
+        ),
+        AgentEntry(
             "zero",
             "board games from self-play with tree search: Go and its smaller cousins",
             "agents.zero.config:ZeroConfig",

@@ -3,6 +3,7 @@
     sgd            heavy ball, or Nesterov's     Sutskever et al. 2013
     adam           weight decay as an L2 loss    Kingma & Ba 2015, arXiv 1412.6980
     adamw          weight decay on its own       Loshchilov & Hutter 2019, arXiv 1711.05101
+    radam          Adam that warms itself up     Liu et al. 2020, arXiv 1908.03265
     rmsprop        of DQN: centred, epsilon inside the root
     rmsprop_torch  torch's: epsilon outside the root
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError, did_you_mean
 
-OPTIMISERS = ("sgd", "adam", "adamw", "rmsprop", "rmsprop_torch")
+OPTIMISERS = ("sgd", "adam", "adamw", "radam", "rmsprop", "rmsprop_torch")
 
 
 def build_optimiser(
@@ -43,9 +44,9 @@ def build_optimiser(
         parameters: or groups of them, each with options of its own.
         learning_rate: of every group that has none.
         epsilon: in the denominator; sgd has none.
-        momentum: of sgd and rmsprop_torch; those of adam and adamw is always 0.9.
+        momentum: of sgd and rmsprop_torch; that of adam, adamw and radam is always 0.9.
         nesterov: for sgd, look ahead along the momentum.
-        beta2: decay of adam's and adamw's second moment, a step.
+        beta2: decay of the second moment of adam, adamw and radam, a step.
         weight_decay: an L2 loss for all but adamw.
 
     Raises:
@@ -65,6 +66,8 @@ def build_optimiser(
     if name in ("adam", "adamw"):
         kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
         return kind(parameters, betas=(0.9, beta2), eps=epsilon, fused=True, **options)
+    if name == "radam":
+        return torch.optim.RAdam(parameters, betas=(0.9, beta2), eps=epsilon, **options)
     if name == "rmsprop_torch":
         return torch.optim.RMSprop(parameters, eps=epsilon, momentum=momentum, **options)
     raise UserError(

@@ -11,6 +11,9 @@ import pytest
 from agents.dqn.agent import DQN
 from agents.dqn.build import build as build_dqn
 from agents.dqn.config import DQNConfig
+from agents.pqn.agent import PQN
+from agents.pqn.build import build as build_pqn
+from agents.pqn.config import PQNConfig
 from agents.reinforce.agent import Reinforce
 from agents.reinforce.build import build as build_reinforce
 from agents.reinforce.config import ReinforceConfig
@@ -28,6 +31,8 @@ DQN_SMALL = {"replay_capacity": 1_000, "batch_size": 8}
         (DQN, build_dqn, DQNConfig(env=CATCH, network="mlp", **DQN_SMALL)),
         (DQN, build_dqn, DQNConfig(env=CARTPOLE, network="mlp", double=True, **DQN_SMALL)),
         (DQN, build_dqn, DQNConfig(env="FrozenLake-v1", network="mlp", **DQN_SMALL)),
+        (PQN, build_pqn, PQNConfig(env=CATCH)),
+        (PQN, build_pqn, PQNConfig(env=CARTPOLE)),
         (Reinforce, build_reinforce, ReinforceConfig(env=CATCH)),
         (Reinforce, build_reinforce, ReinforceConfig(env=CARTPOLE)),
     ],

@@ -13,6 +13,7 @@ QUIET = ["--device", "cpu", "--threads", "1", "--precision", "fp32", "--no-progr
 SHORT = ["--total-steps", "64", "--evaluate-every", "0"]
 AGENTS = {
     "dqn": ["--preset", "catch"],
+    "pqn": ["--preset", "catch"],
     "reinforce": ["--env", "tengen/Catch", "--lanes", "8"],
     "q-learning": [],
     "zero": ["--preset", "tic-tac-toe", "--lanes", "4", "--simulations", "4"],

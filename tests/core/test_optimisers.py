@@ -95,6 +95,7 @@ OTHERS: dict[str, tuple[dict[str, Any], type[torch.optim.Optimizer], dict[str, A
     "adam": ({"beta2": 0.98, "weight_decay": 0.1}, torch.optim.Adam,
              {"betas": (0.9, 0.98), "eps": 1e-6, "weight_decay": 0.1}),
     "adamw": ({"weight_decay": 0.1}, torch.optim.AdamW, {"eps": 1e-6, "weight_decay": 0.1}),
+    "radam": ({}, torch.optim.RAdam, {"eps": 1e-6}),
     "rmsprop_torch": ({"momentum": 0.5}, torch.optim.RMSprop, {"eps": 1e-6, "momentum": 0.5}),
 }  # fmt: skip
 

@@ -39,14 +39,49 @@ def family(name: str, changes: dict[str, Any] | None = None, **run: object) -> D
 )
 def test_resumes_exactly(tmp_path: Path, name: str, concurrent_ticks: int) -> None:
     """With a memory that wraps around before and after the stop."""
-    changes = {"replay_capacity": 1_200, "concurrent_ticks": concurrent_ticks, "update_every": 8}
-    config = family(name, changes, total_steps=2_400, evaluate_every=700, evaluate_episodes=4)
-    assert_resumes_exactly(tmp_path, config, 1_400)
+    changes = {
+        "replay_capacity": 320, "concurrent_ticks": concurrent_ticks, "update_every": 16,
+        "warmup_steps": 160, "target_every": 128, "atoms": 11, "hidden": "32",
+    }  # fmt: skip
+    config = family(name, changes, total_steps=960, evaluate_every=320, evaluate_episodes=4)
+    assert_resumes_exactly(tmp_path, config, 520)
+
+
+LEARNERS: dict[str, dict[str, Any]] = {
+    "quantile": {"distribution": "quantile", "quantiles": 21},
+    "munchausen iqn": {
+        "distribution": "iqn", "fractions": 8, "target_fractions": 8, "policy_fractions": 8,
+        "double": False, "munchausen": True,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learns_to_catch(tmp_path: Path, name: str) -> None:
+    """A random player scores about -0.4, a perfect one 1."""
+    steps = 16_000 if "iqn" in name else 20_000
+    config = dataclasses.replace(
+        catch_config(total_steps=steps, evaluate_every=steps, evaluate_episodes=100),
+        network="mlp",
+        hidden="128,128",
+        lanes=32,
+        n_step=5,
+        learning_rate=2e-3,
+        batch_size=128,
+        update_every=8,
+        target_every=400,
+        optimiser_epsilon=1e-8,
+        **LEARNERS[name],
+    )
+    trainer = trainer_in(tmp_path / "run", config)
+    assert trainer.run() == "finished"
+    assert trainer.last_evaluation is not None and trainer.last_evaluation >= 0.9
 
 
 @pytest.mark.parametrize("name", ["rainbow", "all of iqn"])
 def test_is_scored_by_its_mean_weights_and_explores_by_noise(tmp_path: Path, name: str) -> None:
-    config = family(name, {"epsilon_start": 0.0, "epsilon_end": 0.0}, total_steps=1_200)
+    short = {"epsilon_start": 0.0, "epsilon_end": 0.0, "warmup_steps": 160}
+    config = family(name, short, total_steps=320, evaluate_every=0)
     trainer = trainer_in(tmp_path / "run", config)
     trainer.run()
     agent = trainer.agent.agent

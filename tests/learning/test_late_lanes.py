@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agents.dqn.config import PRESETS, DQNConfig
+from agents.pqn.config import PQNConfig
 from agents.reinforce.config import ReinforceConfig
 from core.config import resolve
 from core.trainer import Trainer
@@ -39,11 +40,13 @@ def test_dqn_learns_as_well_where_lanes_answer_late(make_trainer: MakeTrainer) -
     assert lengths == {11}, "busy ticks are not steps"
 
 
-@pytest.mark.parametrize("name", ["dqn", "reinforce"])
+@pytest.mark.parametrize("name", ["dqn", "pqn", "reinforce"])
 def test_a_run_with_busy_lanes_resumes_exactly(make_trainer: MakeTrainer, name: str) -> None:
     config: Any = replace(catch(), lanes=3, replay_capacity=1_000)
     if name == "reinforce":
         config = ReinforceConfig(env="tengen/Catch", lanes=3, episodes_per_update=5)
+    if name == "pqn":
+        config = PQNConfig(env="tengen/Catch", lanes=3, rollout_ticks=20, minibatches=2, epochs=1)
     run = {"total_steps": 1_500, "evaluate_every": 0}
     whole = make_trainer(name, config, "whole", **run)
     whole.run()

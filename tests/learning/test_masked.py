@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from agents.dqn.config import DQNConfig
+from agents.pqn.config import PQNConfig
 from agents.reinforce.config import ReinforceConfig
 from agents.tabular.config import TabularConfig
 from core.errors import UserError
@@ -22,6 +23,7 @@ MakeTrainer = Callable[..., Trainer]
 CONFIGS: dict[str, Any] = {
     "dqn": DQNConfig(env="Taxi-v4", lanes=4, warmup_steps=100, batch_size=8, replay_capacity=900),
     "reinforce": ReinforceConfig(env="Taxi-v4", lanes=4, episodes_per_update=4),
+    "pqn": PQNConfig(env="Taxi-v4", lanes=4, rollout_ticks=20, minibatches=2, epochs=1),
     "q-learning": TabularConfig(env="Taxi-v4", lanes=4),
 }
 

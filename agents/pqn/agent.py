@@ -1,0 +1,201 @@
+"""Parallelised Q-network on L lanes: Gallici et al. 2024, arXiv 2407.04811, algorithm 1.
+
+All lanes act for T ticks; then the network learns the lambda returns of these steps in some epochs
+of minibatches, and the steps are forgotten.
+
+Deviation: as the lanes move while it learns, the first action after an update, and its value, are
+still those of the weights before.
+
+Legend: T ticks of a rollout, L lanes, N transitions of an update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.pqn.config import PQNConfig
+from agents.pqn.losses import q_loss
+from agents.pqn.network import QNetwork
+from agents.pqn.policy import EpsilonGreedy
+from agents.pqn.rollout import Rollout
+from core.agent import Metrics
+from core.lanes import Lanes, Step
+from core.learner import Arithmetic, Learner, load_weights
+from core.optimisers import build_optimiser
+from core.schedule import linear
+from networks.registry import hidden_sizes
+
+RADAM_EPSILON = 1e-8
+
+
+class PQN:
+    """Q-learning without replay memory and target network."""
+
+    def __init__(
+        self,
+        config: PQNConfig,
+        lanes: Lanes,
+        arithmetic: Arithmetic,
+        life_loss_terminal: bool,
+    ) -> None:
+        """Args:
+        config: the algorithm's options.
+        lanes: where it acts.
+        arithmetic: device, precision, layout.
+        life_loss_terminal: a lost life ends the return (the game goes on).
+        """
+        self.config = config
+        self.lanes = lanes
+        self.arithmetic = arithmetic
+        self.life_loss_terminal = life_loss_terminal
+        acting_seed, order_seed = np.random.SeedSequence(config.run.seed).spawn(2)
+        self.order_rng = np.random.default_rng(order_seed)
+        torch.manual_seed(config.run.seed)
+        self.network = build_network(config, lanes)
+        arithmetic.place(self.network)
+        optimiser = build_optimiser(
+            "radam", self.network.parameters(), config.learning_rate, RADAM_EPSILON
+        )
+        self.learner = Learner(self.network, optimiser, arithmetic, config.max_gradient_norm)
+        self.actor = EpsilonGreedy(
+            self.network, lanes, arithmetic, np.random.default_rng(acting_seed)
+        )
+        self.rollout = Rollout(lanes.observation_spec, lanes.num_lanes, config.rollout_ticks)
+
+    # ---------------------------------------------------------------- collect
+
+    def act(self, step: Step, agent_steps: int) -> np.ndarray:
+        """Epsilon-greedy actions, int64 [L]."""
+        config = self.config
+        self.actor.epsilon = linear(
+            config.epsilon_start, config.epsilon_end, config.epsilon_decay_steps, agent_steps
+        )
+        return self.actor.act(step)
+
+    def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
+        """Add one tick to the rollout."""
+        self.network.normaliser.update(step.observation, outcome.busy)
+        terminated, reward = outcome.terminated, outcome.reward
+        if self.life_loss_terminal:
+            terminated = terminated | outcome.life_lost
+        if self.config.clip_rewards:
+            reward = np.sign(reward)
+        self.rollout.append(
+            observation=self.actor.frames.observation,
+            action=actions,
+            reward=self.config.reward_scale * reward,
+            terminated=terminated,
+            truncated=outcome.truncated,
+            valid=outcome.valid,
+            value=self.actor.value,
+        )
+
+    # ---------------------------------------------------------------- learn
+
+    def learn(self, agent_steps: int) -> None:
+        """Make an update as soon as a rollout is full; the values of what its last tick led to are
+        those that the actor has just computed."""
+        config = self.config
+        if self.rollout.filled < config.rollout_ticks:
+            return
+        if config.learning_rate_falls:
+            self.learner.set_learning_rate(
+                linear(config.learning_rate, 0.0, config.run.total_steps, agent_steps)
+            )
+        self.update(*self.rollout.take(self.actor.value, config.discount, config.trace_decay))
+
+    def update(self, observation: np.ndarray, action: np.ndarray, returns: np.ndarray) -> None:
+        """Some epochs of minibatches of these observations [N, ...], actions, int64 [N], and
+        returns, float32 [N]."""
+        place = self.arithmetic.tensor
+        for _ in range(self.config.epochs):
+            order = self.order_rng.permutation(len(action))
+            for part in np.array_split(order, self.config.minibatches):
+                if len(part):
+                    self.step(place(observation[part]), place(action[part]), place(returns[part]))
+
+    def step(self, observation: Tensor, action: Tensor, returns: Tensor) -> None:
+        """One step of the optimiser on a minibatch."""
+
+        def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
+            q = self.network(observation).float()
+            best = q.detach().max(dim=1).values
+            metrics = {"q_mean": best.mean(), "q_max": best.max()}
+            return q_loss(q, action, returns), metrics
+
+        self.learner.update(loss_function)
+
+    # ---------------------------------------------------------------- report
+
+    def metrics(self) -> Metrics:
+        """Loss, action values and exploration since the last call."""
+        names = {
+            "loss": "loss/td",
+            "q_mean": "q/mean",
+            "q_max": "q/max",
+            "gradient_norm": "optimiser/gradient_norm",
+        }
+        scalars = {names[name]: value for name, value in self.learner.drain_metrics().items()}
+        scalars["exploration/epsilon"] = self.actor.epsilon
+        scalars["optimiser/learning_rate"] = self.learner.learning_rate
+        return Metrics(scalars)
+
+    def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedy:
+        """The policy to be scored: the same network, epsilon of evaluation."""
+        policy = EpsilonGreedy(self.network, lanes, self.arithmetic, np.random.default_rng(seed))
+        policy.epsilon = self.config.evaluation_epsilon
+        return policy
+
+    # ---------------------------------------------------------------- save
+
+    def needs_checkpoint(self) -> bool:
+        """Never: a checkpoint holds all experience that is still to be used."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser, rollout, random streams and stacked frames."""
+        learner = self.learner.state_dict()
+        return {
+            "network": learner.pop("network"),
+            "learner": learner,
+            "rollout": self.rollout.state_dict(),
+            "agent": {
+                "frames": self.actor.frames.state_dict(),
+                "acting_rng": self.actor.rng.bit_generator.state,
+                "order_rng": self.order_rng.bit_generator.state,
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue exactly from ``state_dict``."""
+        self.learner.load_state_dict({"network": state["network"], **state["learner"]})
+        self.rollout.load_state_dict(state["rollout"])
+        self.actor.frames.load_state_dict(state["agent"]["frames"])
+        self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
+        self.order_rng.bit_generator.state = state["agent"]["order_rng"]
+        if not self.config.learning_rate_falls:  # a resume may change it
+            self.learner.set_learning_rate(self.config.learning_rate)
+
+    def start_from(self, network: Mapping[str, Any]) -> None:
+        """Begin with trained weights."""
+        load_weights(self.network, network)
+
+    def lanes_restarted(self, last: Step) -> None:
+        """Forget the unfinished rollout: what its last tick led to is gone."""
+        self.rollout.clear()
+
+
+def build_network(config: PQNConfig, lanes: Lanes) -> QNetwork:
+    """The network that ``config`` asks for."""
+    return QNetwork(
+        config.network,
+        lanes.observation_spec,
+        lanes.num_actions,
+        hidden=hidden_sizes(config.hidden),
+        normalise=config.normalise_observations,
+    )
