@@ -72,6 +72,13 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="test split",
         ),
         AgentEntry(
+            "go-rl",
+            "AlphaGo's reinforced policy: a policy of Go improved in games against its past",
+            "agents.alphago.rl_config:GoRLConfig",
+            "agents.alphago.rl_build",
+            scored_by="matches",
+        ),
+        AgentEntry(
             "reinforce",
             "policy gradient from whole episodes, for classic control",
             "agents.reinforce.config:ReinforceConfig",
