@@ -79,6 +79,13 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="matches",
         ),
         AgentEntry(
+            "go-value",
+            "AlphaGo's value network: who wins from a position, learned from games of its policies",
+            "agents.alphago.value_config:GoValueConfig",
+            "agents.alphago.value_build",
+            scored_by="test split",
+        ),
+        AgentEntry(
             "reinforce",
             "policy gradient from whole episodes, for classic control",
             "agents.reinforce.config:ReinforceConfig",

@@ -73,7 +73,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "quick": (
         "begins with a policy of the preset quick: minutes on two cores",
         {"layers": 4, "filters": 32, "games": 64, "pool_every": 10, "learning_rate": 3e-4,
-         "run": {"total_steps": 4_096, "evaluate_every": 2_048, "evaluate_episodes": 200}},
+         "run": {"total_steps": 2_048, "evaluate_every": 1_024, "evaluate_episodes": 200}},
     ),
     "paper": (
         "12 layers of 192 filters on 19 lines, SGD, 10,000 iterations of 128 games, for a GPU",
