@@ -19,6 +19,9 @@ from envs.games.go.alphago_planes import SENSIBLE
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
+from play.gtp.analysis import STREAMING
+from play.gtp.extras import COMMANDS
+from play.gtp.server import GtpServer
 from play.players import make_player
 from search.player import Limits
 
@@ -122,11 +125,10 @@ def test_another_board_is_refused(run: Path) -> None:
         player(str(run)).check(load_game("go"), GoOptions(9))
 
 
-def test_gtp_plays_it(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("boardsize 5\ngenmove b\ngenmove w\nquit\n"))
-    assert main(["gtp", "--size", "5", "--agent", f"alphago:{run}:20"]) == 0
-    replies = capsys.readouterr().out.split("\n\n")
-    moves = [reply.removeprefix("= ").strip() for reply in replies[1:3]]
-    assert all(move[0] in "ABCDEP" for move in moves), replies  # a point, or a pass
+def test_gtp_plays_it(run: Path) -> None:
+    said, asked = io.StringIO(), io.BytesIO(b"boardsize 5\ngenmove b\ngenmove w\nquit\n")
+    GtpServer(player(f"alphago:{run}:20"), GoOptions(5), COMMANDS, STREAMING, asked, said).run()
+    replies = said.getvalue().split("\n\n")
+    assert len(replies) == 5
+    for reply in replies[1:3]:
+        assert reply.startswith("= ") and reply[2] in "ABCDEp", replies  # a point, or a pass

@@ -14,6 +14,9 @@ from core.errors import UserError
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
+from play.gtp.analysis import STREAMING
+from play.gtp.extras import COMMANDS
+from play.gtp.server import GtpServer
 from play.players import make_player
 from search.player import RESIGN, Limits
 
@@ -118,13 +121,13 @@ def test_what_is_no_run_of_zero_is_said(tmp_path: Path) -> None:
         make_player("pretrained/dqn-pong")
 
 
-def test_gtp_shows_what_the_network_thinks(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines = "boardsize 5\nkomi 24\ngenmove b\nkata-genmove_analyze w ownership true\nquit\n"
-    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
-    assert main(["gtp", "--size", "5", "--agent", f"{run}:20"]) == 0
-    said = capsys.readouterr().out
+def test_gtp_shows_what_the_network_thinks(run: Path) -> None:
+    lines = b"boardsize 5\nkomi 24\ngenmove b\nkata-genmove_analyze w ownership true\nquit\n"
+    sink = io.StringIO()
+    GtpServer(
+        player(run, visits=20), GoOptions(5), COMMANDS, STREAMING, io.BytesIO(lines), sink
+    ).run()
+    said = sink.getvalue()
     assert "info move" in said and " prior " in said
     owners = said.partition("ownership ")[2].splitlines()[0].split()
     assert len(owners) == 25
