@@ -4,8 +4,8 @@ A game's first U - 1 moves are the supervised policy's, U drawn evenly; then com
 move, then the reinforced policy's to the end. The position after the random move is learned with
 the outcome: it is the first from which the reinforced policy alone decides.
 
-Games are kept as moves, files of at most CHUNK games, each written whole and from random numbers of
-its own, so that an interrupted making goes on where it was:
+Games are kept as moves, in files of CHUNK games, each written whole and from random numbers of its
+own: an interrupted making goes on where it was, and more games leave those there as they are:
 
     moves    int16 [M]   of all games, one after the other; size * size a pass
     lengths  int32 [G]
@@ -32,7 +32,7 @@ from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.state import MOVE_NUMBER, OUTCOME
 
-CHUNK = 512
+CHUNK = 256
 KINDS = {"moves": "int16", "lengths": "int32", "results": "int8", "sampled": "int32",
          "facts": "int32"}  # fmt: skip
 Chunk = dict[str, np.ndarray]
@@ -57,7 +57,7 @@ def make_games(
     seed: int,
     note: Callable[[str], None],
 ) -> None:
-    """Fill a folder up to a number of games.
+    """Fill a folder up to a number of games, or up to CHUNK - 1 more.
 
     Args:
         folder: for the files.
@@ -70,18 +70,17 @@ def make_games(
     Raises:
         UserError: a file cannot be read or written, or is of other games.
     """
-    wanted = [min(CHUNK, games - first) for first in range(0, games, CHUNK)]
     players: list[Chooser] = []
     with disk_errors("write", folder):
         atomic.make_folder(folder)
-    for number, count in enumerate(wanted):
+    for number in range(-(-games // CHUNK)):
         path = folder / f"games-{number:05d}.safetensors"
-        if path.exists() and len(read_chunk(path, options)["lengths"]) >= count:
+        if path.exists():
             continue
         if not players:
             supervised, reinforced = policies()
             players = [supervised, UniformPlayer(), reinforced]
-        chunk = play_chunk(players, count, options, np.random.default_rng([seed, number]))
+        chunk = play_chunk(players, CHUNK, options, np.random.default_rng([seed, number]))
         with disk_errors("write", path):
             atomic.write_file(path, tensor_file.chunks(chunk))
         note(f"made {min(games, (number + 1) * CHUNK):,} of {games:,} games")

@@ -102,6 +102,11 @@ def test_an_interrupted_making_goes_on_and_gives_the_same_games(
         raise AssertionError("nothing is missing")
 
     make_games(folder, 300, OPTIONS, never, 0, made.append)
+    make_games(folder, 301, OPTIONS, policies, 0, made.append)
+    assert made[1:] == ["made 301 of 301 games"]
+    more = read_games(folder, 301, OPTIONS)
+    assert len(more["lengths"]) == 301
+    assert np.array_equal(more["lengths"][:300], whole["lengths"])
 
 
 def test_one_position_of_a_game_is_learned_or_all(folder: Path) -> None:
