@@ -72,7 +72,7 @@ class PolicyPlayer:
             turn_boards(planes, turns, self._symmetries)
         sensible = planes[:, SENSIBLE].reshape(len(states), -1) > 0
         moves = draw(self._logits(planes), sensible, random)
-        drawn: np.ndarray = sensible.any(axis=1)
+        drawn = np.asarray(sensible.any(axis=1))
         actions = moves if self._symmetries is None else self._symmetries[turns, moves]
         return Choice(np.where(drawn, actions, self.size**2), planes, moves, drawn)
 
