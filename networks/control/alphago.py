@@ -69,6 +69,6 @@ class ValueTower(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Expected outcomes."""
-        points = torch.relu(self.last(self.body(planes))).flatten(1)
+        points = self.last(self.body(planes)).flatten(1)
         values: Tensor = torch.tanh(self.out(torch.relu(self.hidden(points)))).squeeze(1)
         return values
