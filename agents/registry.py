@@ -80,6 +80,20 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="test split",
         ),
         AgentEntry(
+            "go-rl",
+            "AlphaGo's reinforced policy: a policy of Go improved in games against its past",
+            "agents.alphago.rl_config:GoRLConfig",
+            "agents.alphago.rl_build",
+            scored_by="matches",
+        ),
+        AgentEntry(
+            "go-value",
+            "AlphaGo's value network: who wins from a position, learned from games of its policies",
+            "agents.alphago.value_config:GoValueConfig",
+            "agents.alphago.value_build",
+            scored_by="test split",
+        ),
+        AgentEntry(
             "reinforce",
             "policy gradient from whole episodes, for classic control",
             "agents.reinforce.config:ReinforceConfig",

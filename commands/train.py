@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from core.files.run_folder import RunFolder
     from core.report.progress import Callback
 
+PIPELINE = "alphago"
+"""Not an agent: agents one after the other."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Train; return the exit code."""
@@ -24,6 +27,10 @@ def main(argv: Sequence[str]) -> int:
         from commands.resume import main as resume
 
         return resume(argv[1:])
+    if argv[0] == PIPELINE:
+        from commands.alphago import main as stages
+
+        return stages(argv[1:])
     train(argv[0], argv[1:])
     return 0
 
@@ -70,4 +77,5 @@ def print_agents() -> None:
     for name, entry in AGENTS.items():
         title = "supervised tasks" if entry.build_module.startswith("tasks.") else "agents"
         tables[title][name] = entry.summary
+    tables["agents"][PIPELINE] = "AlphaGo's stages one after the other: policy, rl, value"
     print_tables(tables, "tengen train AGENT [options]   (or --resume RUN)")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import UserError
+from core.report.statistics import wilson_interval
 from envs.games.game import Game
 from envs.games.session import Session
 from envs.games.state import FIRST
@@ -81,10 +82,7 @@ class Score:
 
     def interval(self, z: float = 1.96) -> tuple[float, float]:
         """Wilson's interval of the rate (Wilson 1927); 95 % for the default z."""
-        n, p = max(self.games, 1), self.rate
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
+        return wilson_interval(self.rate, self.games, z)
 
     def elo(self) -> tuple[float, float, float]:
         """Difference in Elo and its 95 % interval; infinite when every game went one way."""

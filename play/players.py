@@ -1,4 +1,4 @@
-"""Players by name: `shipped`, `RUN`, `uct`, `uct:20000`, `uct:5s`, `random`, `gtp:COMMAND`."""
+"""Players by name: `shipped`, `RUN`, `alphago:RUN`, `uct:20000`, `random`, `gtp:COMMAND`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ KNOWN = {
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
     "playouts=patterns, rapid=300, exploration=0.2 and resign=0 (lost games are played to the end) "
     "may follow after commas",
+    "alphago:RUN": "the folder of alphago's runs, with visits or seconds behind a colon as above; "
+    "or its parts: alphago:policy=RUN,value=RUN,rollout=FILE,400; use=policy+value+rollouts "
+    "(some of them), lambda=0.5, expand_after=1 and exploration=1.1 may follow",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
@@ -55,8 +59,12 @@ def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
         return RandomPlayer(seed)
     if kind == "uct":
         return _make_uct(rest, seed, threads)
+    if kind == "alphago" and rest:
+        return _make_alphago(rest, seed, threads)
     shipped = SHIPPED if kind == "shipped" else None
     run, amount = (shipped, rest) if shipped else _run_of(name)
+    if run is not None and _is_alphagos(run):
+        return _make_alphago(f"{run}:{amount}" if amount else str(run), seed, threads)
     if run is not None:
         return _make_zero(run, amount, seed, threads)
     hint = _engine_hint(name) or did_you_mean(name, KNOWN)
@@ -147,3 +155,46 @@ def _make_zero(run: Path, amount: str, seed: int, threads: int) -> Player:
             settings["visits"] = int(float(number[1]))
     options = ZeroPlayerOptions(**settings)  # type: ignore[arg-type]
     return ZeroPlayer(run, options, seed, threads)
+
+
+def _is_alphagos(run: Path) -> bool:
+    from core.files.run_folder import RunFolder
+
+    return str(RunFolder.open(run).read_meta().get("agent")).startswith("go-")
+
+
+_ALPHAGO_NUMBERS = {
+    "lambda": "mixing",
+    "expand_after": "expand_after",
+    "exploration": "exploration",
+    "virtual_loss": "virtual_loss",
+    "temperature": "temperature",
+    "resign": "resign",
+}
+
+
+def _make_alphago(text: str, seed: int, threads: int) -> Player:
+    """`RUN:800,lambda=0.3`, or its parts by name; see KNOWN."""
+    from agents.alphago.player import AlphaGoOptions, AlphaGoPlayer, Parts
+
+    settings: dict[str, Any] = {}
+    paths: dict[str, Path] = {}
+    first, *others = text.split(",")
+    folder, _, amount = ("", "", first) if "=" in first else first.partition(":")
+    for part in filter(None, [amount, *others]):
+        key, equals, value = part.partition("=")
+        number = _AMOUNT.fullmatch(value if equals else part)
+        if equals and key in ("policy", "value", "rollout"):
+            paths[key] = Path(value)
+        elif equals and key == "use":
+            settings["use"] = tuple(value.split("+"))
+        elif number and not number[2] and key in _ALPHAGO_NUMBERS:
+            whole = key == "expand_after"
+            settings[_ALPHAGO_NUMBERS[key]] = int(float(number[1])) if whole else float(number[1])
+        elif number and not equals:
+            name, kind = ("seconds", float) if number[2] else ("visits", int)
+            settings[name] = kind(float(number[1]))
+        else:
+            raise UserError(f"{part!r} says nothing about alphago; it is {KNOWN['alphago:RUN']}")
+    parts = replace(Parts.in_folder(Path(folder)) if folder else Parts(), **paths)
+    return AlphaGoPlayer(parts, AlphaGoOptions(**settings), seed, threads)

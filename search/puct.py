@@ -33,6 +33,8 @@ class Puct(NamedTuple):
     """An awaited visit counts as this value lost (Silver et al. 2016)."""
     forced_playouts: float = 0.0
     """k: an edge of the root tried at all gets sqrt(k P(a) n) visits (Wu 2019); 0: none."""
+    expand_after: int = 1
+    """Visits of an edge before simulations go on below it (Silver et al. 2016)."""
 
 
 @kernel

@@ -1,5 +1,9 @@
 """One tick of a batch of searches, in order: descend, look, (evaluate), back up, expand.
 
+With rollouts (Silver et al. 2016) a leaf is also played to its end, and worth (1 - weight) v +
+weight z; simulations go on below a node once its edge had a number of visits, and until then end
+there, with the value that is known and another rollout.
+
 A slot is a leaf that waits for the network. `tick` takes what the network said of the slots of a
 range of games into their trees, and fills the slots anew. Ranges are disjoint, so threads need no
 locks and give the same trees as one thread.
@@ -21,7 +25,7 @@ from search.gumbel import Gumbel, considered_edge
 from search.puct import Puct, as_seen_by, select_edge
 
 IDLE, WAITING = 0, 1
-_LEAF, _DECIDED, _COLLISION = 0, 1, 2
+_LEAF, _DECIDED, _COLLISION, _CLOSED = 0, 1, 2, 3
 
 
 class Slots(NamedTuple):
@@ -41,6 +45,8 @@ class Slots(NamedTuple):
     """Edges from the root, int32 [B, MAX_DEPTH]"""
     depth: np.ndarray
     """Number of edges in the path, int32 [B]"""
+    rollout: np.ndarray
+    """Outcome of a game played on from the leaf as the first player sees it, float32 [B]"""
 
 
 class Roots(NamedTuple):
@@ -68,6 +74,21 @@ class Scratch(NamedTuple):
     """int32 [T, S]"""
     priors: np.ndarray
     """float32 [T, A]"""
+
+
+class Rollouts(NamedTuple):
+    """How leaves are played to their ends, for one thread."""
+
+    weight: float
+    """lambda: share of the outcome in a leaf's value; the rest is the network's."""
+    guide: Any
+    """What the game's `guided_playout` takes."""
+    state: np.ndarray
+    """Scratch, int32 [S]"""
+    mask: np.ndarray
+    """Scratch, uint8 [A]"""
+    rng: np.ndarray
+    """uint64 [1]"""
 
 
 class Verdicts(NamedTuple):
@@ -126,6 +147,8 @@ def _descend(
             return _DECIDED, depth, float(state[OUTCOME])
         if child == NO_CHILD:
             return _LEAF, depth, 0.0
+        if visits < puct.expand_after:
+            return _CLOSED, depth, forest.node_value[g, child]
         node = child
     return _DECIDED, depth, forest.node_value[g, node]
 
@@ -156,8 +179,27 @@ def _take_back(forest: Forest, g: int, path: np.ndarray, depth: int) -> None:
 
 
 @kernel
-def _look(game: Any, slots: Slots, slot: int, state: np.ndarray) -> None:
-    """Write what the network needs of a leaf."""
+def _roll_out(game: Any, rollouts: Any, state: np.ndarray) -> float:
+    """Outcome of a game played on from a position, as the first player sees it; 0 without."""
+    if rollouts is None:
+        return 0.0
+    copy_state(state, rollouts.state)
+    game.guided_playout(rollouts.state, rollouts.rng, rollouts.mask, rollouts.guide)
+    return float(rollouts.state[OUTCOME])
+
+
+@kernel
+def _mixed(rollouts: Any, value: float, outcome: float) -> float:
+    """A leaf's value from the network's and the rollout's."""
+    if rollouts is None:
+        return value
+    return (1.0 - rollouts.weight) * value + rollouts.weight * outcome
+
+
+@kernel
+def _look(game: Any, slots: Slots, slot: int, state: np.ndarray, rollouts: Any) -> None:
+    """Write what the network needs of a leaf, and play it to its end."""
+    slots.rollout[slot] = _roll_out(game, rollouts, state)
     slots.status[slot] = WAITING
     slots.to_move[slot] = state[TO_MOVE]
     slots.handicap[slot] = game.handicap(state)
@@ -168,7 +210,7 @@ def _look(game: Any, slots: Slots, slot: int, state: np.ndarray) -> None:
 @kernel
 def _grow(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
-    gumbel: Gumbel, first: int, last: int, thread: int,
+    gumbel: Gumbel, rollouts: Any, first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
     """Fill the slots of games [first, last); decided positions are backed up at once."""
     leaves = slots.status.size // roots.budget.size
@@ -180,7 +222,7 @@ def _grow(
             continue
         if forest.num_nodes[g] == 0:
             slots.depth[slot] = 0
-            _look(game, slots, slot, roots.states[g])
+            _look(game, slots, slot, roots.states[g], rollouts)
             continue
         while slot < end and roots.started[g] < roots.budget[g]:
             path = slots.path[slot]
@@ -189,11 +231,13 @@ def _grow(
                 _take_back(forest, g, path, depth)
                 break
             roots.started[g] += 1
-            if kind == _DECIDED:
+            if kind == _CLOSED:
+                value = _mixed(rollouts, value, _roll_out(game, rollouts, state))
+            if kind != _LEAF:
                 _back_up(forest, g, path, depth, value)
                 continue
             slots.depth[slot] = depth
-            _look(game, slots, slot, state)
+            _look(game, slots, slot, state, rollouts)
             slot += 1
 
 
@@ -217,8 +261,8 @@ def _softmax(
 
 @kernel
 def _finish(
-    forest: Forest, slots: Slots, scratch: Scratch, verdicts: Verdicts, leaves: int, first: int,
-    last: int, thread: int,
+    forest: Forest, slots: Slots, scratch: Scratch, verdicts: Verdicts, rollouts: Any, leaves: int,
+    first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
     """Back up and expand the leaves of games [first, last)."""
     priors = scratch.priors[thread]
@@ -229,6 +273,9 @@ def _finish(
         _softmax(verdicts.logits[row], legal, verdicts.actions, priors)
         value = as_seen_by(verdicts.values[row], slots.to_move[slot])
         node = add_node(forest, g, slots.to_move[slot], value, legal, priors)
+        value = _mixed(rollouts, value, slots.rollout[slot])
+        if node != NO_CHILD:
+            forest.node_sum[g, node] = value
         depth = slots.depth[slot]
         if depth > 0:
             # Backed up first: the walk ends at the edge that the new node hangs on.
@@ -240,10 +287,14 @@ def _finish(
 @kernel
 def tick(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
-    gumbel: Gumbel, verdicts: Verdicts, grows: bool, first: int, last: int, thread: int,
+    gumbel: Gumbel, verdicts: Verdicts, rollouts: Any, grows: bool, first: int, last: int,
+    thread: int,
 ) -> None:  # fmt: skip
-    """Finish what waits in games [first, last); where the search goes on, fill their slots anew."""
+    """Finish what waits in games [first, last); where the search goes on, fill their slots anew.
+
+    `rollouts` is None where the network alone judges leaves.
+    """
     leaves = slots.status.size // roots.budget.size
-    _finish(forest, slots, scratch, verdicts, leaves, first, last, thread)
+    _finish(forest, slots, scratch, verdicts, rollouts, leaves, first, last, thread)
     if grows:
-        _grow(game, forest, roots, slots, scratch, puct, gumbel, first, last, thread)
+        _grow(game, forest, roots, slots, scratch, puct, gumbel, rollouts, first, last, thread)

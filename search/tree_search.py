@@ -27,6 +27,7 @@ from search.config import SearchConfig
 from search.forest import MAX_DEPTH, Forest, keep_edges, keep_subtree, make_forest
 from search.gumbel import Gumbel, halving_schedule
 from search.puct import Puct
+from search.rollouts import RolloutOptions, rollouts_of
 from search.simulate import IDLE, WAITING, Roots, Scratch, Slots, Verdicts, tick
 
 _GAMES_WORTH_A_THREAD = 48
@@ -91,8 +92,11 @@ class TreeSearch:
         leaves: int = 1,
         threads: int = 1,
         seed: int = 0,
+        rollouts: RolloutOptions | None = None,
+        expand_after: int = 1,
     ) -> None:
-        """Room for `max_simulations` in each tree, `leaves` of a game evaluated together."""
+        """Room for `max_simulations` in each tree, `leaves` of a game evaluated together.
+        `expand_after`: visits of an edge before simulations go on below it."""
         self.game, self.config, self.evaluator = game, config, evaluator
         self.num_games, self.leaves = games, leaves
         self.num_actions = game.actions(options)
@@ -117,6 +121,8 @@ class TreeSearch:
         self._shares = shares_of(0, games, threads)
         self._halves = [shares_of(*bounds, threads) for bounds in shares_of(0, games, halves)]
         self._threads = Threads(threads)
+        self._expand_after = expand_after
+        self._rollouts = rollouts_of(rollouts, threads, words, self.num_actions, seed)
         self._nothing = Verdicts(
             np.zeros(games * leaves, np.int32), np.zeros((0, self.num_actions), np.float32),
             np.zeros(0, np.float32), self._actions[0],
@@ -200,7 +206,7 @@ class TreeSearch:
         def work(first: int, last: int, thread: int) -> None:
             tick(
                 self.game, self._forest, roots, self._slots, self._scratch, puct, self._gumbel,
-                verdicts, grows, first, last, thread,
+                verdicts, self._rollouts[thread], grows, first, last, thread,
             )  # fmt: skip
 
         self._in_threads(work, shares)
@@ -295,6 +301,7 @@ class TreeSearch:
             first_play_reduction=config.first_play_reduction,
             virtual_loss=config.virtual_loss,
             forced_playouts=config.forced_playouts if forced else 0.0,
+            expand_after=self._expand_after,
         )
 
     # ---------------------------------------------------------------- results
@@ -385,4 +392,5 @@ def _make_slots(game: Game, options: Any, slots: int) -> Slots:
         np.zeros(slots, np.int8),
         np.zeros((slots, MAX_DEPTH), np.int32),
         np.zeros(slots, np.int32),
+        np.zeros(slots, np.float32),
     )

@@ -16,16 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.alphago.collection import Filters
-from agents.alphago.policy_config import TOWER, GoPolicyConfig
+from agents.alphago.networks import build_policy_network
+from agents.alphago.policy_config import GoPolicyConfig
 from agents.alphago.positions import TEST, TRAINING, VALIDATION, compiled, observe_all
 from core.agent import Assessment
 from core.errors import UserError
 from core.learner import Arithmetic
 from envs.games.go.alphago_planes import POLICY_PLANES
 from envs.games.go.ladders import ladder_boards
-from networks.base import ImageNetwork
-from networks.control.alphago import PolicyTower
-from tasks.network_options import build_fitted
 from tasks.problem import Scored, Stop, standard_error
 
 BATCH = 512
@@ -65,31 +63,16 @@ class MovePrediction:
         Raises:
             UserError: it cannot take boards of this size.
         """
-        config = self.config
-        if config.network == TOWER:
-            return PolicyTower(POLICY_PLANES, config.size, config.layers, config.filters)
-        fitted = {
-            "num_classes": config.size**2,
-            "in_channels": POLICY_PLANES,
-            "image_size": (config.size, config.size),
-        }
-        network = build_fitted(config.network, "image", config.network_options, fitted)
-        assert isinstance(network, ImageNetwork)
-        network.require_size(config.network, config.size, config.size)
-        return network
+        return build_policy_network(self.config)
 
     def batch(self, examples: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Planes uint8 [B, C, H, W] and moves int64 [B], each turned at random."""
         batch = self._observed(self.parts[TRAINING][examples])
         if not self.config.augment:
             return batch
-        planes, moves = batch["planes"], batch["moves"]
-        turns = random.integers(8, size=len(moves))
-        flat = planes.reshape(*planes.shape[:2], -1)
-        for turn, source in enumerate(self._symmetries):
-            rows = turns == turn
-            flat[rows] = flat[rows][:, :, source]
-            moves[rows] = np.argsort(source)[moves[rows]]
+        turns = random.integers(8, size=len(examples))
+        turn_boards(batch["planes"], turns, self._symmetries)
+        turn_moves(batch["moves"], turns, self._symmetries)
         return batch
 
     def _observed(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
@@ -183,6 +166,21 @@ def symmetries(size: int) -> np.ndarray:
     cells = np.arange(size * size).reshape(size, size)
     turned = [np.rot90(board, turns) for board in (cells, cells.T) for turns in range(4)]
     return np.stack([board.ravel() for board in turned])
+
+
+def turn_boards(planes: np.ndarray, turns: np.ndarray, maps: np.ndarray) -> None:
+    """Turn boards [B, C, H, W] in place, each by one of `symmetries`, int64 [B]."""
+    flat = planes.reshape(*planes.shape[:2], -1)
+    for turn, source in enumerate(maps):
+        rows = turns == turn
+        flat[rows] = flat[rows][:, :, source]
+
+
+def turn_moves(moves: np.ndarray, turns: np.ndarray, maps: np.ndarray) -> None:
+    """Turn moves, int64 [B], in place as `turn_boards` turns their boards."""
+    for turn, source in enumerate(maps):
+        rows = turns == turn
+        moves[rows] = np.argsort(source)[moves[rows]]
 
 
 def _note(text: str) -> None:

@@ -20,7 +20,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,21 +64,27 @@ class Samples:
 class Positions:
     """The positions of a compiled collection in which a stone was played next."""
 
-    def __init__(self, folder: Path) -> None:
-        """Map the files. Raises UserError where they are damaged."""
+    def __init__(self, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> None:
+        """`arrays` as the file's description has them; `facts` name their games and size."""
+        self.facts = facts
+        self.size = int(facts["filters"]["size"])
+        self.moves, self.starts = arrays["moves"], arrays["starts"]
+        self.stones, self.stones_at = arrays["stones"], arrays["stones_at"]
+        self.results, self.parts = arrays["results"], arrays["parts"]
+        self.start = GO.initial_state(GoOptions(size=self.size, rules=RULES))
+
+    @classmethod
+    def mapped(cls, folder: Path) -> Positions:
+        """Map the files of a folder. Raises UserError where they are damaged."""
         try:
-            self.facts = json.loads(atomic.read_bounded(folder / _FACTS, _MAX_FACTS_BYTES))
-            loaded = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+            facts = json.loads(atomic.read_bounded(folder / _FACTS, _MAX_FACTS_BYTES))
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
             # Games are replayed unchecked.
-            if self.facts["digest"] != _digest(loaded):
+            if facts["digest"] != _digest(arrays):
                 raise ValueError("the games are not those that were written")
-            self.size = int(self.facts["filters"]["size"])
+            return cls(arrays, facts)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UserError(f"{folder} is damaged ({error}); remove it and start again") from error
-        self.moves, self.starts = loaded["moves"], loaded["starts"]
-        self.stones, self.stones_at = loaded["stones"], loaded["stones_at"]
-        self.results, self.parts = loaded["results"], loaded["parts"]
-        self.start = GO.initial_state(GoOptions(size=self.size, rules=RULES))
 
     def samples(self, part: int) -> np.ndarray:
         """The numbers of a part's samples, int64: places in `moves` that are no passes."""
@@ -167,7 +173,7 @@ def compiled(path: Path, filters: Filters, note: Callable[[str], None]) -> Posit
     folder = cache_folder() / _key(path, files, filters)
     if not (folder / _FACTS).is_file():
         _compile(files, filters, folder, note)
-    return Positions(folder)
+    return Positions.mapped(folder)
 
 
 def cache_folder() -> Path:
@@ -219,12 +225,7 @@ def _digest(arrays: dict[str, np.ndarray]) -> str:
 
 def _arrays(games: list[Game]) -> dict[str, np.ndarray]:
     """All games as the arrays of the file's description."""
-    parts = np.zeros(len(games), np.uint8)
-    for number, game in enumerate(games):
-        place = fraction(game.key)
-        parts[number] = VALIDATION if place < VALIDATION_SHARE else TRAINING
-        if place >= 1 - TEST_SHARE:
-            parts[number] = TEST
+    parts = np.array([part_of(game.key) for game in games], np.uint8)
     arrays = {
         "moves": np.concatenate([game.moves for game in games]),
         "starts": np.cumsum([0, *(len(game.moves) for game in games)]),
@@ -234,6 +235,14 @@ def _arrays(games: list[Game]) -> dict[str, np.ndarray]:
         "parts": parts,
     }
     return {name: array.astype(ARRAYS[name]) for name, array in arrays.items()}
+
+
+def part_of(key: str) -> int:
+    """The part that a game is in, by its digest."""
+    place = fraction(key)
+    if place >= 1 - TEST_SHARE:
+        return TEST
+    return VALIDATION if place < VALIDATION_SHARE else TRAINING
 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ interval instead of a best or a mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,6 +49,14 @@ def summarise(scores: Sequence[float]) -> ScoreSummary:
         float(values.min()),
         float(values.max()),
     )
+
+
+def wilson_interval(rate: float, games: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a rate (Wilson 1927); 95 % for the default z."""
+    n = max(games, 1)
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def human_normalised(score: float, random: float, human: float) -> float:

@@ -21,6 +21,7 @@ from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from envs.games.sgf.record import GameRecord, write_records
+from envs.games.state import HEIGHT, SECOND, WIDTH
 from tests.agents.go_games import game_by_rule, write_games
 from tests.envs.games.slow_go import SlowGo
 
@@ -45,11 +46,18 @@ def silent(text: str) -> None:
     """Hears nothing."""
 
 
+def place_stones(state: np.ndarray, stones: tuple[int, ...]) -> None:
+    """Black stones on an empty board; White moves."""
+    board = np.zeros(state[HEIGHT] * state[WIDTH], np.int8)
+    board[list(stones)] = 1
+    rules.set_position(state, board, SECOND)
+
+
 def handicap_game(size: int = 5) -> GameRecord:
     """Two black stones, then White moves first."""
     state = GO.initial_state(GoOptions(size=size, rules="chinese"))
     stones = (6, 18)
-    place_handicap(state, size, list(stones))
+    place_stones(state, stones)
     session = Session(GO, GoOptions(size=size, rules="chinese"), state)
     for _ in range(12):
         session.play(int(np.flatnonzero(session.legal_mask()[:-1])[-1]))
@@ -121,7 +129,7 @@ def test_positions_are_those_of_the_games(tmp_path: Path) -> None:
         state = GO.initial_state(GoOptions(size=5, rules="chinese"))
         slow = SlowGo(5, "simple", False)
         if record.black_stones:
-            place_handicap(state, 5, list(record.black_stones))
+            place_stones(state, record.black_stones)
             cells = tuple(int(cell in record.black_stones) for cell in range(25))
             slow = SlowGo(5, "simple", False, cells, 2)
         session = Session(GO, GoOptions(size=5, rules="chinese"), state)
@@ -202,7 +210,7 @@ def test_damaged_files_of_the_cache_are_said(tmp_path: Path) -> None:
         Positions(folder)
     os.truncate(folder / "moves.npy", 60)
     with pytest.raises(UserError, match="is damaged"):
-        Positions(folder)
+        Positions.mapped(folder)
 
 
 def test_no_games_are_one_line(tmp_path: Path) -> None:

@@ -265,7 +265,8 @@ def test_every_preset_is_valid(name: str) -> None:
     module = load_object(AGENTS[name].config.partition(":")[0])
     assert module.DEFAULT_PRESET in module.PRESETS
     for preset, (summary, _) in module.PRESETS.items():
-        parse_training(AGENTS[name], ["--preset", preset])
+        data = ["--data", "games"] if name in ("go-policy", "go-value") else []  # no default
+        parse_training(AGENTS[name], ["--preset", preset, *data])
         assert summary
 
 

@@ -7,6 +7,7 @@ kernels keep the first player's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +53,23 @@ def stand_in(planes: np.ndarray, actions: int) -> tuple[np.ndarray, float]:
 
 
 class SlowSearch:
-    def __init__(self, session: Session, exploration: float = 1.1, reduction: float = 0.2) -> None:
+    """With `rollout`, which tells the first player's outcome of a game played on from a position,
+    and `weight`, a leaf is worth (1 - weight) v + weight z; below an edge of fewer visits than
+    `expand_after` no simulation goes on (Silver et al. 2016)."""
+
+    def __init__(
+        self,
+        session: Session,
+        exploration: float = 1.1,
+        reduction: float = 0.2,
+        rollout: Callable[[Session], float] | None = None,
+        weight: float = 0.0,
+        expand_after: int = 1,
+    ) -> None:
         self.session, self.exploration, self.reduction = session, exploration, reduction
+        self.rollout, self.weight, self.expand_after = rollout, weight, expand_after
         self.root = self.expand(session)
+        self.root.total = self.leaf_value(self.root, session)
 
     def expand(self, session: Session) -> Node:
         legal = np.flatnonzero(session.legal_mask())
@@ -63,6 +78,13 @@ class SlowSearch:
         priors = odds / odds.sum()
         edges = [Edge(int(a), float(p)) for a, p in zip(legal, priors, strict=True)]
         return Node(session.to_move, value, edges)
+
+    def leaf_value(self, node: Node, session: Session) -> float:
+        """For the player to move there."""
+        if self.rollout is None:
+            return node.value
+        z = self.rollout(session) * (1 if session.to_move == 0 else -1)
+        return (1 - self.weight) * node.value + self.weight * z
 
     def puct(self, node: Node) -> Edge:
         """AlphaZero's formula, with a first-play urgency as in KataGo (none at the root)."""
@@ -88,9 +110,12 @@ class SlowSearch:
             if session.is_over:
                 black = float(session.outcome)
                 break
-            if edge.child is None:
-                edge.child = self.expand(session)
-                value = edge.child.value
+            if edge.child is None or edge.visits < self.expand_after:
+                known = edge.child
+                edge.child = known or self.expand(session)
+                value = self.leaf_value(edge.child, session)
+                if known is None:
+                    edge.child.total = value
                 black = value if session.to_move == 0 else -value
                 break
             node = edge.child

@@ -36,6 +36,7 @@ MAX_MOVES = 2_000
 CAUGHT, LIVES, OPEN = 0, 1, 2
 
 
+@kernel
 def ladder_boards(size: int) -> np.ndarray:
     """Boards for the reader to work on, int32 [MAX_DEPTH + 1, words]; one for each thread."""
     words = POINTS_AT + 8 * (size + 2) * ROW + size * size

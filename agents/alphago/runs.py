@@ -1,0 +1,57 @@
+"""Networks of the runs of AlphaGo's stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from agents.alphago.networks import build_policy_network, build_value_network
+from agents.alphago.self_play import PolicyPlayer
+from agents.registry import AGENTS, load_object
+from core.config import from_toml
+from core.errors import UserError
+from core.files import checkpoint
+from core.files.run_folder import RunFolder
+from core.learner import Arithmetic, load_weights
+
+POLICIES, VALUES = ("go-policy", "go-rl"), ("go-value",)
+
+
+def load_policy_network(run: Path) -> tuple[nn.Module, int]:
+    """The newest policy network of a run, and the lines of its board.
+
+    Raises:
+        UserError: there is no such run, or it is of another agent.
+    """
+    return _load(run, POLICIES, build_policy_network)
+
+
+def load_value_network(run: Path) -> tuple[nn.Module, int]:
+    """The newest value network of a run, and the lines of its board. Raises UserError as above."""
+    return _load(run, VALUES, build_value_network)
+
+
+def policy_player(run: Path, size: int) -> PolicyPlayer:
+    """The policy of a run, which draws its moves. Raises UserError where it is of another board."""
+    network, trained = load_policy_network(run)
+    if trained != size:
+        raise UserError(f"{run} is of {trained} lines, not of {size}")
+    return PolicyPlayer(network, Arithmetic("cpu", torch.get_num_threads()), size)
+
+
+def _load(
+    run: Path, agents: tuple[str, ...], build: Callable[[Any], nn.Module]
+) -> tuple[nn.Module, int]:
+    folder = RunFolder.open(run)
+    agent = folder.read_meta().get("agent")
+    if agent not in agents:
+        raise UserError(f"{run} is a run of {agent}, not of {' or '.join(agents)}")
+    config_type = load_object(AGENTS[agent].config)
+    config = from_toml(config_type, folder.read_config(), f"{run}/config.toml")
+    network = build(config)
+    load_weights(network, checkpoint.load(folder.checkpoints, keys=["network"]).state["network"])
+    return network, int(config.size)
