@@ -40,6 +40,8 @@ from studies.training import Clock, new_figure, save_figure, write_results
 
 COLUMNS = (50, 100, 150, 200, 300, 500)
 """Evaluations at which the table reports."""
+TICKS = (20, 50, 100, 200, 500)
+"""Evaluations that the picture names."""
 
 
 def _controller(**options: Any) -> Callable[[Space, int], Searcher]:
@@ -192,6 +194,8 @@ def draw(found: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> No
         kind = next(iter(results.values()))["reports"]
         ax.set(title=table, xlabel="evaluations", ylabel=f"{kind} accuracy, percent")
         ax.set(xscale="log", xlim=(20, None), ylim=(bottom, top + 0.1 * (top - bottom)))
+        ax.set_xticks(TICKS, labels=[str(tick) for tick in TICKS])
+        ax.minorticks_off()
     axes[0].legend(fontsize=7, loc="lower right")
     save_figure(figure, path)
 

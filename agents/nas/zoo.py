@@ -49,7 +49,7 @@ class Zoo:
             Choice("network", self.networks),
             *(Choice(field, tuple(values)) for field, values in options.items()),
         )
-        self.lengths = (len(self.stages),)
+        self.lengths: tuple[int, ...] = (len(self.stages),)
 
     def legal(self, tokens: Sequence[int]) -> np.ndarray:
         """Options of the next decision that the network chosen has, bool [options]."""
