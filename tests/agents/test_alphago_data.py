@@ -36,12 +36,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def place_handicap(state: np.ndarray, size: int, cells: list[int]) -> None:
-    board = np.zeros(size * size, np.int8)
-    board[cells] = 1
-    assert rules.set_position(state, board, 1)
-
-
 def silent(text: str) -> None:
     """Hears nothing."""
 
