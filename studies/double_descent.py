@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.config import free
 from studies.grid import Cell, Found, key, run_grid
 
 TITLE = "Deep double descent"
@@ -42,9 +43,9 @@ class Options:
 
     quick: bool = False
     """Fewer widths and epochs, one seed, no CNNs: two minutes."""
-    seeds: int = 3
+    seeds: int = free(3, at_least=1, at_most=100)
     """Trainings of each network."""
-    processes: int = 0
+    processes: int = free(0, at_least=0)
     """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where they are trained: cpu or cuda."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.config import free
 from studies.grid import Cell, Found, key, run_grid
 
 TITLE = "Lottery tickets"
@@ -38,6 +39,8 @@ GROUPS = {
     "dqn": "DQN on Catch (mean return)",
 }
 TENTH = 0.1
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % quantiles of Student's t with 1, 2, ... degrees of freedom."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Options:
 
     quick: bool = False
     """One fully connected network, one seed, fewer rounds: two minutes."""
-    seeds: int = 3
+    seeds: int = free(3, at_least=1, at_most=10)
     """Trainings of everything."""
-    processes: int = 0
+    processes: int = free(0, at_least=0)
     """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where they are trained: cpu or cuda."""
@@ -111,10 +114,8 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     mean = sum(values) / len(values)
     if len(values) < 2:
         return mean, math.inf
-    from scipy.stats import t
-
     deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    return mean, float(t.ppf(0.975, len(values) - 1)) * deviation / math.sqrt(len(values))
+    return mean, STUDENT[len(values) - 2] * deviation / math.sqrt(len(values))
 
 
 def verdict(curve: Mapping[str, Any]) -> dict[str, Any]:

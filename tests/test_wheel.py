@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("agents", "commands", "core", "envs", "networks", "play", "search", "tasks")
+FOLDERS = ("agents", "commands", "core", "envs", "networks", "play", "search", "studies", "tasks")
 
 pytest.importorskip("hatchling", reason="the wheel is built with hatchling: pip install -e .[dev]")
 

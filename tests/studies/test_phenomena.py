@@ -167,6 +167,16 @@ def test_both_studies_write_what_they_found(
     assert results["exported"]["accuracy"] == pytest.approx(last, abs=0.011)
 
 
+def test_intervals_are_students() -> None:
+    from scipy import stats
+
+    for values in ([1.0, 2.0], [0.3, 0.5, 0.1], list(range(10))):
+        mean, half = lottery_ticket.interval(values)
+        low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+        assert (mean - half, mean + half) == pytest.approx((low, high), abs=2e-4 * half)
+    assert lottery_ticket.interval([0.5]) == (0.5, np.inf)
+
+
 def test_the_grids_have_the_sizes_that_the_papers_ask_for() -> None:
     tickets = lottery_ticket.cells_of(lottery_ticket.Options())
     assert {name: len(cells) for name, cells in tickets.items()} == dict.fromkeys(tickets, 3)
