@@ -20,7 +20,6 @@ from agents.alphago.networks import build_policy_network
 from agents.alphago.policy_config import GoPolicyConfig
 from agents.alphago.positions import TEST, TRAINING, VALIDATION, compiled, observe_all
 from core.agent import Assessment
-from core.errors import UserError
 from core.learner import Arithmetic
 from envs.games.go.alphago_planes import POLICY_PLANES
 from envs.games.go.ladders import ladder_boards
@@ -38,13 +37,7 @@ class MovePrediction:
     moves are told."""
 
     def __init__(self, config: GoPolicyConfig) -> None:
-        """Compile or map the data. Raises UserError when none are named, or they are not here or
-        damaged."""
-        if not config.data:
-            raise UserError(
-                "--data must name an SGF file or a folder of games; make some with: "
-                "tengen games go --out FOLDER"
-            )
+        """Compile or map the data. Raises UserError when they are not here or damaged."""
         self.config = config
         filters = Filters(
             config.size, config.lowest_rank, config.most_handicap, config.fewest_moves

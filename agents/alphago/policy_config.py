@@ -50,6 +50,11 @@ class GoPolicyConfig:
 
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
+        if not self.data:
+            raise UserError(
+                "--data must name an SGF file or a folder of games; make some with: "
+                "tengen games go --out FOLDER"
+            )
         if self.network != TOWER:
             require_image_network(self.network, (TOWER,))
         elif self.network_options:

@@ -130,6 +130,7 @@ DEFAULT_PRESET = "cartpole"
 
 def preset_for(env: str) -> str:
     """The preset of an environment where the user names none."""
-    if is_atari(env):
-        return "atari"
-    return {"CartPole-v1": "cartpole", "tengen/Catch": "catch"}.get(env, "gymnasium")
+    known = {"CartPole-v1": "cartpole", "tengen/Catch": "catch"}
+    if env in known:  # without loading the list of Atari's games
+        return known[env]
+    return "atari" if is_atari(env) else "gymnasium"

@@ -198,10 +198,10 @@ def test_damaged_files_of_the_cache_are_said(tmp_path: Path) -> None:
     moves = np.load(folder / "moves.npy")
     np.save(folder / "moves.npy", np.full_like(moves, 30_000))
     with pytest.raises(UserError, match="not those that were written"):
-        Positions(folder)
+        Positions.mapped(folder)
     (folder / "facts.json").write_text("[]")
     with pytest.raises(UserError, match="is damaged"):
-        Positions(folder)
+        Positions.mapped(folder)
     os.truncate(folder / "moves.npy", 60)
     with pytest.raises(UserError, match="is damaged"):
         Positions.mapped(folder)

@@ -16,7 +16,7 @@ def test_an_edit_of_any_kernel_starts_a_new_cache(
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     fresh = kernels.cache_folder.__wrapped__
     ours = fresh()
-    for name in ("core", "envs", "search", "agents"):
+    for name in kernels._FOLDERS:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(kernels.ROOT / name, tmp_path / name, ignore=ignored)
     monkeypatch.setattr(kernels, "ROOT", tmp_path)
