@@ -6,6 +6,7 @@ the last one.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -74,7 +75,9 @@ class SparseNetwork:
         weights: [O, I] each, sparse or with zeros.
         biases: [O] each.
         """
-        self.weights = [w if w.is_sparse_csr else w.detach().to_sparse_csr() for w in weights]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            self.weights = [w if w.is_sparse_csr else w.detach().to_sparse_csr() for w in weights]
         self.biases = [bias.detach() for bias in biases]
 
     def __call__(self, inputs: Tensor) -> Tensor:
