@@ -90,11 +90,11 @@ def cells_of(options: Options) -> dict[str, list[Cell]]:
         for width in ((47,) if quick else (16, 36, 61))
         for examples in sizes
     ]
-    image = {"data": "fashion-mnist", "batch_size": 100, "learning_rate": 0.1, "test": 5_000,
+    image = {"data": "fashion-mnist", "batch_size": 100, "learning_rate": 0.02, "test": 5_000,
              **shared}  # fmt: skip
     groups["cnn"] = [] if quick else [
-        {"width": width, "noise": 0.2, "examples": 2_000, "updates": 6_000, **image}
-        for width in (1, 2, 3, 4, 6, 8, 12, 16, 24)
+        {"width": width, "noise": 0.2, "examples": 2_000, "updates": 8_000, **image}
+        for width in (1, 2, 3, 4, 6, 8, 12)
     ]  # fmt: skip
     return groups
 

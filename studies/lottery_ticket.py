@@ -86,10 +86,10 @@ def cells_of(options: Options) -> dict[str, list[Cell]]:
     quick = options.quick
     dense = {"network": "dense", "data": "fashion-mnist", "scope": "global", "rewind": 0,
              "examples": 10_000, "test": 5_000, "batch_size": 60, "learning_rate": 1.2e-3,
-             "share": 0.36 if quick else 0.2, "rounds": 7 if quick else 15,
-             "updates": 500 if quick else 2_000}  # fmt: skip
-    cnn = {**dense, "network": "cnn", "learning_rate": 2e-3, "rounds": 12, "updates": 1_500}
-    dqn = {"network": "dqn", "scope": "global", "rewind": 0, "share": 0.36, "rounds": 7,
+             "share": 0.36 if quick else 0.2, "rounds": 7 if quick else 12,
+             "updates": 500 if quick else 1_000}  # fmt: skip
+    cnn = {**dense, "network": "cnn", "learning_rate": 2e-3, "rounds": 10, "updates": 700}
+    dqn = {"network": "dqn", "scope": "global", "rewind": 0, "share": 0.36, "rounds": 6,
            "steps": 10_000}  # fmt: skip
     made: dict[str, dict[str, Any]] = {"dense-global": dense}
     if not quick:
