@@ -102,7 +102,7 @@ def resume(run: AnyRun, *, callback: Callback | None = None, **options: Any) -> 
 
 
 def load(run: AnyRun, *, checkpoint: str = "newest", seed: int = 0, device: str = "cpu") -> Policy:
-    """The trained agent of a run of dqn, reinforce or q-learning, to choose actions.
+    """The trained agent of a run of dqn, pqn, reinforce or q-learning, to choose actions.
 
     Args:
         run: what `train` returned, a run folder, or one that comes with tengen.
@@ -188,7 +188,7 @@ def evaluate(
     lanes: int = 10,
     device: str = "cpu",
 ) -> Result:
-    """Score a run of dqn, reinforce or q-learning as `tengen evaluate` does.
+    """Score a run of dqn, pqn, reinforce or q-learning as `tengen evaluate` does.
 
     The result has ``scores``, ``lengths`` and ``summary`` (``mean``, ``standard_error``, ...);
     it is appended to the run's scores.jsonl.
@@ -232,7 +232,7 @@ def _require_episodes(run: AnyRun) -> None:
     entry, _ = saved_config(RunFolder.open(located(str(_path(run)))))
     if entry.scored_by != "episodes" or entry.start is not None:
         raise UserError(
-            f"{_path(run)} is a run of {entry.name}; Python loads and evaluates those of dqn, "
+            f"{_path(run)} is a run of {entry.name}; Python loads and evaluates those of dqn, pqn, "
             f"reinforce and q-learning"
         )
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import queue
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from envs.games.go.game import GO
-from envs.games.session import Session
 from play.analysis.engine import AnalysisEngine
 from play.analysis.query import position_at, read_query
-from search.player import Judgement, Limits, RandomPlayer, Watcher
 from search.uct import UctOptions, UctPlayer
 
 QUERY: dict[str, Any] = {
@@ -150,143 +143,6 @@ def test_bytes_that_are_no_text_are_answered() -> None:
     assert answers[-1]["error"] == "the line is longer than 1048576 bytes"
 
 
-def test_a_reader_that_dies_ends_the_engine() -> None:
-    class Broken(io.BytesIO):
-        def readline(self, size: int | None = -1, /) -> bytes:
-            raise RuntimeError("the reader died")
-
-    with pytest.raises(RuntimeError, match="the reader died"):
-        AnalysisEngine(RandomPlayer(), Broken(), io.StringIO()).run()
-
-
-class Endless(RandomPlayer):
-    """Searches until it is stopped; says when it begins; a second passes at each look."""
-
-    name = "endless"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.began: queue.Queue[int] = queue.Queue()
-        self.now = 0.0
-
-    def judge(
-        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
-    ) -> Judgement:
-        judgement = super().judge(session, limits)
-        if limits == Limits(playouts=1):
-            return judgement
-        self.began.put(len(session.actions))
-        assert watch
-        while watch(judgement):
-            self.now += 1.0
-        return judgement
-
-
-class Pipe:
-    """An engine at work on a search without end, and both ends of its pipes."""
-
-    def __init__(self) -> None:
-        self.player = Endless()
-        inner, outer = os.pipe(), os.pipe()
-        self.write = os.fdopen(inner[1], "wb", buffering=0)
-        self.read = os.fdopen(outer[0], encoding="utf-8")
-        self.source, self.sink = os.fdopen(inner[0], "rb"), os.fdopen(outer[1], "w")
-        engine = AnalysisEngine(self.player, self.source, self.sink, 0, lambda: self.player.now)
-        self.thread = threading.Thread(target=engine.run, daemon=True)
-        self.thread.start()
-
-    def send(self, **query: Any) -> None:
-        self.write.write(json.dumps(query).encode() + b"\n")
-
-    def answer(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.read.readline())
-        return answer
-
-    def answers_until(self, identity: str) -> list[dict[str, Any]]:
-        """Answers up to the last that a query gets."""
-        found = [self.answer()]
-        while found[-1].get("isDuringSearch", True) or found[-1]["id"] != identity:
-            found.append(self.answer())
-        return found
-
-    def close(self) -> None:
-        self.send(id="end", action="terminate_all")
-        self.write.close()
-        self.thread.join()
-        for end in (self.source, self.sink, self.read):
-            end.close()
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    opened = Pipe()
-    yield opened
-    opened.close()
-
-
-def test_a_search_is_stopped_and_its_id_can_be_used_again(pipe: Pipe) -> None:
-    pipe.send(**QUERY, maxVisits=10_000_000)
-    pipe.player.began.get()
-    pipe.send(id="t", action="terminate", terminateId="q")
-    assert pipe.answer() == {"id": "t", "action": "terminate", "terminateId": "q"}
-    stopped = pipe.answer()
-    assert (stopped["id"], stopped["isDuringSearch"], "moveInfos" in stopped) == ("q", False, True)
-    pipe.send(**QUERY, maxVisits=1)
-    assert pipe.answer()["moveInfos"]
-
-
-def test_turns_that_wait_are_answered_without_results(pipe: Pipe) -> None:
-    pipe.send(**QUERY, analyzeTurns=[2, 1, 0])
-    assert pipe.player.began.get() == 2
-    pipe.send(id="t", action="terminate", terminateId="q", turnNumbers=[1])
-    assert pipe.answer()["id"] == "t"
-    none = {"id": "q", "isDuringSearch": False, "noResults": True}
-    assert pipe.answer() == {**none, "turnNumber": 1}
-    pipe.send(id="t", action="terminate", terminateId="else")
-    assert pipe.answer()["terminateId"] == "else"
-    pipe.send(id="all", action="terminate_all")
-    rest = [pipe.answer() for _ in range(3)]
-    assert [a.get("turnNumber") for a in rest if a["id"] == "q" and "noResults" in a] == [0]
-    assert [a["turnNumber"] for a in rest if "moveInfos" in a] == [2]
-    pipe.send(**QUERY, maxVisits=1, analyzeTurns=[0])
-    assert pipe.answer()["turnNumber"] == 0
-
-
-def test_searches_report_on_the_way(pipe: Pipe) -> None:
-    pipe.send(**QUERY, reportDuringSearchEvery=3)
-    first, second = pipe.answer(), pipe.answer()
-    assert first["isDuringSearch"] and second["isDuringSearch"]
-    assert first["moveInfos"]
-    pipe.send(id="t", action="terminate_all")
-    assert pipe.answers_until("q")[-1]["moveInfos"]
-
-
-def test_katrain_ponders_switches_and_goes_on(pipe: Pipe) -> None:
-    # What KaTrain sends (katrain/core/engine.py): pondering, then another node of the game.
-    common = {
-        "rules": "japanese", "priority": 0, "komi": 6.5, "boardXSize": 9, "boardYSize": 9,
-        "includeOwnership": True, "includeMovesOwnership": True, "includePolicy": True,
-        "initialStones": [], "initialPlayer": "B",
-        "overrideSettings": {
-            "reportAnalysisWinratesAs": "BLACK", "wideRootNoise": 0.04, "maxTime": 8.0,
-        },
-    }  # fmt: skip
-    ponder = {"maxVisits": 10_000_000, "reportDuringSearchEvery": 0.25}
-    pipe.send(**common, **ponder, id="QUERY:1", analyzeTurns=[0], moves=[])
-    assert pipe.player.began.get() == 0
-    pipe.send(id="QUERY:2", action="terminate", terminateId="QUERY:1")
-    moves = [["B", "E5"]]
-    pipe.send(**common, **ponder, id="QUERY:3", analyzeTurns=[1], moves=moves)
-    seen = pipe.answers_until("QUERY:1")
-    assert [a["field"] for a in seen if "warning" in a and a["id"] == "QUERY:1"] == [
-        "overrideSettings", "rules",
-    ]  # fmt: skip
-    assert len(seen[-1]["ownership"]) == 81 and len(seen[-1]["policy"]) == 82
-    assert pipe.player.began.get() == 1
-    pipe.send(id="QUERY:4", action="terminate", terminateId="QUERY:3")
-    assert pipe.answers_until("QUERY:3")[-1]["rootInfo"]["currentPlayer"] == "W"
-
-
 def test_moves_can_be_avoided_or_allowed_alone() -> None:
     # KaTrain's region of interest: everything else is to be avoided by both colours.
     outside = [
@@ -368,76 +224,3 @@ def test_what_is_not_there_is_said() -> None:
         "the setting cpuct makes no difference here",
         "there is no includeFun",
     ]
-
-
-COMMON: dict[str, Any] = {
-    "rules": "japanese", "priority": 1, "maxVisits": 500, "komi": 6.5, "boardXSize": 5,
-    "boardYSize": 5, "includeOwnership": True, "includeMovesOwnership": True,
-    "includePolicy": True, "initialStones": [], "initialPlayer": "B",
-    "overrideSettings": {
-        "reportAnalysisWinratesAs": "BLACK", "wideRootNoise": 0.04, "maxTime": 8.0,
-    },
-}  # fmt: skip
-OUTSIDE = [f"{c}{r}" for c in "ABCDE" for r in range(1, 6) if f"{c}{r}" not in ("D3", "D4")]
-KATRAIN: list[dict[str, Any]] = [
-    # Start-up, a move, alternatives to what was found, a region of interest, the sweep of a move
-    # that was not played, a handicap game, and the end of a query that is done.
-    {**COMMON, "id": "QUERY:1", "analyzeTurns": [0], "moves": []},
-    {**COMMON, "id": "QUERY:2", "analyzeTurns": [1], "moves": [["B", "C3"]]},
-    {**COMMON, "id": "QUERY:3", "analyzeTurns": [1], "moves": [["B", "C3"]],
-     "avoidMoves": [{"moves": ["A5", "B5"], "player": "W", "untilDepth": 1}]},
-    {**COMMON, "id": "QUERY:4", "analyzeTurns": [1], "moves": [["B", "C3"]],
-     "avoidMoves": [{"moves": OUTSIDE, "player": p, "untilDepth": 1} for p in "BW"]},
-    {**COMMON, "id": "QUERY:5", "analyzeTurns": [2], "moves": [["B", "C3"], ["W", "D4"]],
-     "maxVisits": 25, "includeOwnership": False, "includeMovesOwnership": False, "priority": -899},
-    {**COMMON, "id": "QUERY:6", "analyzeTurns": [0], "moves": [], "rules": "chinese",
-     "initialStones": [["B", "B2"], ["B", "D4"]], "initialPlayer": "W"},
-    {"action": "terminate", "terminateId": "QUERY:2", "id": "QUERY:7"},
-]  # fmt: skip
-GOLDEN = Path(__file__).parent / "golden" / "KaTrain.jsonl"
-
-
-class FirstAllowed(RandomPlayer):
-    """Finds the first point that it may play, so that transcripts are fixed."""
-
-    def judge(
-        self, session: Session, limits: Limits | None = None, watch: Watcher | None = None
-    ) -> Judgement:
-        assert limits is not None
-        legal = np.flatnonzero(session.legal_mask()).tolist()
-        action = next(a for a in legal if limits.allowed is None or a in limits.allowed)
-        visits = np.zeros(26, np.int64)
-        visits[action] = limits.playouts or 0
-        values = np.where(visits, 0.5, np.nan)
-        return Judgement(action, 0.5, visits, values, variation=(action,))
-
-
-def without_estimates(value: Any, key: str = "") -> Any:
-    """What random playouts say changes with them: numbers of points and owners are left out."""
-    if key in ("ownership", "policy"):
-        return f"{len(value)} numbers"
-    if isinstance(value, dict):
-        return {name: without_estimates(inner, name) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [without_estimates(inner) for inner in value]
-    return "points" if key.startswith("score") else value
-
-
-def katrain_transcript() -> str:
-    """Every query with its answers below it."""
-    lines = []
-    for query in KATRAIN:
-        sink, sent = io.StringIO(), json.dumps(query)
-        AnalysisEngine(FirstAllowed(), io.BytesIO(sent.encode()), sink).run()
-        answers = [json.loads(line) for line in sink.getvalue().splitlines()]
-        lines += [sent, *(json.dumps(without_estimates(answer)) for answer in answers)]
-    return "\n".join(lines) + "\n"
-
-
-def test_katrains_queries_are_answered_as_before() -> None:
-    # Rewrite after a wanted change: python -m tests.play.test_analysis
-    assert katrain_transcript() == GOLDEN.read_text("utf-8")
-
-
-if __name__ == "__main__":
-    GOLDEN.write_text(katrain_transcript(), "utf-8")

@@ -10,7 +10,7 @@ import pytest
 from envs.games.go.board import COMPENSATION
 from envs.games.options import GoOptions
 from play.gtp.board import GtpBoard
-from tests.play.test_gtp import talk
+from tests.play.gtp_client import talk
 
 # Whoever owns the whole empty 9x9 board but for Black's two stones: 81 less komi and compensation.
 TWO_STONES = "boardsize 9\nkomi 0.5\nfixed_handicap 2\n"
