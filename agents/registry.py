@@ -169,6 +169,14 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="test split",
             steps="words",
         ),
+        AgentEntry(
+            "gan",
+            "generators against critics: GAN, WGAN, StyleGAN, on points of the plane or on images",
+            "tasks.gan.config:GANConfig",
+            "tasks.gan.build",
+            scored_by="test split",
+            steps="updates",
+        ),
     )
 }
 

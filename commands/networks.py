@@ -12,10 +12,12 @@ from networks.registry import FAMILIES, TORSOS, build_network, find_family, netw
 
 TASKS = {
     "image": "classify", "language": "lm", "masked": "mlm", "translation": "translate",
-    "words": "words",
+    "words": "words", "generator": "gan",
 }  # fmt: skip
 """The task that trains each kind of network."""
-FROM_THE_DATA = ("num_classes", "in_channels", "image_size", "vocabulary", "context_length")
+FROM_THE_DATA = (
+    "num_classes", "in_channels", "image_size", "sample_shape", "vocabulary", "context_length",
+)  # fmt: skip
 """Options that the data decide, or an option of the task."""
 FASHION = 28
 """Pixels of the images that are the default; larger ones are the user's own."""
@@ -80,18 +82,20 @@ def about_network(name: str) -> list[str]:
     import torch
 
     from core.config import field_docs
+    from networks.base import Generator
     from networks.space import search_space
+    from tasks.building import parameter_count
 
     family, config = find_family(name), network_config(name)
     kind: type = type(config)
     with torch.device("meta"):  # sizes without numbers
         network = build_network(name)
-    count = sum(parameter.numel() for parameter in network.parameters())
+        critic = network.build_critic() if isinstance(network, Generator) else None
     smallest = getattr(network, "smallest_input", 1)
     data = " --data FOLDER" if smallest > FASHION else ""
-    flag = "--model" if family.kind == "words" else "--network"
+    flag = "--model" if family.kind in ("words", "generator") else "--network"
     lines = [
-        f"{name}, {family.title} ({family.year}): {count:,} parameters",
+        f"{name}, {family.title} ({family.year}): {parameter_count(network):,} parameters",
         family.paper,
         f"file       {family.module.replace('.', '/')}.py",
         f"presets    {', '.join(family.presets)}",
@@ -99,6 +103,8 @@ def about_network(name: str) -> list[str]:
     ]
     if family.kind == "words":
         return [*lines, "options    tengen train words --help"]
+    if critic is not None:
+        lines.append(f"its critic {parameter_count(critic):,} parameters")
     if family.kind == "image":
         lines.append(f"as torso   tengen train dqn --network {name}")
         lines.append(f"images     {smallest}x{smallest} pixels or more")

@@ -34,6 +34,7 @@ def build_optimiser(
     *,
     momentum: float = 0.0,
     nesterov: bool = False,
+    beta1: float = 0.9,
     beta2: float = 0.999,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
@@ -44,8 +45,9 @@ def build_optimiser(
         parameters: or groups of them, each with options of its own.
         learning_rate: of every group that has none.
         epsilon: in the denominator; sgd has none.
-        momentum: of sgd and rmsprop_torch; that of adam, adamw and radam is always 0.9.
+        momentum: of sgd and rmsprop_torch.
         nesterov: for sgd, look ahead along the momentum.
+        beta1: decay of the first moment of adam, adamw and radam, a step.
         beta2: decay of the second moment of adam, adamw and radam, a step.
         weight_decay: an L2 loss for all but adamw.
 
@@ -65,9 +67,9 @@ def build_optimiser(
         )
     if name in ("adam", "adamw"):
         kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-        return kind(parameters, betas=(0.9, beta2), eps=epsilon, fused=True, **options)
+        return kind(parameters, betas=(beta1, beta2), eps=epsilon, fused=True, **options)
     if name == "radam":
-        return torch.optim.RAdam(parameters, betas=(0.9, beta2), eps=epsilon, **options)
+        return torch.optim.RAdam(parameters, betas=(beta1, beta2), eps=epsilon, **options)
     if name == "rmsprop_torch":
         return torch.optim.RMSprop(parameters, eps=epsilon, momentum=momentum, **options)
     raise UserError(

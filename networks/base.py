@@ -7,13 +7,14 @@
     masked         tokens int64 [B, T], mask                 logits [B, T, V]
     translation    source int64 [B, S], target int64 [B, T]  logits [B, T, V]
     words          words int64 [B]                           vectors [B, D]
+    generator      noise float [B, Z]                        samples [B, ...]
 
-Legend: B batch, C channels, H W plane, D features, K classes, S T time, V vocabulary.
+Legend: B batch, C channels, H W plane, D features, K classes, S T time, V vocabulary, Z noise.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -108,3 +109,44 @@ class WordModel(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Vectors [B, D] of words int64 [B]."""
         return self.word_vectors()[words]
+
+
+class Growth(NamedTuple):
+    """How far networks have grown that begin with images of 4x4 pixels (Karras et al. 2017)."""
+
+    level: int
+    """Images have 4 * 2**level pixels a side."""
+    alpha: float = 1.0
+    """How far the newest level is faded in, 0 to 1."""
+
+
+class Critic(nn.Module):
+    """Tells samples from data; the adversary of a generator."""
+
+    def forward(self, samples: Tensor, growth: Growth | None = None) -> Tensor:
+        """Scores [B] of samples [B, ...]: higher for what looks like data. A discriminator's are
+        logits."""
+        raise NotImplementedError
+
+
+class Generator(nn.Module):
+    """Makes samples of noise. Pixels are -1 to 1."""
+
+    noise_features: int
+    """Z"""
+    levels: int = 1
+    """Sizes that it grows through; 1 for those that do not grow."""
+
+    def forward(self, noise: Tensor, growth: Growth | None = None) -> Tensor:
+        """Samples [B, ...] of noise [B, Z]; without `growth` fully grown."""
+        raise NotImplementedError
+
+    def sample(self, noise: Tensor, growth: Growth | None, truncation: float) -> Tensor:
+        """The same as is done when training is over. `truncation`, 0 to 1, pulls samples towards
+        their mean, where the network can do that."""
+        samples: Tensor = self(noise, growth)
+        return samples
+
+    def build_critic(self) -> Critic:
+        """The adversary of the same paper and size, with fresh weights."""
+        raise NotImplementedError

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LARGEST_LAYER = 65_536
 """Units of a hidden layer; more are surely a mistake."""
 
-Kind = Literal["torso", "image", "language", "masked", "translation", "words"]
+Kind = Literal["torso", "image", "language", "masked", "translation", "words", "generator"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,22 @@ FAMILIES = (
         "BERT", "networks.language.bert", "masked", 2018, "Devlin et al., arXiv 1810.04805",
         {"bert_base": 109_514_298, "bert_large": 335_174_458, "minilm": 22_744_506,
          "bert_tiny": 4_764_090},
+    ),
+    Family(
+        "GAN", "networks.generators.gan", "generator", 2014, "Goodfellow et al., arXiv 1406.2661",
+        {"gan": None},
+    ),
+    Family(
+        "DCGAN", "networks.generators.dcgan", "generator", 2015, "Radford et al., arXiv 1511.06434",
+        {"dcgan": 3_576_704},
+    ),
+    Family(
+        "Progressive growing", "networks.generators.progressive", "generator", 2017,
+        "Karras et al., arXiv 1710.10196", {"progressive": 23_079_115},
+    ),
+    Family(
+        "StyleGAN", "networks.generators.stylegan", "generator", 2018,
+        "Karras et al., arXiv 1812.04948", {"stylegan": 26_219_627},
     ),
     Family(
         "Designed network", "networks.designed.build", "image", 2017,
@@ -300,7 +316,7 @@ def require_image_network(name: str, also: Iterable[str] = ()) -> None:
     kind = find_family(name, also).kind
     if kind != "image":
         raise UserError(
-            f"network {name} is of kind {kind}: it reads words and cannot look at an environment; "
+            f"network {name} is of kind {kind} and cannot look at an environment; "
             f"use an image network (list them: tengen networks) or --network transformer"
         )
 

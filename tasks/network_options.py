@@ -36,12 +36,7 @@ def build_fitted(name: str, kind: Kind, options: str, fitted: Mapping[str, Any])
         UserError: unknown name, kind or option, or an option that the data decide, or
             a value with which the network cannot be built.
     """
-    family = find_family(name)
-    if family.kind != kind:
-        raise UserError(
-            f"network {name} is of kind {family.kind}, this task needs one of kind {kind} (list "
-            f"them: tengen networks)"
-        )
+    require_kind(name, kind)
     config = network_config(name)
     changes = parse_options(name, config, options)
     for field, value in changes.items():
@@ -60,6 +55,16 @@ def build_fitted(name: str, kind: Kind, options: str, fitted: Mapping[str, Any])
             raise
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"network {name} cannot be built with {options!r}: {reason}") from error
+
+
+def require_kind(name: str, kind: Kind) -> None:
+    """Raise UserError for an unknown network, and for one of another kind."""
+    family = find_family(name)
+    if family.kind != kind:
+        raise UserError(
+            f"network {name} is of kind {family.kind}, this task needs one of kind {kind} (list "
+            f"them: tengen networks)"
+        )
 
 
 def _require_possible(field: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -53,7 +53,7 @@ def test_one_network_says_its_size_its_command_and_its_options(
     lines = printed(capsys, name)
     family = find_family(name)
     assert TASKS[family.kind] in AGENTS
-    flag = "--model" if family.kind == "words" else "--network"
+    flag = "--model" if family.kind in ("words", "generator") else "--network"
     assert any(f"tengen train {TASKS[family.kind]} {flag} {name}" in line for line in lines)
     count = family.presets[name]
     assert count is None or lines[0].endswith(f": {count:,} parameters")

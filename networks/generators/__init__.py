@@ -1,0 +1,1 @@
+"""Generators of samples and the critics that they are trained against."""

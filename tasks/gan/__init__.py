@@ -1,0 +1,1 @@
+"""Generators and critics against each other: points of the plane, and images."""
