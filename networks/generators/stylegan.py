@@ -161,7 +161,7 @@ class StyleGANGenerator(Generator):
         return self.synthesise(self.styles(noise, truncation), growth)
 
     def styles(self, noise: Tensor, truncation: float = 1.0) -> Tensor:
-        """Styles [B, S, W] of noise [B, Z]; in the first layers w_mean + truncation (w - w_mean)."""
+        """Styles [B, S, W] of noise; in the first layers mean + truncation * (style - mean)."""
         style = self.everywhere(self.mapping(noise))
         near = self.mean_style.lerp(style, truncation)
         first = torch.arange(style.shape[1], device=style.device) < self.config.truncated_layers

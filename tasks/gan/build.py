@@ -17,11 +17,13 @@ from core.errors import UserError
 from core.learner import Arithmetic, load_weights
 from core.machine.probe import Trial, choose_arithmetic, resolve_device
 from networks.base import Critic, Generator
+from networks.generators.stylegan import StyleGANGenerator
 from networks.registry import network_config
 from tasks.building import parameter_count
 from tasks.gan.agent import AdversarialLearning, part
 from tasks.gan.config import POINTS, GANConfig
 from tasks.gan.images import Pictures
+from tasks.gan.mixing import mixing_table
 from tasks.gan.points import Points
 from tasks.gan.target import Maker, Target
 from tasks.network_options import build_fitted, require_kind
@@ -155,4 +157,9 @@ def score(config: GANConfig, state: Mapping[str, Any], device: str, stop: Stop) 
     judged = target.judge(maker, arithmetic, "test", stop)
     if judged is None:
         return None
-    return Scored(judged.scores, [judged.line], pictures=judged.pictures)
+    pictures = dict(judged.pictures)
+    if isinstance(generator, StyleGANGenerator):
+        for level in range(1, generator.levels):
+            name = f"mixing-from-{4 << level}px"
+            pictures[name] = mixing_table(generator, 2 * level, config.truncation, SCORING_SEED)
+    return Scored(judged.scores, [judged.line], pictures=pictures)

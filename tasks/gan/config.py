@@ -102,8 +102,24 @@ def _points(data: str, updates: int) -> dict[str, tuple[str, Mapping[str, Any]]]
 
 
 DCGAN: Mapping[str, Any] = {
-    "network_options": "width=16 noise=64", "batch_size": 64, "learning_rate": 5e-4,
-    "beta2": 0.999, "averaging": 0.99, "run": {"total_steps": 3000, "evaluate_every": 500},
+    "data": "fashion-mnist", "model": "dcgan", "network_options": "width=32 noise=64",
+    "batch_size": 64, "learning_rate": 5e-4, "beta2": 0.999, "averaging": 0.99,
+    "run": {"total_steps": 2000, "evaluate_every": 250},
+}  # fmt: skip
+WGAN_GP: Mapping[str, Any] = {
+    **DCGAN, "network_options": "width=32 noise=64 critic_normalisation=none",
+    "objective": "wgan_gp", "critic_updates": 3, "beta1": 0.0, "beta2": 0.9,
+    "run": {"total_steps": 1000, "evaluate_every": 125},
+}  # fmt: skip
+STYLEGAN: Mapping[str, Any] = {
+    "data": "fashion-mnist", "model": "stylegan", "batch_size": 16,
+    "network_options": "base=256 widest=64 noise=64 style=64 mapping_layers=4",
+    "r1": 10.0, "learning_rate": 2e-3, "beta1": 0.0, "averaging": 0.99, "phase_updates": 200,
+    "run": {"total_steps": 1800, "evaluate_every": 200},
+}  # fmt: skip
+PROGRESSIVE: Mapping[str, Any] = {
+    **STYLEGAN, "model": "progressive", "network_options": "base=256 widest=64 noise=64",
+    "objective": "wgan_gp", "r1": 0.0, "drift": 1e-3,
 }  # fmt: skip
 
 DEFAULT_PRESET = "ring"
@@ -111,21 +127,8 @@ DEFAULT_PRESET = "ring"
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     **_points("ring", 3000),
     **_points("grid", 5000),
-    "fashion-dcgan": (
-        "DCGAN at 28 pixels on Fashion-MNIST",
-        {"data": "fashion-mnist", "model": "dcgan", **DCGAN},
-    ),
-    "fashion-wgan-gp": (
-        "the same two networks as WGAN-GP, without batch normalisation in the critic",
-        {
-            "data": "fashion-mnist",
-            "model": "dcgan",
-            **DCGAN,
-            "objective": "wgan_gp",
-            "network_options": "width=16 noise=64 critic_normalisation=none",
-            "critic_updates": 3,
-            "beta1": 0.0,
-            "beta2": 0.9,
-        },
-    ),
+    "fashion-dcgan": ("DCGAN at 28 pixels on Fashion-MNIST", DCGAN),
+    "fashion-wgan-gp": ("its networks as WGAN-GP, no normalisation in the critic", WGAN_GP),
+    "fashion-progressive": ("progressive growing from 4 to 32 pixels", PROGRESSIVE),
+    "fashion-stylegan": ("StyleGAN grown from 4 to 32 pixels", STYLEGAN),
 }

@@ -72,7 +72,7 @@ class Judge:
         rate = LEARNING_RATE * min(1.0, len(train) / 5000)  # small sets are gone over often
         optimiser = torch.optim.Adam(self.network.parameters(), lr=rate)
         self.network.train()
-        for dealt in range(0, min(EXAMPLES, 30 * len(train)), size):
+        for dealt in range(0, min(EXAMPLES, 12 * len(train)), size):
             if stop():
                 return False
             rows = epochs.batch(dealt)

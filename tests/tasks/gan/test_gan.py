@@ -29,12 +29,12 @@ def test_the_ring_is_learned(make_trainer: Callable[..., Trainer]) -> None:
         deviation=0.1, network_options="noise=8 hidden=64,64 critic_hidden=128,128", batch_size=128,
         learning_rate=3e-3, beta1=0.0, beta2=0.9, averaging=0.9, samples=1000,
     )  # fmt: skip
-    trainer = make_trainer("gan", config, total_steps=300, evaluate_every=300)
+    trainer = make_trainer("gan", config, total_steps=200, evaluate_every=200)
     before = trainer.task.evaluate(0, 1, lambda: False)
     trainer.run()
     assert before is not None and before.best_by < 3
     assert (
-        trainer.last_evaluation is not None and trainer.last_evaluation > 8.3
+        trainer.last_evaluation is not None and trainer.last_evaluation > 8.2
     )  # 30 % are good; of points spread evenly over the disk, 10 %
 
 
