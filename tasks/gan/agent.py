@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from core.agent import Advanced, Assessment, Metrics
+from core.errors import UserError
 from core.frozen import FrozenCopy
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -26,6 +27,8 @@ from tasks.problem import Stop
 from tasks.supervised import require_same_data
 
 EPSILON = 1e-8
+GROWTH = "growth"
+"""Level and alpha, beside the weights that have grown so far."""
 
 
 class AdversarialLearning:
@@ -166,6 +169,8 @@ class AdversarialLearning:
         scored = self.average.state_dict() if self.average else newest
         network = prefixed("generator.", scored)
         network |= prefixed("critic.", learners["critic"].pop("network"))
+        if self._growth is not None:
+            network[GROWTH] = torch.tensor(self._growth, dtype=torch.float32)
         return {
             "network": network | prefixed("judge.", self.target.weights()),
             "learners": learners,
@@ -186,6 +191,7 @@ class AdversarialLearning:
         if self.average:
             self.average.load_state_dict(scored)
         self.target.load_weights(part("judge.", state["network"]))
+        self._growth = saved_growth(state["network"])
 
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with a trained generator and critic."""
@@ -204,6 +210,20 @@ def _learner(network: nn.Module, config: GANConfig, arithmetic: Arithmetic) -> L
         beta1=config.beta1, beta2=config.beta2,
     )  # fmt: skip
     return Learner(network, optimiser, arithmetic)
+
+
+def saved_growth(network: Mapping[str, Tensor]) -> Growth | None:
+    """How far the saved generator has grown; None for fully, or where it does not grow.
+
+    Raises:
+        UserError: the checkpoint says something else.
+    """
+    if GROWTH not in network:
+        return None
+    values = network[GROWTH]
+    if values.shape != (2,) or not 0 <= float(values[1]) <= 1 or not 0 <= float(values[0]) < 16:
+        raise UserError(f"the checkpoint's growth cannot be read: {values.tolist()!r:.100}")
+    return Growth(int(values[0]), float(values[1]))
 
 
 def prefixed(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

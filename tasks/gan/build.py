@@ -16,11 +16,11 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.learner import Arithmetic, load_weights
 from core.machine.probe import Trial, choose_arithmetic, resolve_device
-from networks.base import Critic, Generator
+from networks.base import Critic, Generator, Growth
 from networks.generators.stylegan import StyleGANGenerator
 from networks.registry import network_config
 from tasks.building import parameter_count
-from tasks.gan.agent import AdversarialLearning, part
+from tasks.gan.agent import AdversarialLearning, part, saved_growth
 from tasks.gan.config import POINTS, GANConfig
 from tasks.gan.images import Pictures
 from tasks.gan.mixing import mixing_table
@@ -153,13 +153,16 @@ def score(config: GANConfig, state: Mapping[str, Any], device: str, stop: Stop) 
     load_weights(generator, part("generator.", state["network"]))
     target.load_weights(part("judge.", state["network"]))
     arithmetic.place(generator)
-    maker = Maker(generator, arithmetic, None, config.truncation, SCORING_SEED)
+    growth = saved_growth(state["network"])
+    maker = Maker(generator, arithmetic, growth, config.truncation, SCORING_SEED)
     judged = target.judge(maker, arithmetic, "test", stop)
     if judged is None:
         return None
     pictures = dict(judged.pictures)
     if isinstance(generator, StyleGANGenerator):
-        for level in range(1, generator.levels):
-            name = f"mixing-from-{4 << level}px"
-            pictures[name] = mixing_table(generator, 2 * level, config.truncation, SCORING_SEED)
+        grown = growth or Growth(generator.levels - 1)
+        for level in range(1, grown.level + 1):
+            pictures[f"mixing-from-{4 << level}px"] = mixing_table(
+                generator, grown, 2 * level, config.truncation, SCORING_SEED
+            )
     return Scored(judged.scores, [judged.line], pictures=pictures)

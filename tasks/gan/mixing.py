@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from networks.base import Growth
 from networks.generators.stylegan import StyleGANGenerator, mixed
 from tasks.gan.images import as_pixels
 from tasks.pictures import grid
@@ -18,7 +19,7 @@ COLUMNS = 6
 
 @torch.no_grad()
 def mixing_table(
-    generator: StyleGANGenerator, crossover: int, truncation: float, seed: int
+    generator: StyleGANGenerator, growth: Growth, crossover: int, truncation: float, seed: int
 ) -> np.ndarray:
     """A table whose first row and first column are images; those within have the styles of the
     row's image before layer number `crossover`, from it on those of the column's.
@@ -37,7 +38,7 @@ def mixing_table(
             columns,
             *(torch.cat([row[None], line]) for row, line in zip(rows, table, strict=True)),
         ]
-        images = generator.synthesise(torch.cat(lines)).cpu().numpy()
+        images = generator.synthesise(torch.cat(lines), growth).cpu().numpy()
     pixels = as_pixels(images)
     corner = np.full_like(pixels[:1], 40)
     return grid(np.concatenate([corner, pixels]), COLUMNS + 1)

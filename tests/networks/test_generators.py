@@ -4,6 +4,7 @@ weights are; and layers against slow versions from the papers' formulas."""
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from networks.generators.progressive import (
     pixel_norm,
     with_deviation,
 )
-from networks.generators.stylegan import StyleGANConfig, StyleGANGenerator, mixed
+from networks.generators.stylegan import StyledConv, StyleGANConfig, StyleGANGenerator, mixed
 from networks.registry import build_network
 
 SMALL = {"sample_shape": (1, 16, 16), "base": 64, "widest": 16, "noise": 8}
@@ -132,8 +133,9 @@ def test_a_style_sets_mean_and_deviation_of_each_map() -> None:
     generator = small("stylegan")
     assert isinstance(generator, StyleGANGenerator)
     x, style = torch.randn(2, 16, 8, 8), torch.randn(2, 12)
-    styled = generator.convs[1].styling(x, style, torch.randn(2, 1, 8, 8))
-    scale, shift = generator.convs[1].styling.affine(style).chunk(2, dim=1)
+    styling = cast(StyledConv, generator.convs[1]).styling
+    styled = styling(x, style, torch.randn(2, 1, 8, 8))
+    scale, shift = styling.affine(style).chunk(2, dim=1)
     torch.testing.assert_close(styled.mean((2, 3)), shift, atol=1e-5, rtol=1e-4)
     deviation = styled.std((2, 3), unbiased=False)
     torch.testing.assert_close(deviation, (scale + 1).abs(), atol=1e-5, rtol=1e-4)

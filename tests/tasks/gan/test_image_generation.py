@@ -84,6 +84,9 @@ def test_stylegan_grows_resumes_and_is_scored(
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
     assert other["generator.mean_style"].any() and not any(n.startswith("judge.") for n in other)
 
+    # A checkpoint is scored as far as it has grown.
+    assert other["growth"].tolist() == pytest.approx([1, 1])
+
     run = tmp_path / "run"
     argv = ["train", "gan", "--data", "digits", "--model", "stylegan", "--network-options", TINY,
             "--batch-size", "8", "--total-steps", "1", "--evaluate-every", "1"]  # fmt: skip
