@@ -363,13 +363,16 @@ def field_bounds(config_type: Any) -> dict[str, Bounds]:
 
 @functools.cache
 def field_docs(config_type: type) -> dict[str, str]:
-    """Field names to the docstrings under them, on one line."""
+    """Field names to the docstrings under them, on one line; those of base classes first."""
+    docs: dict[str, str] = {}
+    for base in config_type.__bases__:
+        if dataclasses.is_dataclass(base):
+            docs |= field_docs(base)
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(config_type))).body[0]
     except (OSError, TypeError):  # installed without sources
-        return {}
+        return docs
     assert isinstance(tree, ast.ClassDef)
-    docs: dict[str, str] = {}
     for field, text in zip(tree.body, tree.body[1:], strict=False):
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue

@@ -63,6 +63,12 @@ def test_one_network_says_its_size_its_command_and_its_options(
         assert getattr(config, field) == value
 
 
+def test_options_of_a_base_config_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, "stylegan")
+    assert "  widest=512" in lines and "  style=512" in lines
+    assert "its critic 23,087,249 parameters" in lines
+
+
 def test_large_networks_ask_for_larger_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert "train it   tengen train classify --network vgg16 --data FOLDER" in printed(
         capsys, "vgg16"
