@@ -191,7 +191,7 @@ class AdversarialLearning:
         if self.average:
             self.average.load_state_dict(scored)
         self.target.load_weights(part("judge.", state["network"]))
-        self._growth = saved_growth(state["network"])
+        self._growth = saved_growth(state["network"], self.generator.levels)
 
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with a trained generator and critic."""
@@ -212,8 +212,9 @@ def _learner(network: nn.Module, config: GANConfig, arithmetic: Arithmetic) -> L
     return Learner(network, optimiser, arithmetic)
 
 
-def saved_growth(network: Mapping[str, Tensor]) -> Growth | None:
-    """How far the saved generator has grown; None for fully, or where it does not grow.
+def saved_growth(network: Mapping[str, Tensor], levels: int) -> Growth | None:
+    """How far a saved generator of so many levels has grown; None for fully, or where it does not
+    grow.
 
     Raises:
         UserError: the checkpoint says something else.
@@ -221,7 +222,7 @@ def saved_growth(network: Mapping[str, Tensor]) -> Growth | None:
     if GROWTH not in network:
         return None
     values = network[GROWTH]
-    if values.shape != (2,) or not 0 <= float(values[1]) <= 1 or not 0 <= float(values[0]) < 16:
+    if values.shape != (2,) or not 0 <= float(values[1]) <= 1 or not 0 <= float(values[0]) < levels:
         raise UserError(f"the checkpoint's growth cannot be read: {values.tolist()!r:.100}")
     return Growth(int(values[0]), float(values[1]))
 

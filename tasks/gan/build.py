@@ -153,7 +153,7 @@ def score(config: GANConfig, state: Mapping[str, Any], device: str, stop: Stop) 
     load_weights(generator, part("generator.", state["network"]))
     target.load_weights(part("judge.", state["network"]))
     arithmetic.place(generator)
-    growth = saved_growth(state["network"])
+    growth = saved_growth(state["network"], generator.levels)
     maker = Maker(generator, arithmetic, growth, config.truncation, SCORING_SEED)
     judged = target.judge(maker, arithmetic, "test", stop)
     if judged is None:

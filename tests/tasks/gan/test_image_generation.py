@@ -15,7 +15,9 @@ from commands.dispatch import main
 from core.errors import UserError
 from core.files.checkpoint import load as load_checkpoint
 from core.trainer import Trainer
+from networks.base import Growth
 from tasks.data.image_sets import digits
+from tasks.gan.agent import saved_growth
 from tasks.gan.build import build_pair
 from tasks.gan.config import GANConfig
 from tasks.gan.images import Pictures, as_pixels
@@ -86,6 +88,10 @@ def test_stylegan_grows_resumes_and_is_scored(
 
     # A checkpoint is scored as far as it has grown.
     assert other["growth"].tolist() == pytest.approx([1, 1])
+    assert saved_growth(other, 2) == Growth(1) and saved_growth({}, 2) is None
+    for forged in ([2.0, 1.0], [1.0, float("nan")], [1.0]):
+        with pytest.raises(UserError, match="growth cannot be read"):
+            saved_growth({"growth": torch.tensor(forged)}, 2)
 
     run = tmp_path / "run"
     argv = ["train", "gan", "--data", "digits", "--model", "stylegan", "--network-options", TINY,
