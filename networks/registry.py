@@ -132,6 +132,10 @@ FAMILIES = (
          "transformer_xl_tiny": 883_916},
     ),
     Family(
+        "Reformer", "networks.language.reformer", "language", 2020,
+        "Kitaev et al., arXiv 2001.04451", {"reformer": 5_975_872, "reformer_tiny": 412_107},
+    ),
+    Family(
         # The encoder and its output of masked tokens. What the paper counts, 110 million, has the
         # pooler (590,592) and the judge of next sentences (1,538) besides.
         "BERT", "networks.language.bert", "masked", 2018, "Devlin et al., arXiv 1810.04805",

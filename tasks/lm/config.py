@@ -83,6 +83,21 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             },
         },
     ),
+    "austen-reformer": (
+        "a small Reformer on the same characters: hashed attention, reversible layers",
+        {
+            "network": "reformer_tiny",
+            "context_length": 512,
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 8,
+                "learning_rate": 2e-3,
+                "beta2": 0.99,
+                "weight_decay": 0.1,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
     "austen-lstm": (
         "an LSTM on the same characters",
         {
