@@ -143,6 +143,10 @@ FAMILIES = (
          "bert_tiny": 4_764_090},
     ),
     Family(
+        "XLNet", "networks.language.xlnet", "masked", 2019, "Yang et al., arXiv 1906.08237",
+        {"xlnet_base": 116_750_336, "xlnet_large": 360_300_800, "xlnet_tiny": 869_842},
+    ),
+    Family(
         "Designed network", "networks.designed.build", "image", 2017,
         "of a file, as designed:FILE.json; architecture search, Zoph & Le, arXiv 1611.01578",
         {"designed": None},
