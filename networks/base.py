@@ -65,6 +65,11 @@ class LanguageModel(nn.Module):
         """
         raise NotImplementedError
 
+    def logits_backwards(self, tokens: Tensor) -> Tensor | None:
+        """Logits [B, T, V] of the token before each, from it and those after; most read forwards
+        alone and have none."""
+        return None
+
 
 class MaskedLanguageModel(nn.Module):
     """Predicts tokens that were hidden, from both sides."""

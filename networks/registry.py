@@ -115,6 +115,13 @@ FAMILIES = (
          "transformer_small": 6_001_664},
     ),
     Family(
+        # With the output of a language model: 793,471 (P + 1). Without, as ELMo is used, they are
+        # 93,600,848, 28,027,728 and 13,593,296.
+        "ELMo", "networks.language.elmo", "language", 2018, "Peters et al., arXiv 1802.05365",
+        {"elmo": 500_651_471, "elmo_medium": 231_949_775, "elmo_small": 115_951_055,
+         "elmo_tiny": 1_606_256},
+    ),
+    Family(
         "GPT", "networks.language.gpt", "language", 2018,
         "Radford et al., Improving language understanding by generative pre-training",
         {"gpt": 116_534_784},

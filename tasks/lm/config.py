@@ -98,6 +98,20 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             },
         },
     ),
+    "austen-elmo": (
+        "a small ELMo on 2000 byte pairs: letters, and layers that read in both directions",
+        {
+            "network": "elmo_tiny",
+            "tokenizer": "bpe",
+            "context_length": 64,
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 16,
+                "learning_rate": 2e-3,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
     "austen-lstm": (
         "an LSTM on the same characters",
         {
