@@ -31,16 +31,16 @@ from networks.language.reformer import Reformer, ReformerConfig
 class Options:
     """Share of the second half told, by hashes in training and evaluation (0: full attention)."""
 
-    length: int = 64
+    length: int = 32
     """T"""
     symbols: int = 16
     """V"""
-    chunk_length: int = 8
+    chunk_length: int = 4
     trained: tuple[int, ...] = (0, 4, 2, 1)
     evaluated: tuple[int, ...] = (0, 8, 4, 2, 1)
-    updates: int = 3000
-    batch_size: int = 64
-    learning_rate: float = 3e-3
+    updates: int = 1500
+    batch_size: int = 32
+    learning_rate: float = 1e-3
     seed: int = 1
 
 
