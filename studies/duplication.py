@@ -38,7 +38,7 @@ class Options:
     chunk_length: int = 4
     trained: tuple[int, ...] = (0, 4, 2, 1)
     evaluated: tuple[int, ...] = (0, 8, 4, 2, 1)
-    updates: int = 1500
+    updates: int = 1000
     batch_size: int = 32
     learning_rate: float = 1e-3
     seed: int = 1
@@ -57,9 +57,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def sizes(hashes: int, options: Options) -> ReformerConfig:
-    """One block that hashes; 0 hashes put all positions into one chunk."""
+    """One block that hashes; 0 hashes put all positions into one chunk. Rows and columns of a table
+    cannot tell what is half a text away, so the table has a column for each position."""
     return ReformerConfig(
-        vocabulary=options.symbols, context_length=options.length, width=64, layers=1, heads=4,
+        vocabulary=options.symbols, context_length=options.length**2, width=64, layers=1, heads=4,
         head_width=32, inner=128, attention=("lsh",), dropout=0.0, hashes=max(1, hashes),
         chunk_length=options.chunk_length if hashes else options.length,
     )  # fmt: skip

@@ -133,8 +133,8 @@ class AxialPositions(nn.Module):
         self.longest = longest
         self.columns = 1 << ((longest - 1).bit_length() + 1) // 2  # a power of two, over the root
         rows = -(-longest // self.columns)
-        self.row = nn.Parameter(torch.empty(rows, width // 4))
-        self.column = nn.Parameter(torch.empty(self.columns, width - width // 4))
+        self.row = nn.Parameter(torch.empty(rows, 1, width // 4))
+        self.column = nn.Parameter(torch.empty(1, self.columns, width - width // 4))
 
     def forward(self, length: int) -> Tensor:
         """Vectors [T, D] of the first positions. Raises UserError for more than there are."""
@@ -144,7 +144,8 @@ class AxialPositions(nn.Module):
                 "shorten it"
             )
         places = torch.arange(length, device=self.row.device)
-        return torch.cat((self.row[places // self.columns], self.column[places % self.columns]), 1)
+        row, column = places // self.columns, places % self.columns
+        return torch.cat((self.row[row, 0], self.column[0, column]), dim=1)
 
 
 class Reformer(LanguageModel):
@@ -221,7 +222,7 @@ NAMES: dict[str, str | None] = {
 
 
 def rename(name: str) -> str | None:
-    """From the official name of a tensor to ours. Axial positions have two more axes there."""
+    """From the official name of a tensor to ours."""
     axial = "reformer.embeddings.position_embeddings.weights."
     if name.startswith(axial):
         return f"positions.{('row', 'column')[int(name[-1])]}"

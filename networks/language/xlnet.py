@@ -114,13 +114,13 @@ class XLNet(MaskedLanguageModel):
         super().__init__()
         self.hidden_token = config.vocabulary - 1
         self.embedding = nn.Embedding(config.vocabulary, config.width)
-        self.unknown = nn.Parameter(torch.empty(config.width))  # where each query begins
+        self.unknown = nn.Parameter(torch.empty(1, 1, config.width))  # where each query begins
         self.attention = nn.ModuleList(RelativeAttention(config) for _ in range(config.layers))
         self.feed_forward = nn.ModuleList(FeedForward(config) for _ in range(config.layers))
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
         self.dropout = nn.Dropout(config.dropout)
         for name, parameter in self.named_parameters():
-            if (parameter.dim() > 1 and not name.endswith("_bias")) or name == "unknown":
+            if parameter.dim() > 1 and not name.endswith("_bias"):
                 nn.init.normal_(parameter, std=config.init_std)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)

@@ -58,9 +58,7 @@ def pair(**changes: Any) -> tuple[XLNet, Any]:
     encoding = theirs.transformer.relative_positional_encoding  # float32, whatever the weights are
     theirs.transformer.relative_positional_encoding = lambda *a, **k: encoding(*a, **k).double()
     ours = model()
-    weights = theirs.state_dict()
-    weights["transformer.mask_emb"] = weights["transformer.mask_emb"].reshape(16)
-    load_official(ours, weights, rename)
+    load_official(ours, theirs.state_dict(), rename)
     return ours, theirs
 
 
