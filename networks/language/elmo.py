@@ -52,10 +52,8 @@ class ElmoConfig:
     """Of the tokens; without, a token is spelled by the bytes of its number."""
     letter_width: int = choice(16, (8, 16))
     """Features of a letter."""
-    filters: tuple[tuple[int, int], ...] = (
-        (1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024),
-    )  # fmt: skip
-    """Widths in letters, and filters of each."""
+    filters: tuple[int, ...] = (32, 32, 64, 128, 256, 512, 1024)
+    """Filters of one letter, of two, of three, and so on."""
     highways: int = choice(2, (1, 2))
     """Layers between the filters and the first P features."""
     layers: int = choice(2, (1, 2))
@@ -75,7 +73,7 @@ PRESETS = {
     "elmo_medium": ElmoConfig(highways=1, cells=2048, width=256),
     "elmo_small": ElmoConfig(highways=1, cells=1024, width=128),
     "elmo_tiny": ElmoConfig(
-        vocabulary=2_000, filters=((1, 16), (2, 32), (3, 64), (4, 64), (5, 64)), highways=1,
+        vocabulary=2_000, filters=(16, 32, 64, 64, 64), highways=1,
         cells=256, width=128, dropout=0.0,
     ),
 }  # fmt: skip
@@ -95,10 +93,11 @@ class LetterNetwork(nn.Module):
 
     def __init__(self, config: ElmoConfig) -> None:
         super().__init__()
-        filters = sum(number for _, number in config.filters)
+        filters = sum(config.filters)
         self.letters = nn.Embedding(PADDING + 1, config.letter_width)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(config.letter_width, number, width) for width, number in config.filters
+            nn.Conv1d(config.letter_width, number, width)
+            for width, number in enumerate(config.filters, start=1)
         )
         self.highways = nn.ModuleList(
             nn.Linear(filters, 2 * filters) for _ in range(config.highways)
@@ -157,7 +156,7 @@ class Elmo(LanguageModel):
     """Letters, layers that read forwards, layers that read backwards, and one output.
 
     Raises:
-        UserError: spellings are not as many as tokens, or a filter is wider than a word.
+        UserError: spellings are not as many as tokens, or a filter is wider than a word, or none.
     """
 
     context_length = None
@@ -170,8 +169,8 @@ class Elmo(LanguageModel):
             raise UserError(
                 f"{config.vocabulary} tokens need a spelling each, got {len(config.spellings)}"
             )
-        if any(width > LETTERS for width, _ in config.filters):
-            raise UserError(f"a filter can be no wider than the {LETTERS} letters of a word")
+        if len(config.filters) > LETTERS or min(config.filters) < 1:
+            raise UserError(f"filters must be over 0, of {LETTERS} widths at most")
         self.register_buffer(
             "table", spelled(config.spellings) if config.spellings else None, persistent=False
         )

@@ -23,7 +23,7 @@ from networks.language.elmo import (
 from networks.language.generate import generate
 
 SMALL = ElmoConfig(
-    vocabulary=9, filters=((1, 4), (3, 5)), letter_width=6, highways=2, cells=7, width=4,
+    vocabulary=9, filters=(4, 5), letter_width=6, highways=2, cells=7, width=4,
     dropout=0.0, spellings=(b"a", b"b", b"emma", b"emmas", b" the", b"x" * 60, b"", b"\xc3", b"ab"),
 )  # fmt: skip
 TOKENS = torch.tensor([[1, 5, 3, 8, 2, 2, 7], [0, 0, 6, 2, 4, 6, 1]])
@@ -60,7 +60,7 @@ both directions side by side, for weights and inputs by `formula`."""
 
 
 def test_layers_are_those_of_elmoformanylangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = ElmoConfig(vocabulary=5, filters=((1, 2),), cells=5, width=3, clip=0.4, dropout=0.0)
+    config = ElmoConfig(vocabulary=5, filters=(2,), cells=5, width=3, clip=0.4, dropout=0.0)
     network = model(config)
     phase = 0
     for layers in (network.forwards, network.backwards):
@@ -195,7 +195,8 @@ def test_spellings_have_a_frame_and_an_end() -> None:
     ("changes", "message"),
     [
         ({"spellings": (b"a",)}, "9 tokens need a spelling each, got 1"),
-        ({"filters": ((51, 2),)}, "no wider than the 50 letters"),
+        ({"filters": (1,) * 51}, "filters must be over 0, of 50 widths at most"),
+        ({"filters": (3, 0)}, "filters must be over 0"),
     ],
 )
 def test_sizes_that_cannot_be_are_refused(changes: dict[str, Any], message: str) -> None:
