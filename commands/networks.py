@@ -15,7 +15,14 @@ TASKS = {
     "words": "words",
 }  # fmt: skip
 """The task that trains each kind of network."""
-FROM_THE_DATA = ("num_classes", "in_channels", "image_size", "vocabulary", "context_length")
+FROM_THE_DATA = (
+    "num_classes",
+    "in_channels",
+    "image_size",
+    "vocabulary",
+    "context_length",
+    "spellings",
+)
 """Options that the data decide, or an option of the task."""
 FASHION = 28
 """Pixels of the images that are the default; larger ones are the user's own."""
