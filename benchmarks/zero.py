@@ -1,6 +1,7 @@
 """Zero's speed: tree work alone, and self-play against the bare network.
 
-Tree work is search with an evaluation that costs nothing (uniform policy, value 0) on 9x9 Go.
+Tree work is search with an evaluation that costs nothing (uniform policy, value 0) on 9x9 Go; one
+thread is counted per second of processor time, which other work on the machine disturbs less.
 Self-play is the agent's own `act` and `observe` with a network; its yardstick is the same network
 fed full batches and nothing else. Evaluations count positions that the network judged.
 """
@@ -49,13 +50,14 @@ def main() -> None:
     def own(work: Callable[..., float], *arguments: Any) -> Callable[[], float]:
         return partial(in_own_process, work, options.seconds, *arguments, limit_seconds=limit)
 
-    usual = "64 simulations a move, 2 threads"
+    usual = "64 simulations a move, 256 games, 2 threads"
     trees = {
-        usual: own(measure_trees, 64, 2),
-        "64 simulations a move, 1 thread": own(measure_trees, 64, 1),
-        "16 simulations a move, 2 threads": own(measure_trees, 16, 2),
-        "512 simulations a move, 2 threads": own(measure_trees, 512, 2),
-        "4096 simulations a move, 2 threads": own(measure_trees, 4096, 2),
+        usual: own(measure_trees, 64, 256, 2),
+        "64 simulations a move, 256 games": own(measure_trees, 64, 256, 1),
+        **{
+            f"{simulations} simulations a move, 64 games": own(measure_trees, simulations, 64, 1)
+            for simulations in (16, 64, 512, 4096)
+        },
     }
     results, skipped = run_rounds(trees, options.rounds)
     out = options.out.replace(".json", "-trees.json")
@@ -86,14 +88,14 @@ class Uniform:
         return lambda: (self._logits[:count], self._values[:count])
 
 
-def measure_trees(seconds: float, simulations: int, threads: int) -> float:
+def measure_trees(seconds: float, simulations: int, games: int, threads: int) -> float:
     """Simulations per second of searches from positions of random games."""
     from envs.games.go.game import GO
     from envs.games.options import GoOptions
     from search.config import SearchConfig
     from search.tree_search import TreeSearch
 
-    games = max(16, 16_384 // simulations) if simulations > 64 else 256
+    clock = time.perf_counter if threads > 1 else time.process_time
     go = GoOptions(9)
     search = TreeSearch(
         GO, go, games, SearchConfig(), Uniform(games, 82), max_simulations=simulations,
@@ -101,11 +103,11 @@ def measure_trees(seconds: float, simulations: int, threads: int) -> float:
     )  # fmt: skip
     states = _random_positions(games)
     search.run(states, 2, noise=True)
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    done, began = 0, clock()
+    while clock() - began < seconds:
         search.run(states, simulations, noise=True)
         done += games * simulations
-    return done / (time.perf_counter() - began)
+    return done / (clock() - began)
 
 
 def _random_positions(games: int) -> np.ndarray:

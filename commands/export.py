@@ -9,7 +9,7 @@ Of an architecture search it is the best network, trained from scratch, as a mod
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ class ExportOptions:
     """New folder."""
     checkpoint: str = ""
     """Name of a checkpoint, 'best' or 'newest'; default: best where one is marked."""
+    half: bool = False
+    """Keep weights as float16: half the size, three digits of each."""
     best: bool = False
     """Of an architecture search: the best design, which is what is written anyway."""
     epochs: float = free(0.0, at_least=0)
@@ -56,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
 
     source = RunFolder.open(Path(options.run))
     entry, config = saved_config(source)
+    if entry.exports and options.half:
+        raise UserError(f"--half is for weights alone; {options.run} is an architecture search")
     if entry.exports:
         return _export_design(source, entry, config, options)
     for name in ("best", "epochs", "device"):
@@ -63,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
             hint = "; use --checkpoint best" if name == "best" else ""
             raise UserError(f"--{name} is for architecture searches, {options.run} is none{hint}")
     loaded = checkpoint.load(checkpoint_path(source, options.checkpoint), keys=entry.scored_parts)
+    state = _halved(loaded.state, "") if options.half else loaded.state
     target = RunFolder.create(Path(), entry.name, "", 0, Path(options.out))
     # Where the run lay is nobody else's business.
     target.write_config(to_toml(replace(config, run=replace(config.run, run_dir=""))))
@@ -72,13 +77,28 @@ def main(argv: Sequence[str]) -> int:
         {name: meta[name] for name in kept if name in meta}
         | {"exported_at_agent_steps": loaded.step}
     )
-    checkpoint.save(target.checkpoints, loaded.step, loaded.state, identity=loaded.identity)
+    checkpoint.save(target.checkpoints, loaded.step, state, identity=loaded.identity)
     target.set_status("finished", agent_steps=loaded.step)
     sys.stdout.write(
         f"{options.out}: the weights at {loaded.step:,} agent steps; score them with: "
         f"{entry.advice(options.out)}\n"
     )
     return 0
+
+
+def _halved(state: Any, name: str) -> Any:
+    """The same with float16 in place of float32. Raises UserError where that is too small."""
+    import torch
+
+    if isinstance(state, Mapping):
+        return {key: _halved(value, f"{name}.{key}".lstrip(".")) for key, value in state.items()}
+    if not isinstance(state, torch.Tensor) or state.dtype != torch.float32:
+        return state
+    half = state.half()
+    if not bool(torch.isfinite(half).all()):
+        largest = float(state.abs().max())
+        raise UserError(f"{name} holds {largest:g}, too much for --half (at most 65504)")
+    return half
 
 
 def _export_design(

@@ -16,8 +16,14 @@ TASKS = {
 }  # fmt: skip
 """The task that trains each kind of network."""
 FROM_THE_DATA = (
-    "num_classes", "in_channels", "image_size", "sample_shape", "vocabulary", "context_length",
-)  # fmt: skip
+    "num_classes",
+    "in_channels",
+    "image_size",
+    "sample_shape",
+    "vocabulary",
+    "context_length",
+    "spellings",
+)
 """Options that the data decide, or an option of the task."""
 FASHION = 28
 """Pixels of the images that are the default; larger ones are the user's own."""

@@ -66,15 +66,32 @@ class LanguageModel(nn.Module):
         """
         raise NotImplementedError
 
+    def logits_backwards(self, tokens: Tensor) -> Tensor | None:
+        """Logits [B, T, V] of the token before each, from it and those after; most read forwards
+        alone and have none."""
+        return None
+
 
 class MaskedLanguageModel(nn.Module):
     """Predicts tokens that were hidden, from both sides."""
 
-    context_length: int
+    context_length: int | None
+    """Tokens that fit at once; None: any number."""
 
     def forward(self, tokens: Tensor, attend: Tensor | None = None) -> Tensor:
         """Logits of every position, [B, T, V]; `attend`, bool [B, T], is false at padding."""
         raise NotImplementedError
+
+    def logits_of_hidden(self, seen: Tensor, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """Logits of the hidden tokens to learn from, [M, V]; most networks see them hidden all.
+
+        Args:
+            seen: what stands where tokens are hidden, and the others, int64 [B, T].
+            tokens: all that are true, int64 [B, T].
+            hidden: bool [B, T].
+        """
+        logits: Tensor = self(seen)[hidden]
+        return logits
 
 
 class Translator(nn.Module):

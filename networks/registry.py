@@ -115,6 +115,13 @@ FAMILIES = (
          "transformer_small": 6_001_664},
     ),
     Family(
+        # With the output of a language model: 793,471 (P + 1). Without, as ELMo is used, they are
+        # 93,600,848, 28,027,728 and 13,593,296.
+        "ELMo", "networks.language.elmo", "language", 2018, "Peters et al., arXiv 1802.05365",
+        {"elmo": 500_651_471, "elmo_medium": 231_949_775, "elmo_small": 115_951_055,
+         "elmo_tiny": 1_606_256},
+    ),
+    Family(
         "GPT", "networks.language.gpt", "language", 2018,
         "Radford et al., Improving language understanding by generative pre-training",
         {"gpt": 116_534_784},
@@ -132,11 +139,19 @@ FAMILIES = (
          "transformer_xl_tiny": 883_916},
     ),
     Family(
+        "Reformer", "networks.language.reformer", "language", 2020,
+        "Kitaev et al., arXiv 2001.04451", {"reformer": 5_975_872, "reformer_tiny": 412_107},
+    ),
+    Family(
         # The encoder and its output of masked tokens. What the paper counts, 110 million, has the
         # pooler (590,592) and the judge of next sentences (1,538) besides.
         "BERT", "networks.language.bert", "masked", 2018, "Devlin et al., arXiv 1810.04805",
         {"bert_base": 109_514_298, "bert_large": 335_174_458, "minilm": 22_744_506,
          "bert_tiny": 4_764_090},
+    ),
+    Family(
+        "XLNet", "networks.language.xlnet", "masked", 2019, "Yang et al., arXiv 1906.08237",
+        {"xlnet_base": 116_750_336, "xlnet_large": 360_300_800, "xlnet_tiny": 869_842},
     ),
     Family(
         "GAN", "networks.generators.gan", "generator", 2014, "Goodfellow et al., arXiv 1406.2661",

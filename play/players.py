@@ -1,4 +1,4 @@
-"""Players by name: `shipped`, `RUN`, `alphago:RUN`, `uct:20000`, `random`, `gtp:COMMAND`."""
+"""Players by name: `easy`, `shipped`, `RUN`, `alphago:RUN`, `uct:20000`, `gtp:COMMAND` and more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from core.errors import UserError, did_you_mean
 from envs.games.options import RULESETS, GoOptions
 from search.player import Player
 
+LEVELS = {"easy": "1,temperature=1", "medium": "8", "strong": "400"}
+"""The trained player's strengths by name: its visits a move, and whether it errs."""
 KNOWN = {
+    **{level: f"the trained player in the box at {how}" for level, how in LEVELS.items()},
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
@@ -48,6 +51,8 @@ def make_player(name: str, seed: int = 0, threads: int = 0) -> Player:
     Raises:
         UserError: there is no such player, or its engine cannot be started.
     """
+    if name in LEVELS:
+        name = f"shipped:{LEVELS[name]}"
     kind, _, rest = name.partition(":")
     if kind == "gtp" and rest.strip():
         from play.engine_player import EnginePlayer

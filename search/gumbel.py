@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.machine.kernels import kernel
+from core.machine.kernels import inlined, kernel
 from search.forest import Forest, swap_edges
 from search.puct import as_seen_by
 
@@ -63,12 +63,12 @@ def logit_of(prior: float) -> float:
 def most_visits(forest: Forest, g: int) -> int:
     """Visits of the most visited edge of the root."""
     most = 0
-    for edge in range(forest.edge_count[g, 0]):
-        most = max(most, forest.visits[g, edge])
+    for edge in range(forest.nodes[g, 0].edge_count):
+        most = max(most, forest.edges[g, edge].visits)
     return most
 
 
-@kernel
+@inlined
 def transformed(q: float, most: int, gumbel: Gumbel) -> float:
     """sigma(q) of a value from -1 to 1."""
     return (gumbel.visit_weight + most) * gumbel.scale * (q + 1.0) / 2.0
@@ -78,27 +78,24 @@ def transformed(q: float, most: int, gumbel: Gumbel) -> float:
 def mixed_value(forest: Forest, g: int) -> float:
     """v_mix, the value of an edge without visits: the network's value and the visited edges' mean,
     weighted by their priors (appendix D)."""
-    player = forest.to_move[g, 0]
+    player = forest.nodes[g, 0].to_move
     visits, prior, weighted = 0, 0.0, 0.0
-    for edge in range(forest.edge_count[g, 0]):
-        if forest.visits[g, edge] > 0:
-            q = as_seen_by(forest.value_sum[g, edge], player) / forest.visits[g, edge]
-            visits += forest.visits[g, edge]
+    for edge in range(forest.nodes[g, 0].edge_count):
+        if forest.edges[g, edge].visits > 0:
+            q = as_seen_by(forest.edges[g, edge].value_sum, player) / forest.edges[g, edge].visits
+            visits += forest.edges[g, edge].visits
             prior += forest.prior[g, edge]
             weighted += forest.prior[g, edge] * q
-    own = as_seen_by(forest.node_value[g, 0], player)
+    own = as_seen_by(forest.nodes[g, 0].network_value, player)
     if visits == 0 or prior <= 0.0:
         return own
     return (own + visits * weighted / prior) / (1.0 + visits)
 
 
-@kernel
-def root_q(forest: Forest, g: int, edge: int, unvisited: float) -> float:
-    """Completed Q of an edge of the root, for the player to move."""
-    visits = forest.visits[g, edge]
-    if visits == 0:
-        return unvisited
-    return as_seen_by(forest.value_sum[g, edge], forest.to_move[g, 0]) / visits
+@inlined
+def completed_q(total: float, visits: int, unvisited: float) -> float:
+    """Completed Q of an edge from the sum of its values, for the player to move."""
+    return total / visits if visits > 0 else unvisited
 
 
 @kernel
@@ -109,7 +106,7 @@ def bring_considered_forward(forest: Forest, g: int, heads: np.ndarray, consider
     """
     for place in range(considered):
         best = place
-        for edge in range(place + 1, forest.edge_count[g, 0]):
+        for edge in range(place + 1, forest.nodes[g, 0].edge_count):
             if heads[edge] > heads[best]:
                 best = edge
         if best != place:
@@ -117,7 +114,7 @@ def bring_considered_forward(forest: Forest, g: int, heads: np.ndarray, consider
             heads[place], heads[best] = heads[best], heads[place]
 
 
-@kernel
+@inlined
 def considered_edge(
     forest: Forest, g: int, heads: np.ndarray, considered: int, wanted_visits: int, gumbel: Gumbel
 ) -> int:
@@ -127,14 +124,17 @@ def considered_edge(
     """
     most = 0
     for edge in range(considered):
-        most = max(most, forest.visits[g, edge])
-    own = as_seen_by(forest.node_value[g, 0], forest.to_move[g, 0])
+        most = max(most, forest.edges[g, edge].visits)
+    player = forest.nodes[g, 0].to_move
+    own = as_seen_by(forest.nodes[g, 0].network_value, player)
     best, best_score, best_gap = 0, -np.inf, 1 << 30
     for edge in range(considered):
-        gap = abs(forest.visits[g, edge] + forest.pending[g, edge] - wanted_visits)
+        visits = forest.edges[g, edge].visits
+        gap = abs(visits + forest.edges[g, edge].pending - wanted_visits)
         if gap > best_gap:
             continue
-        score = heads[edge] + transformed(root_q(forest, g, edge, own), most, gumbel)
+        q = completed_q(as_seen_by(forest.edges[g, edge].value_sum, player), visits, own)
+        score = heads[edge] + transformed(q, most, gumbel)
         if gap < best_gap or score > best_score:
             best, best_score, best_gap = edge, score, gap
     return best
@@ -146,11 +146,12 @@ def improved_policy(forest: Forest, g: int, policy: np.ndarray, gumbel: Gumbel) 
     policy[:] = 0.0
     most, value = most_visits(forest, g), mixed_value(forest, g)
     highest, total = -np.inf, 0.0
-    count = forest.edge_count[g, 0]
+    count, player = forest.nodes[g, 0].edge_count, forest.nodes[g, 0].to_move
     scores = np.empty(count, np.float64)
     for edge in range(count):
-        q = transformed(root_q(forest, g, edge, value), most, gumbel)
-        scores[edge] = logit_of(forest.prior[g, edge]) + q
+        seen = as_seen_by(forest.edges[g, edge].value_sum, player)
+        q = completed_q(seen, forest.edges[g, edge].visits, value)
+        scores[edge] = logit_of(forest.prior[g, edge]) + transformed(q, most, gumbel)
         highest = max(highest, scores[edge])
     for edge in range(count):
         scores[edge] = np.exp(scores[edge] - highest)

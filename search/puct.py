@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.machine.kernels import kernel
+from core.machine.kernels import inlined
 from envs.games.state import FIRST
 from search.forest import Forest
 
@@ -37,65 +37,65 @@ class Puct(NamedTuple):
     """Visits of an edge before simulations go on below it (Silver et al. 2016)."""
 
 
-@kernel
+@inlined
 def as_seen_by(value: float, player: int) -> float:
     """A value of the first player's as the given player sees it, and back. The only sign flip."""
     return value if player == FIRST else -value
 
 
-@kernel
+@inlined
 def exploration_rate(n: int, puct: Puct) -> float:
     """c(n)"""
     return np.log((1.0 + n + puct.exploration_base) / puct.exploration_base) + puct.exploration
 
 
-@kernel
+@inlined
 def exploration_bonus(scale: float, prior: float, visits: int) -> float:
     """c(n) sqrt(n) P(a) / (1 + N(a)), where scale is c(n) sqrt(n)."""
     return scale * prior / (1.0 + visits)
 
 
-@kernel
+@inlined
 def first_play_urgency(mean: float, tried_prior: float, reduction: float) -> float:
     """The value that an untried edge counts as."""
     return mean - reduction * np.sqrt(tried_prior)
 
 
-@kernel
-def edge_value(forest: Forest, g: int, edge: int, player: int, virtual_loss: float) -> float:
-    """Q(a) for the player to move, awaited visits counted as losses."""
-    pending = forest.pending[g, edge]
-    total = as_seen_by(forest.value_sum[g, edge], player) - virtual_loss * pending
-    return total / (forest.visits[g, edge] + pending)
+@inlined
+def edge_value(total: float, visits: int, pending: int, virtual_loss: float) -> float:
+    """Q(a) from a sum of values; of the visits those that are awaited count as losses."""
+    return (total - virtual_loss * pending) / visits
 
 
-@kernel
-def is_forced(prior: float, visits: int, n: int, puct: Puct) -> bool:
+@inlined
+def is_forced(prior: float, visits: int, n: int, forced_playouts: float) -> bool:
     """Whether a tried edge of the root is still owed playouts."""
-    return 0 < visits < np.sqrt(puct.forced_playouts * prior * n)
+    return 0 < visits < np.sqrt(forced_playouts * prior * n)
 
 
-@kernel
+@inlined
 def select_edge(forest: Forest, g: int, node: int, puct: Puct) -> int:
     """The edge of the highest score. At the root all edges are read, elsewhere the tried ones and
     the best of the others."""
-    first, count = forest.first_edge[g, node], forest.edge_count[g, node]
-    player = forest.to_move[g, node]
-    last = first + (count if node == 0 else min(forest.tried[g, node] + 1, count))
-    n = forest.node_visits[g, node] - 1 + forest.node_pending[g, node]
+    first, count = forest.nodes[g, node].first_edge, forest.nodes[g, node].edge_count
+    player = forest.nodes[g, node].to_move
+    last = first + (count if node == 0 else min(forest.nodes[g, node].tried + 1, count))
+    n = forest.nodes[g, node].visits - 1 + forest.nodes[g, node].pending
     reduction = puct.root_first_play_reduction if node == 0 else puct.first_play_reduction
-    mean = as_seen_by(forest.node_sum[g, node] / forest.node_visits[g, node], player)
-    urgency = first_play_urgency(mean, forest.tried_prior[g, node], reduction)
+    mean = as_seen_by(forest.nodes[g, node].value_sum / forest.nodes[g, node].visits, player)
+    urgency = first_play_urgency(mean, forest.nodes[g, node].tried_prior, reduction)
     # With n of 0 every bonus would be 0 and the prior unheard.
     scale = exploration_rate(n, puct) * np.sqrt(max(n, 1))
     best, best_score = first, -np.inf
     for edge in range(first, last):
-        visits = forest.visits[g, edge] + forest.pending[g, edge]
+        pending, prior = forest.edges[g, edge].pending, forest.prior[g, edge]
+        visits = forest.edges[g, edge].visits + pending
         value = urgency
         if visits > 0:
-            value = edge_value(forest, g, edge, player, puct.virtual_loss)
-        score = value + exploration_bonus(scale, forest.prior[g, edge], visits)
-        if node == 0 and is_forced(forest.prior[g, edge], visits, n, puct):
+            total = as_seen_by(forest.edges[g, edge].value_sum, player)
+            value = edge_value(total, visits, pending, puct.virtual_loss)
+        score = value + exploration_bonus(scale, prior, visits)
+        if node == 0 and is_forced(prior, visits, n, puct.forced_playouts):
             score = np.inf
         if score > best_score:
             best, best_score = edge, score

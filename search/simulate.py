@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.machine.kernels import kernel
+from core.machine.kernels import inlined, kernel
 from envs.games.state import OUTCOME, TO_MOVE, copy_state, is_over
 from search.forest import MAX_DEPTH, NO_CHILD, Forest, add_node, bring_best_forward
 from search.gumbel import Gumbel, considered_edge
@@ -72,8 +72,10 @@ class Scratch(NamedTuple):
 
     states: np.ndarray
     """int32 [T, S]"""
+    actions: np.ndarray
+    """Legal actions of a leaf in a row, int16 [T, A + 1]"""
     priors: np.ndarray
-    """float32 [T, A]"""
+    """Theirs, float32 [T, A + 1]"""
 
 
 class Rollouts(NamedTuple):
@@ -104,7 +106,7 @@ class Verdicts(NamedTuple):
     """Where the turn took each action, int32 [A]"""
 
 
-@kernel
+@inlined
 def _choose_edge(
     forest: Forest, roots: Roots, g: int, node: int, puct: Puct, gumbel: Gumbel
 ) -> int:
@@ -116,7 +118,7 @@ def _choose_edge(
     return select_edge(forest, g, node, puct)
 
 
-@kernel
+@inlined
 def _descend(
     game: Any, forest: Forest, roots: Roots, g: int, state: np.ndarray, path: np.ndarray,
     puct: Puct, gumbel: Gumbel,
@@ -129,16 +131,16 @@ def _descend(
     node, depth = 0, 0
     while depth < MAX_DEPTH:
         edge = _choose_edge(forest, roots, g, node, puct, gumbel)
-        visits, pending = forest.visits[g, edge], forest.pending[g, edge]
-        child = forest.child[g, edge]
+        visits, pending = forest.edges[g, edge].visits, forest.edges[g, edge].pending
+        child = forest.edges[g, edge].child
         path[depth] = edge
         depth += 1
-        forest.pending[g, edge] = pending + 1
-        forest.node_pending[g, node] += 1
+        forest.edges[g, edge].pending = pending + 1
+        forest.nodes[g, node].pending += 1
         if visits + pending == 0:
-            forest.tried_prior[g, node] += forest.prior[g, edge]
-            forest.tried[g, node] += 1
-            if node > 0 and forest.tried[g, node] < forest.edge_count[g, node]:
+            forest.nodes[g, node].tried_prior += forest.prior[g, edge]
+            forest.nodes[g, node].tried += 1
+            if node > 0 and forest.nodes[g, node].tried < forest.nodes[g, node].edge_count:
                 bring_best_forward(forest, g, node)
         if child == NO_CHILD and pending > 0:
             return _COLLISION, depth, 0.0
@@ -148,37 +150,37 @@ def _descend(
         if child == NO_CHILD:
             return _LEAF, depth, 0.0
         if visits < puct.expand_after:
-            return _CLOSED, depth, forest.node_value[g, child]
+            return _CLOSED, depth, forest.nodes[g, child].network_value
         node = child
-    return _DECIDED, depth, forest.node_value[g, node]
+    return _DECIDED, depth, forest.nodes[g, node].network_value
 
 
-@kernel
+@inlined
 def _back_up(forest: Forest, g: int, path: np.ndarray, depth: int, value: float) -> None:
     """Count the first player's value along a path of awaited visits."""
     node = 0
     for index in range(depth):
         edge = path[index]
-        forest.pending[g, edge] -= 1
-        forest.visits[g, edge] += 1
-        forest.value_sum[g, edge] += value
-        forest.node_pending[g, node] -= 1
-        forest.node_visits[g, node] += 1
-        forest.node_sum[g, node] += value
-        node = forest.child[g, edge]
+        forest.edges[g, edge].pending -= 1
+        forest.edges[g, edge].visits += 1
+        forest.edges[g, edge].value_sum += value
+        forest.nodes[g, node].pending -= 1
+        forest.nodes[g, node].visits += 1
+        forest.nodes[g, node].value_sum += value
+        node = forest.edges[g, edge].child
 
 
-@kernel
+@inlined
 def _take_back(forest: Forest, g: int, path: np.ndarray, depth: int) -> None:
     """Await no visit along a path any more."""
     node = 0
     for index in range(depth):
-        forest.pending[g, path[index]] -= 1
-        forest.node_pending[g, node] -= 1
-        node = forest.child[g, path[index]]
+        forest.edges[g, path[index]].pending -= 1
+        forest.nodes[g, node].pending -= 1
+        node = forest.edges[g, path[index]].child
 
 
-@kernel
+@inlined
 def _roll_out(game: Any, rollouts: Any, state: np.ndarray) -> float:
     """Outcome of a game played on from a position, as the first player sees it; 0 without."""
     if rollouts is None:
@@ -188,7 +190,7 @@ def _roll_out(game: Any, rollouts: Any, state: np.ndarray) -> float:
     return float(rollouts.state[OUTCOME])
 
 
-@kernel
+@inlined
 def _mixed(rollouts: Any, value: float, outcome: float) -> float:
     """A leaf's value from the network's and the rollout's."""
     if rollouts is None:
@@ -196,7 +198,7 @@ def _mixed(rollouts: Any, value: float, outcome: float) -> float:
     return (1.0 - rollouts.weight) * value + rollouts.weight * outcome
 
 
-@kernel
+@inlined
 def _look(game: Any, slots: Slots, slot: int, state: np.ndarray, rollouts: Any) -> None:
     """Write what the network needs of a leaf, and play it to its end."""
     slots.rollout[slot] = _roll_out(game, rollouts, state)
@@ -207,7 +209,7 @@ def _look(game: Any, slots: Slots, slot: int, state: np.ndarray, rollouts: Any) 
     game.observe(state, slots.planes[slot])
 
 
-@kernel
+@inlined
 def _grow(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
     gumbel: Gumbel, rollouts: Any, first: int, last: int, thread: int,
@@ -241,46 +243,53 @@ def _grow(
             slot += 1
 
 
-@kernel
+@inlined
 def _softmax(
-    logits: np.ndarray, legal: np.ndarray, actions: np.ndarray, priors: np.ndarray
-) -> None:
-    """Priors of the legal actions from logits of the turned board."""
+    logits: np.ndarray, legal: np.ndarray, turned: np.ndarray, actions: np.ndarray,
+    priors: np.ndarray,
+) -> int:  # fmt: skip
+    """Write the legal actions in a row and their priors, from logits of the turned board; return
+    their number."""
+    count = 0
+    for action in range(legal.size):
+        # Without a branch: the next action takes the place of an illegal one.
+        actions[count] = action
+        priors[count] = logits[turned[action]]
+        count += legal[action]
     highest, total = np.float32(-np.inf), np.float32(0.0)
-    for action in range(legal.size):
-        if legal[action]:
-            highest = max(highest, logits[actions[action]])
-    for action in range(legal.size):
-        if legal[action]:
-            priors[action] = np.exp(logits[actions[action]] - highest)
-            total += priors[action]
-    for action in range(legal.size):
-        if legal[action]:
-            priors[action] /= total
+    for index in range(count):
+        highest = max(highest, priors[index])
+    for index in range(count):
+        priors[index] = np.exp(priors[index] - highest)
+        total += priors[index]
+    for index in range(count):
+        priors[index] /= total
+    return count
 
 
-@kernel
+@inlined
 def _finish(
     forest: Forest, slots: Slots, scratch: Scratch, verdicts: Verdicts, rollouts: Any, leaves: int,
     first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
     """Back up and expand the leaves of games [first, last)."""
-    priors = scratch.priors[thread]
+    actions, priors = scratch.actions[thread], scratch.priors[thread]
     for slot in range(first * leaves, last * leaves):
         if slots.status[slot] != WAITING:
             continue
-        g, row, legal = slot // leaves, verdicts.rows[slot], slots.legal[slot]
-        _softmax(verdicts.logits[row], legal, verdicts.actions, priors)
-        value = as_seen_by(verdicts.values[row], slots.to_move[slot])
-        node = add_node(forest, g, slots.to_move[slot], value, legal, priors)
+        g, row, player = slot // leaves, verdicts.rows[slot], slots.to_move[slot]
+        logits, legal = verdicts.logits[row], slots.legal[slot]
+        count = _softmax(logits, legal, verdicts.actions, actions, priors)
+        value = as_seen_by(verdicts.values[row], player)
+        node = add_node(forest, g, player, value, actions[:count], priors[:count])
         value = _mixed(rollouts, value, slots.rollout[slot])
         if node != NO_CHILD:
-            forest.node_sum[g, node] = value
+            forest.nodes[g, node].value_sum = value
         depth = slots.depth[slot]
         if depth > 0:
             # Backed up first: the walk ends at the edge that the new node hangs on.
             _back_up(forest, g, slots.path[slot], depth, value)
-            forest.child[g, slots.path[slot, depth - 1]] = node
+            forest.edges[g, slots.path[slot, depth - 1]].child = node
         slots.status[slot] = IDLE
 
 

@@ -149,8 +149,8 @@ class TreePlayer:
             search.forget()
         self._actions, self._start = list(actions), start
         forest = search.forest
-        kept = int(forest.node_visits[0, 0]) - 1 if forest.num_nodes[0] else 0
-        right = forest.num_nodes[0] == 0 or forest.to_move[0, 0] == session.to_move
+        kept = int(forest.nodes["visits"][0, 0]) - 1 if forest.num_nodes[0] else 0
+        right = forest.num_nodes[0] == 0 or forest.nodes["to_move"][0, 0] == session.to_move
         if not right or kept > search.max_simulations // 2:
             search.forget()
             return 0

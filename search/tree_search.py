@@ -115,7 +115,8 @@ class TreeSearch:
         threads = max(1, min(threads, games))
         self._scratch = Scratch(
             np.zeros((threads, words), np.int32),
-            np.zeros((threads, self.num_actions), np.float32),
+            np.zeros((threads, self.num_actions + 1), np.int16),
+            np.zeros((threads, self.num_actions + 1), np.float32),
         )
         halves = 2 if evaluator.overlaps and games > 1 else 1
         self._shares = shares_of(0, games, threads)
@@ -285,7 +286,7 @@ class TreeSearch:
             return None
         actions = self.num_actions
         clean = self._forest.prior[:, :actions].copy()
-        counts = np.where(self._forest.num_nodes > 0, self._forest.edge_count[:, 0], 0)
+        counts = np.where(self._forest.num_nodes > 0, self._forest.nodes["edge_count"][:, 0], 0)
         legal = np.arange(actions) < counts[:, None]
         shape = self.config.dirichlet_total / np.maximum(counts, 1)
         draws = self._rng.standard_gamma(np.broadcast_to(shape[:, None], legal.shape)) * legal

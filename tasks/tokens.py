@@ -24,6 +24,9 @@ class Tokenizer(Protocol):
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
 
+    def spellings(self) -> tuple[bytes, ...]:
+        """The UTF-8 of each token, which may be a part of a character."""
+
 
 class Characters:
     """A token for each character that the training data have."""
@@ -48,6 +51,10 @@ class Characters:
         """The text of tokens."""
         return "".join(chr(point) for point in self._points[np.asarray(tokens, np.int64)])
 
+    def spellings(self) -> tuple[bytes, ...]:
+        """The UTF-8 of each character."""
+        return tuple(chr(point).encode("utf-8", "surrogatepass") for point in self._points)
+
 
 class Bytes:
     """A token for each byte of UTF-8."""
@@ -61,6 +68,10 @@ class Bytes:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens; bytes that are no character become a question mark in a diamond."""
         return bytes(np.asarray(tokens, np.uint8)).decode("utf-8", errors="replace")
+
+    def spellings(self) -> tuple[bytes, ...]:
+        """All bytes."""
+        return tuple(bytes([number]) for number in range(self.size))
 
 
 class BytePairs:
@@ -81,6 +92,10 @@ class BytePairs:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens."""
         return self._encoding.decode([int(token) for token in tokens])
+
+    def spellings(self) -> tuple[bytes, ...]:
+        """The bytes of each token."""
+        return tuple(self._encoding.spelling(token) for token in range(self.size))
 
 
 def build_tokenizer(kind: str, train: str, everything: str, vocabulary: int) -> Tokenizer:

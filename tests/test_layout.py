@@ -49,10 +49,10 @@ def sources() -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(paths)}
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def trees() -> list[tuple[str, ast.Module]]:
     """Path and syntax tree of every source file."""
-    for path, text in sources().items():
-        yield path, ast.parse(text)
+    return [(path, ast.parse(text)) for path, text in sources().items()]
 
 
 def imported_modules(tree: ast.AST) -> Iterator[str]:

@@ -13,7 +13,6 @@ from core.errors import UserError
 from core.lanes import ObservationSpec
 from core.machine.probe import resolve_device
 from core.replay.plan import read_available_memory
-from envs.atari.protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def build_env(config: SB3Config) -> LanesVecEnv:
         lambda lane: make_lanes(config.env, 1, config.atari, gymnasium, first_lane=lane),
         config.lanes,
         clip_rewards=config.clip_rewards,
-        life_loss_terminal=atari and PROTOCOLS[config.atari.protocol].life_loss_terminal,
+        life_loss_terminal=atari and config.atari.life_ends_return,
     )
 
 

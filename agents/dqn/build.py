@@ -68,8 +68,7 @@ def build(
             replay,
             arithmetic,
             evaluation_epsilon=evaluation_epsilon(config),
-            life_loss_terminal=is_atari(config.env)
-            and PROTOCOLS[config.atari.protocol].life_loss_terminal,
+            life_loss_terminal=is_atari(config.env) and config.atari.life_ends_return,
         )
     except BaseException:
         lanes.close()

@@ -113,11 +113,13 @@ class PQN:
         """Some epochs of minibatches of these observations [N, ...], actions, int64 [N], and
         returns, float32 [N]."""
         place = self.arithmetic.tensor
+        columns = [place(column) for column in (observation, action, returns)]  # sent once
         for _ in range(self.config.epochs):
             order = self.order_rng.permutation(len(action))
             for part in np.array_split(order, self.config.minibatches):
                 if len(part):
-                    self.step(place(observation[part]), place(action[part]), place(returns[part]))
+                    rows = place(part)
+                    self.step(*(column[rows] for column in columns))
 
     def step(self, observation: Tensor, action: Tensor, returns: Tensor) -> None:
         """One step of the optimiser on a minibatch."""

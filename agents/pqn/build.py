@@ -19,7 +19,6 @@ from core.lane_agent import OnLanes
 from core.lanes import Lanes
 from core.learner import Arithmetic, load_weights
 from core.machine.probe import Trial, choose_arithmetic
-from envs.atari.protocol import PROTOCOLS
 from envs.make import is_atari, make_lanes
 from envs.task import make_task
 
@@ -49,8 +48,7 @@ def build(
             config,
             lanes,
             arithmetic,
-            life_loss_terminal=is_atari(config.env)
-            and PROTOCOLS[config.atari.protocol].life_loss_terminal,
+            life_loss_terminal=is_atari(config.env) and config.atari.life_ends_return,
         )
     except BaseException:
         lanes.close()

@@ -121,7 +121,7 @@ def record(forward: Forward, shape: torch.Size, device: str) -> Forward:
             forward(planes, handicap, cells)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         logits, values = forward(planes, handicap, cells)
 
     def replay(*given: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from core.config import free, locked
+from core.config import free, locked, warn
 
 FRAMES_PER_STEP = 4
 
@@ -77,8 +77,15 @@ class AtariConfig:
     """Sticky actions, no-op starts, life loss, frame cap and evaluation settings, by paper."""
     full_action_space: bool = locked(False)
     """Use all 18 joystick actions where the protocol has the game's own."""
+    life_loss_terminal: bool = warn(False)
+    """In training, a lost life counts as terminal also where the protocol plays on."""
     env_threads: int = free(0, at_least=0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
+
+    @property
+    def life_ends_return(self) -> bool:
+        """Whether what is learned ends with a life; the game goes on."""
+        return self.life_loss_terminal or PROTOCOLS[self.protocol].life_loss_terminal
 
     @staticmethod
     def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:

@@ -95,7 +95,8 @@ class GameLanes:
         if states.shape != self.states.shape or states.dtype != np.int32:
             raise UserError(
                 f"the checkpoint's games are {states.dtype} {states.shape}, this run needs int32 "
-                f"{self.states.shape}"
+                f"{self.states.shape}: where an older version wrote them, begin a new run with "
+                "--initial RUN"
             )
         self.batch.restore(states)
 

@@ -23,6 +23,10 @@ SPECIAL = ("<pad>", "<start>", "<end>", "<mask>")
 """Tokens that stand for no text, as a new vocabulary has them: 0 to 3, in this order."""
 END_OF_TEXT = "<|endoftext|>"
 """GPT-2's only special token."""
+PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
+OTHERS = tuple(sorted({*range(BYTES)} - {*PRINTABLE}))
+BYTE_OF = {chr(b): b for b in PRINTABLE} | {chr(BYTES + n): b for n, b in enumerate(OTHERS)}
+"""Bytes by the letters that stand for them in vocabularies (GPT-2's way)."""
 
 
 class BytePairEncoding:
@@ -52,6 +56,14 @@ class BytePairEncoding:
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without the special ones; exactly what `encode` was given."""
         return self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+
+    def spelling(self, token: int) -> bytes:
+        """The bytes of a token, which may be a part of a character; a special one's name."""
+        letters = self._tokenizer.id_to_token(token)
+        assert letters is not None
+        return (
+            bytes(BYTE_OF[c] for c in letters) if BYTE_OF.keys() >= {*letters} else letters.encode()
+        )
 
     def special(self, name: str) -> int:
         """The token of a special name such as <pad>.

@@ -83,6 +83,35 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             },
         },
     ),
+    "austen-reformer": (
+        "a small Reformer on the same characters: hashed attention, reversible layers",
+        {
+            "network": "reformer_tiny",
+            "context_length": 512,
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 8,
+                "learning_rate": 2e-3,
+                "beta2": 0.99,
+                "weight_decay": 0.1,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
+    "austen-elmo": (
+        "a small ELMo on 2000 byte pairs: letters, and layers that read in both directions",
+        {
+            "network": "elmo_tiny",
+            "tokenizer": "bpe",
+            "context_length": 64,
+            "training": {
+                "epochs": 6.0,
+                "batch_size": 16,
+                "learning_rate": 2e-3,
+                "max_gradient_norm": 1.0,
+            },
+        },
+    ),
     "austen-lstm": (
         "an LSTM on the same characters",
         {

@@ -43,6 +43,7 @@ class LanguageModelling:
         fitted = {
             "vocabulary": self.data.tokenizer.size,
             "context_length": config.context_length,
+            "spellings": self.data.tokenizer.spellings(),
         }
         return build_fitted(config.network, "language", config.network_options, fitted)
 
@@ -54,15 +55,18 @@ class LanguageModelling:
     def loss(
         self, network: nn.Module, batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy, nats per token."""
+        """Cross-entropy, nats per token; the mean of both directions where there are two."""
+        assert isinstance(network, LanguageModel)
         tokens = batch["tokens"]
-        logits = self._read(network, tokens[:, :-1])
-        loss = F.cross_entropy(
-            logits.flatten(0, 1),
-            tokens[:, 1:].flatten(),
-            label_smoothing=self.config.training.label_smoothing,
-        )
-        return loss, {}
+        ahead = self._cross_entropy(self._read(network, tokens[:, :-1]), tokens[:, 1:])
+        behind = network.logits_backwards(tokens[:, 1:])
+        if behind is None:
+            return ahead, {}
+        return (ahead + self._cross_entropy(behind.float(), tokens[:, :-1])) / 2, {}
+
+    def _cross_entropy(self, logits: Tensor, tokens: Tensor) -> Tensor:
+        smoothing = self.config.training.label_smoothing
+        return F.cross_entropy(logits.flatten(0, 1), tokens.flatten(), label_smoothing=smoothing)
 
     def validate(self, network: nn.Module, arithmetic: Arithmetic, stop: Stop) -> Assessment | None:
         """Minus the perplexity on the beginning of the validation part."""

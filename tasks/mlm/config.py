@@ -61,4 +61,19 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             },
         },
     ),
+    "austen-xlnet": (
+        "a small XLNet on the same characters: hidden tokens in a random order",
+        {
+            "tokenizer": "characters",
+            "network": "xlnet_tiny",
+            "training": {
+                "epochs": 1.5,
+                "batch_size": 16,
+                "learning_rate": 1e-3,
+                "weight_decay": 0.01,
+                "max_gradient_norm": 1.0,
+                "schedule": "linear",
+            },
+        },
+    ),
 }

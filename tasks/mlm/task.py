@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.agent import Assessment
 from core.learner import Arithmetic
+from networks.base import MaskedLanguageModel
 from networks.language.masking import mask_tokens
 from tasks.mlm.baselines import bigram_guesses, unigram_guess
 from tasks.mlm.config import MaskedConfig
@@ -83,7 +84,8 @@ class MaskedLanguageModelling:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross-entropy on the chosen tokens, and the accuracy."""
         chosen = batch["chosen"]
-        logits = network(batch["seen"])[chosen].float()  # [M, V]
+        assert isinstance(network, MaskedLanguageModel)
+        logits = network.logits_of_hidden(batch["seen"], batch["tokens"], chosen).float()  # [M, V]
         hidden = batch["tokens"][chosen]
         smoothing = self.config.training.label_smoothing
         loss = F.cross_entropy(logits, hidden, label_smoothing=smoothing)

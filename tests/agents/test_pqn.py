@@ -21,6 +21,7 @@ from core.config import check
 from core.errors import UserError
 from core.lanes import ObservationSpec
 from core.learner import Arithmetic
+from envs.atari.protocol import AtariConfig, ProtocolName
 
 NUMBER = st.floats(-5, 5)
 KINDS = ("goes on", "terminated", "truncated", "busy")
@@ -185,6 +186,25 @@ def test_an_update_goes_through_every_transition_once_an_epoch(
     ended = (np.array(rewards) != 0).sum()
     assert len(finished) >= 11 * (ended - 3)
     assert agent.rollout.filled == 0
+
+
+@pytest.mark.parametrize(
+    ("protocol", "asked", "wanted"),
+    [("dopamine", False, False), ("dopamine", True, True), ("nature2015", False, True)],
+)
+def test_a_lost_life_ends_the_return_where_protocol_or_option_say_so(
+    protocol: ProtocolName, asked: bool, wanted: bool, tmp_path: Path
+) -> None:
+    atari = AtariConfig(protocol=protocol, life_loss_terminal=asked, env_threads=1)
+    config = PQNConfig(env="ALE/Breakout-v5", lanes=1, rollout_ticks=2, minibatches=2, atari=atari)
+    built = build.build(config, tmp_path, lambda line: None, Arithmetic())
+    agent: PQN = built.agent.agent  # type: ignore[attr-defined]
+    step = agent.lanes.reset(0)
+    actions = agent.act(step, 0)
+    agent.lanes.send(actions)
+    agent.observe(step, actions, replace(agent.lanes.receive(), life_lost=np.ones(1, np.bool_)))
+    agent.lanes.close()
+    assert bool(agent.rollout.state_dict()["terminated"][0, 0]) == wanted
 
 
 def test_a_rollout_of_other_lanes_is_refused(tmp_path: Path) -> None:

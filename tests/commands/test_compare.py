@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from agents.registry import AGENTS, load_object
 from commands.compare import HOW_IT_RAN
 from commands.dispatch import main
+from commands.export import _halved
 from core.config import resolve, to_toml
+from core.errors import UserError
 from core.files.json_files import flatten
 from core.files.run_folder import RunFolder
 
@@ -157,6 +161,22 @@ def test_evaluate_over_runs_and_export(
     assert main(["evaluate", str(exported), "--episodes", "5"]) == 0
     assert main(["resume", str(exported)]) == 2
     assert "was exported" in capsys.readouterr().err
+    half = tmp_path / "half"
+    assert main(["export", runs[0], str(half), "--half"]) == 0
+    whole, halved = (
+        load_file(next(folder.glob("checkpoints/*/network.safetensors")))
+        for folder in (exported, half)
+    )
+    assert {w.dtype for w in halved.values()} == {torch.float16}
+    for name, weight in whole.items():
+        assert torch.allclose(halved[name].float(), weight, rtol=5e-4, atol=1e-7)
+    assert main(["evaluate", str(half), "--episodes", "5"]) == 0
+
+
+def test_what_float16_cannot_hold_is_named() -> None:
+    state = {"network": {"norm.running_var": torch.full((2,), 7e4), "steps": torch.tensor(3)}}
+    with pytest.raises(UserError, match=r"norm\.running_var holds 70000"):
+        _halved(state, "")
 
 
 def test_board_games_are_compared_by_their_elo(

@@ -71,7 +71,7 @@ def test_unexpanded_leaves_cost_no_evaluations() -> None:
         )  # fmt: skip
         result = search.run(session.state[None], 200)
         assert result.visits.sum() == 200
-        assert not search.forest.pending[0].any()
+        assert not search.forest.edges["pending"][0].any()
         evaluations.append(search.evaluations)
     assert evaluations[1] < evaluations[0] / 2
 

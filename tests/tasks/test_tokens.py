@@ -31,6 +31,9 @@ def test_texts_come_back(kind: str) -> None:
     tokens = tokenizer.encode(text)
     assert tokens.dtype == np.int64 and tokens.min() >= 0 and tokens.max() < tokenizer.size
     assert tokenizer.decode(tokens.tolist()) == text
+    spellings = tokenizer.spellings()
+    assert len(spellings) == tokenizer.size
+    assert b"".join(spellings[token] for token in tokens.tolist()) == text.encode()
     if kind == "bpe":
         assert tokenizer.size <= 280 and len(tokens) < len(text.encode())
 

@@ -27,9 +27,11 @@ DIAGONALS = (-ROW - 1, -ROW + 1, ROW - 1, ROW + 1)
 
 # Words of the header.
 (SIZE, PASSES, KO, HASH, HASH_2, COMPENSATION, KO_RULE, SUICIDE, MOVE_LIMIT, END, BLACK_PRISONERS,
- WHITE_PRISONERS, EMPTIES, EMPTIES_AT, HISTORY, HISTORY_AT, PAST_AT, PAST, CAPTURES) = range(
-    HEADER_WORDS, HEADER_WORDS + 19)  # fmt: skip
-POINTS_AT = 32
+ WHITE_PRISONERS, EMPTIES, EMPTIES_AT, HISTORY, HISTORY_AT, PAST_AT, PAST) = range(
+    HEADER_WORDS, HEADER_WORDS + 18)  # fmt: skip
+TAKEN_AT = 32
+"""For Black and then for White a bit a point, 16 words each: a stone of theirs was taken there."""
+POINTS_AT = 64
 
 # Words of a point's record.
 # Unsigned, because numba tests every signed index for being negative, a tenth of a playout.
@@ -64,6 +66,13 @@ def cell_of(size: int, point: int) -> int:
 
 
 @kernel
+def was_taken(state: np.ndarray, point: int, colour: int) -> bool:
+    """Tell whether a stone of that colour was ever taken off a point."""
+    word = np.uint64(TAKEN_AT + ((colour - 1) << 4) + (point >> 5))
+    return (state[word] >> (point & 31)) & 1 != 0  # type: ignore[no-any-return]
+
+
+@kernel
 def clear_board(state: np.ndarray) -> None:
     """Take all stones off; SIZE and EMPTIES_AT are set."""
     size, empties_at = state[SIZE], state[EMPTIES_AT]
@@ -74,6 +83,8 @@ def clear_board(state: np.ndarray) -> None:
         state[at(point) + COLOUR] = EMPTY
         state[at(point) + SLOT] = cell
         state[empties_at + cell] = point
+    for word in range(TAKEN_AT, POINTS_AT):
+        state[word] = 0
     state[EMPTIES] = size * size
     state[KO] = 0
     state[HASH] = state[HASH_2] = 0
@@ -173,14 +184,15 @@ def _remove(state: np.ndarray, head: int) -> int:
     count = state[record + STONES]
     state[HASH] ^= state[record + HASH_LOW]
     state[HASH_2] ^= state[record + HASH_HIGH]
-    prisoners = WHITE_PRISONERS if state[record + COLOUR] == WHITE else BLACK_PRISONERS
-    state[prisoners] += count
-    state[CAPTURES] += 1
+    colour = state[record + COLOUR]
+    state[WHITE_PRISONERS if colour == WHITE else BLACK_PRISONERS] += count
+    taken_at = TAKEN_AT + ((colour - 1) << 4)
     empties_at, end = state[EMPTIES_AT], state[EMPTIES]
     stone = head
     while True:
         record = at(stone)
         state[record + COLOUR] = EMPTY
+        state[np.uint64(taken_at + (stone >> 5))] |= np.int32(1) << (stone & 31)
         state[record + SLOT] = end
         state[empties_at + end] = stone
         end += 1

@@ -35,21 +35,38 @@ def observe(state: np.ndarray, planes: np.ndarray) -> None:
     packed = (cells + 15) >> 4
     own = state[TO_MOVE] + 1
     flat = planes.reshape(PLANES * cells)
+    colours = np.empty(16 * packed, np.uint8)
     for ago in range(PAST_BOARDS):
-        mine = flat[2 * ago * cells : (2 * ago + 1) * cells]
-        other = flat[(2 * ago + 1) * cells : (2 * ago + 2) * cells]
+        mine, other = 2 * ago * cells, (2 * ago + 1) * cells
         if ago >= state[PAST]:
-            mine[:] = 0
-            other[:] = 0
+            flat[mine : mine + 2 * cells] = 0
             continue
         slot = state[PAST_AT] + (state[PAST] - 1 - ago) % PAST_BOARDS * packed
-        for word in range(packed):
-            bits, first = state[slot + word], word << 4
-            for cell in range(min(16, cells - first)):
-                colour = (bits >> (2 * cell)) & 3
-                mine[first + cell] = colour == own
-                other[first + cell] = colour == 3 - own
+        _unpack(state, slot, packed, colours)
+        _mark(flat, mine, colours, own, cells)
+        _mark(flat, other, colours, 3 - own, cells)
     flat[2 * PAST_BOARDS * cells :] = state[TO_MOVE] == 0
+
+
+# Unsigned numbers and a fixed number of turns make vector instructions of these loops.
+
+
+@kernel
+def _unpack(state: np.ndarray, slot: int, packed: int, colours: np.ndarray) -> None:
+    """Write a packed board as a colour a cell, uint8 [16 * packed]."""
+    for word in range(packed):
+        bits = np.uint32(state[np.uint64(slot + word)])
+        for cell in range(16):
+            colour = (bits >> np.uint32(2 * cell)) & np.uint32(3)
+            colours[np.uint64((word << 4) + cell)] = colour
+
+
+@kernel
+def _mark(flat: np.ndarray, first: int, colours: np.ndarray, colour: int, cells: int) -> None:
+    """Write one plane: where a colour is."""
+    wanted = np.uint8(colour)
+    for cell in range(cells):
+        flat[np.uint64(first + cell)] = colours[np.uint64(cell)] == wanted
 
 
 @kernel

@@ -12,7 +12,6 @@ from core.machine.kernels import kernel
 from envs.games.go.board import (
     BLACK,
     BORDER,
-    CAPTURES,
     COLOUR,
     COMPENSATION,
     EMPTIES,
@@ -47,6 +46,7 @@ from envs.games.go.board import (
     clear_board,
     place,
     point_of,
+    was_taken,
 )
 from envs.games.state import (
     DRAW,
@@ -119,7 +119,7 @@ def set_position(state: np.ndarray, cells: np.ndarray, to_move: int) -> bool:
         if state[at(point_of(size, cell)) + COLOUR] != cells[cell]:
             new(state, options)
             return False
-    state[KO] = state[CAPTURES] = 0
+    state[KO] = 0
     state[TO_MOVE] = to_move
     state[HISTORY] = state[PAST] = 0
     state[state[HISTORY_AT] : state[HISTORY_AT] + _FILTER_WORDS] = 0
@@ -193,8 +193,8 @@ def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
     alive = breathes(state, point, colour)
     if not alive and not (state[SUICIDE] and _joins_friends(state, point, colour)):
         return False
-    # While stones were only added, one more makes a position that is new; a suicide takes some off.
-    if state[KO_RULE] == SIMPLE or (state[CAPTURES] == 0 and alive):
+    # A stone where none of its colour was taken makes a position that is new, if it stays there.
+    if state[KO_RULE] == SIMPLE or (alive and not was_taken(state, point, colour)):
         return True
     return not _repeats(state, point, colour)
 
@@ -305,7 +305,9 @@ def legal(state: np.ndarray, mask: np.ndarray) -> None:
         mask[cell] = 0
     for slot in range(state[EMPTIES]):
         point = state[np.uint64(empties_at + slot)]
-        mask[np.uint64(cell_of(size, point))] = is_legal(state, point, colour)
+        # Most points have room and saw nothing taken. Ko forbids none of these.
+        free = _has_empty_neighbour(state, point) and not was_taken(state, point, colour)
+        mask[np.uint64(cell_of(size, point))] = free or is_legal(state, point, colour)
     mask[size * size] = 1
 
 

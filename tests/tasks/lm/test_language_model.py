@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.config import check
@@ -18,6 +19,7 @@ from core.errors import UserError
 from core.learner import Arithmetic
 from core.trainer import Trainer
 from networks.base import LanguageModel
+from networks.language.elmo import Elmo
 from tasks.lm.config import LanguageModelConfig
 from tasks.lm.task import LanguageModelling
 from tasks.options import TrainingConfig
@@ -84,6 +86,25 @@ def test_perplexity_is_that_of_the_formula(text_file: Path) -> None:
     assert len(scored.details["sample"]) == 20
     again = problem.test(Fixed(logits), Arithmetic(), lambda: False)
     assert again is not None and again.details == scored.details
+
+
+def test_a_network_of_two_directions_learns_both(text_file: Path) -> None:
+    config = LanguageModelConfig(
+        data=str(text_file), tokenizer="bpe", vocabulary=280, context_length=12,
+        network="elmo_tiny", network_options="cells=16 width=8",
+    )  # fmt: skip
+    problem = LanguageModelling(config)
+    network = problem.build_network()
+    assert isinstance(network, Elmo)
+    batch = problem.batch(np.arange(3), np.random.default_rng(0))
+    tokens = torch.from_numpy(batch["tokens"])
+    ahead = F.cross_entropy(network(tokens[:, :-1])[0].flatten(0, 1), tokens[:, 1:].flatten())
+    behind = network.logits_backwards(tokens[:, 1:])
+    both = ahead + F.cross_entropy(behind.flatten(0, 1), tokens[:, :-1].flatten())
+    torch.testing.assert_close(problem.loss(network, {"tokens": tokens})[0], both / 2)
+    the = problem.data.tokenizer.spellings()
+    assert network.table is not None and len(network.table) == len(the)
+    assert network.table[-1, 1 : 1 + len(the[-1])].tolist() == list(the[-1])
 
 
 def test_bits_do_not_depend_on_the_tokenizer(text_file: Path) -> None:

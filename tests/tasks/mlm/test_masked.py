@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -16,6 +18,7 @@ from torch import Tensor
 from core.learner import Arithmetic
 from core.trainer import Trainer
 from networks.base import MaskedLanguageModel
+from networks.language.xlnet import XLNet
 from tasks.mlm.baselines import bigram_guesses, unigram_guess
 from tasks.mlm.config import MaskedConfig
 from tasks.mlm.task import MaskedLanguageModelling
@@ -99,6 +102,26 @@ def test_only_chosen_tokens_are_changed_and_scored(problem: MaskedLanguageModell
     log_probability[guess] = 5.0
     sure, other = -log_probability.log_softmax(0)[[guess, guess - 1]]
     assert float(loss) == pytest.approx(float(right * sure + (1 - right) * other), rel=1e-5)
+
+
+def test_a_network_may_learn_hidden_tokens_from_each_other(
+    problem: MaskedLanguageModelling,
+) -> None:
+    batch = problem.batch(np.arange(4), np.random.default_rng(0))
+    tensors = {name: torch.from_numpy(array) for name, array in batch.items()}
+    config = replace(
+        problem.config, network="xlnet_tiny", network_options="width=16 layers=2 heads=2"
+    )
+    network = MaskedLanguageModelling(config).build_network()
+    assert isinstance(network, XLNet)
+    torch.manual_seed(3)
+    loss, _ = problem.loss(network, tensors)
+    torch.manual_seed(3)
+    chosen = tensors["chosen"]
+    logits = network.logits_of_hidden(tensors["seen"], tensors["tokens"], chosen)
+    torch.testing.assert_close(loss, F.cross_entropy(logits, tensors["tokens"][chosen]))
+    masked = network(tensors["tokens"].masked_fill(chosen, problem.mask))[chosen]
+    assert (logits - masked).abs().max() > 1e-4, "tokens that come first must be seen"
 
 
 def test_hidden_letters_of_the_alphabet_are_told(make_trainer: MakeTrainer, tmp_path: Path) -> None:
