@@ -328,11 +328,13 @@ def zero_loss(
         board = board.to(memory_format=torch.channels_last)
     outputs = network(board, tensor(rows.handicap).float() / 2)
     policy_target, settled = tensor(rows.policy), tensor(rows.settled).float()
+    policy_logits = outputs.policy_logits.float()
     parts = {
-        "policy": losses.policy_loss(outputs.policy_logits.float(), policy_target),
+        "policy": losses.policy_loss(policy_logits, policy_target),
         "value": losses.value_loss(outputs.value.float(), tensor(rows.value)),
+        "normaliser": losses.normaliser_loss(policy_logits),
     }
-    loss = parts["policy"] + parts["value"]
+    loss = parts["policy"] + parts["value"] + config.normaliser_weight * parts["normaliser"]
     if config.ownership_weight > 0:
         owners = tensor(rows.ownership).float().view(outputs.ownership.shape)
         parts["ownership"] = losses.ownership_loss(outputs.ownership.float(), owners, settled)
@@ -342,5 +344,5 @@ def zero_loss(
         parts["margin"] = losses.margin_loss(outputs.margin.float(), margin, settled)
         loss = loss + config.margin_weight * parts["margin"]
     parts["entropy"] = losses.target_entropy(policy_target)
-    parts["policy_entropy"] = losses.target_entropy(outputs.policy_logits.float().softmax(dim=1))
+    parts["policy_entropy"] = losses.target_entropy(policy_logits.softmax(dim=1))
     return loss, parts

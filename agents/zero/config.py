@@ -90,6 +90,8 @@ class ZeroConfig:
     """Weight of the loss of each cell's owner."""
     margin_weight: float = warn(0.1, at_least=0)
     """Weight of the loss of the margin, for games that count points."""
+    normaliser_weight: float = warn(0.0001, at_least=0)
+    """Weight of the loss that keeps what all policy logits share near 0 (PaLM's z-loss)."""
     augment: bool = warn(True)
     """Turn and mirror what is learned."""
 

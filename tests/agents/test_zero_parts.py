@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from agents.zero import losses
+from agents.zero.agent import build_learner, update
+from agents.zero.config import ZeroConfig
 from agents.zero.self_play import GameInProgress, surprises
-from agents.zero.store import GameStore
+from agents.zero.store import GameStore, Rows
+from core.learner import Arithmetic
 from envs.games.options import ConnectFourOptions, GoOptions, OthelloOptions, TicTacToeOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
@@ -33,6 +36,8 @@ def test_losses_equal_slow_ones() -> None:
     found = losses.policy_loss(torch.tensor(logits), torch.tensor(target))
     assert float(found) == pytest.approx(wanted)
     assert float(losses.target_entropy(torch.tensor(target))) <= wanted
+    wanted = np.mean([np.log(np.exp(row).sum()) ** 2 for row in logits])
+    assert float(losses.normaliser_loss(torch.tensor(logits))) == pytest.approx(wanted)
 
     own = rng.uniform(-1, 1, (batch, size, size))
     owners = rng.integers(-1, 2, (batch, size, size))
@@ -48,6 +53,28 @@ def test_losses_equal_slow_ones() -> None:
 
 
 # ------------------------------------------------------------------ network
+
+
+@pytest.mark.parametrize(("weight", "stays"), [(0.0, True), (0.001, False)])
+def test_what_all_logits_share_is_brought_back(weight: float, stays: bool) -> None:
+    """No policy depends on it, so only the normaliser's loss can."""
+    config = ZeroConfig(game="connect-four", normaliser_weight=weight, learning_rate=0.03)
+    torch.manual_seed(0)
+    network = ZeroNetwork(ZeroShape(2, 6, 7, 7, "columns"), 1, 8)
+    torch.nn.init.constant_(network.policy_cells.bias, -30.0)
+    learner = build_learner(network, config, Arithmetic())
+    rows = Rows(
+        np.zeros((16, 2, 6, 7), np.uint8), np.zeros(16, np.int32),
+        np.full((16, 7), 1 / 7, np.float32), np.zeros(16, np.float32), np.zeros((16, 42), np.int8),
+        np.zeros(16, np.int32), np.zeros(16, np.bool_),
+    )  # fmt: skip
+    before = losses.policy_loss(torch.full((1, 7), -30.0), torch.full((1, 7), 1 / 7))
+    for _ in range(100):
+        update(network, learner, rows, config)
+    metrics = learner.drain_metrics()
+    logits = network(torch.from_numpy(rows.planes).float(), torch.zeros(16)).policy_logits
+    assert (float(logits.detach().mean()) < -25) == stays
+    assert metrics["policy"] == pytest.approx(float(before), abs=0.01)
 
 
 @pytest.mark.parametrize(
