@@ -8,9 +8,17 @@ from envs.atari.protocol import PROTOCOLS, AtariConfig
 from envs.gymnasium.config import GymnasiumConfig
 from envs.names import canonical_id, is_atari
 
-__all__ = ["is_atari", "make_lanes"]
+__all__ = ["evaluation_epsilon", "is_atari", "make_lanes"]
 
 DEFAULTS = GymnasiumConfig()
+
+
+def evaluation_epsilon(asked: float, env_id: str, atari: AtariConfig) -> float:
+    """Chance of a random action when scored: what was asked for, or, where that is below 0, the
+    protocol's."""
+    if asked >= 0:
+        return asked
+    return PROTOCOLS[atari.protocol].evaluation_epsilon if is_atari(env_id) else 0.0
 
 
 def make_lanes(

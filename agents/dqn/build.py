@@ -23,8 +23,7 @@ from core.machine.probe import Trial, choose_arithmetic
 from core.replay.plan import legal_column
 from core.replay.ring import FrameReplay, ReplaySpec, check_fits, plan_replay
 from core.replay.sampling import Transitions
-from envs.atari.protocol import PROTOCOLS
-from envs.make import is_atari, make_lanes
+from envs.make import evaluation_epsilon, is_atari, make_lanes
 from envs.task import make_task
 
 HEADROOM = 128_000
@@ -67,7 +66,9 @@ def build(
             lanes,
             replay,
             arithmetic,
-            evaluation_epsilon=evaluation_epsilon(config),
+            evaluation_epsilon=evaluation_epsilon(
+                config.evaluation_epsilon, config.env, config.atari
+            ),
             life_loss_terminal=is_atari(config.env) and config.atari.life_ends_return,
         )
     except BaseException:
@@ -102,7 +103,7 @@ def build_policy(
         arithmetic,
         np.random.default_rng(seed),
     )
-    policy.epsilon = evaluation_epsilon(config)
+    policy.epsilon = evaluation_epsilon(config.evaluation_epsilon, config.env, config.atari)
     return policy
 
 
@@ -132,13 +133,6 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         durable=config.save_replay,
         columns=(legal_column(lanes.num_actions),) if observation.masked else (),
     )
-
-
-def evaluation_epsilon(config: DQNConfig) -> float:
-    """Chance of a random action when scored: the user's, or the protocol's."""
-    if config.evaluation_epsilon >= 0:
-        return config.evaluation_epsilon
-    return PROTOCOLS[config.atari.protocol].evaluation_epsilon if is_atari(config.env) else 0.0
 
 
 def parameter_count(network: torch.nn.Module) -> int:

@@ -28,6 +28,7 @@ from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import linear
+from envs.make import evaluation_epsilon
 from networks.registry import hidden_sizes
 
 RADAM_EPSILON = 1e-8
@@ -150,7 +151,8 @@ class PQN:
     def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedy:
         """The policy to be scored: the same network, epsilon of evaluation."""
         policy = EpsilonGreedy(self.network, lanes, self.arithmetic, np.random.default_rng(seed))
-        policy.epsilon = self.config.evaluation_epsilon
+        config = self.config
+        policy.epsilon = evaluation_epsilon(config.evaluation_epsilon, config.env, config.atari)
         return policy
 
     # ---------------------------------------------------------------- save

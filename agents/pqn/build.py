@@ -19,7 +19,7 @@ from core.lane_agent import OnLanes
 from core.lanes import Lanes
 from core.learner import Arithmetic, load_weights
 from core.machine.probe import Trial, choose_arithmetic
-from envs.make import is_atari, make_lanes
+from envs.make import evaluation_epsilon, is_atari, make_lanes
 from envs.task import make_task
 
 
@@ -76,7 +76,7 @@ def build_policy(
     arithmetic = Arithmetic(device)
     arithmetic.place(network)
     policy = EpsilonGreedy(network, lanes, arithmetic, np.random.default_rng(seed))
-    policy.epsilon = config.evaluation_epsilon
+    policy.epsilon = evaluation_epsilon(config.evaluation_epsilon, config.env, config.atari)
     return policy
 
 

@@ -51,8 +51,8 @@ class PQNConfig:
     """Chance of a random action at last."""
     epsilon_decay_steps: int = warn(100_000, at_least=0)
     """Agent steps from first to last."""
-    evaluation_epsilon: float = free(0.0, at_least=0, at_most=1)
-    """Chance of a random action in evaluation."""
+    evaluation_epsilon: float = free(-1.0, at_least=0, at_most=1, also=-1)
+    """Chance of a random action in evaluation; -1: the protocol's on Atari, else 0."""
     learning_rate: float = warn(1e-4, over=0, under=1)
     """Step size of rectified Adam (Liu et al. 2020, arXiv 1908.03265)."""
     learning_rate_falls: bool = warn(True)
@@ -85,8 +85,8 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
         {"env": "CartPole-v1", "hidden": "256,256", **GYMNASIUM},
     ),
     "gymnasium": ("any Gymnasium environment: the settings of CartPole", GYMNASIUM),
-    # The same, pqn_atari.yaml: no sticky actions, no-op starts, life loss, evaluated greedily. The
-    # network is initialised as all of ours are; theirs draws larger weights.
+    # The same, pqn_atari.yaml: no sticky actions, no-op starts, life loss. Left different: theirs
+    # is evaluated greedily, ours as the protocol says; theirs draws larger initial weights.
     "atari": (
         "Atari as its authors published it: 128 lanes, 50M steps (default on Atari)",
         {
