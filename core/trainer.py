@@ -217,6 +217,7 @@ class Trainer:
             **self.record.state_dict(),
             "episodes": self.episodes.state_dict(),
             "torch_rng": torch.get_rng_state(),
+            "cuda_rng": _cuda_random_state(self.arithmetic.device),
         }
         state = {
             **self.agent.state_dict(),
@@ -255,3 +256,13 @@ class Trainer:
         self._restored = True
         # Last, because building and loading may have drawn random numbers.
         torch.set_rng_state(torch.as_tensor(trainer["torch_rng"]))
+        on_gpu = torch.as_tensor(trainer.get("cuda_rng", ()))  # older checkpoints have none
+        if len(on_gpu) and torch.device(self.arithmetic.device).type == "cuda":
+            torch.cuda.set_rng_state(on_gpu, self.arithmetic.device)
+
+
+def _cuda_random_state(device: str) -> torch.Tensor:
+    """The state of a GPU's random stream, uint8; empty for other devices."""
+    if torch.device(device).type != "cuda":
+        return torch.zeros(0, dtype=torch.uint8)
+    return torch.cuda.get_rng_state(device)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, instance_norm
 
+from core.errors import UserError
 from networks.base import Critic, Generator, Growth
 from networks.generators.progressive import (
     TINY,
@@ -122,8 +123,13 @@ class StyleGANGenerator(Generator):
     mean_style: Tensor
 
     def __init__(self, config: StyleGANConfig) -> None:
-        """Raises UserError for a shape that it cannot make."""
+        """Raises UserError for a shape that it cannot make, or a share that is none."""
         super().__init__()
+        if not (0 <= config.mixing <= 1 and 0 <= config.mean_decay < 1):
+            raise UserError(
+                f"mixing is from 0 to 1 and mean_decay from 0 to under 1, got {config.mixing} and "
+                f"{config.mean_decay}"
+            )
         self.config = config
         self.noise_features = config.noise
         widths = level_widths(config)

@@ -165,6 +165,11 @@ class Reformer(LanguageModel):
                 )
         if config.buckets < 0 or config.buckets % 2:
             raise UserError(f"buckets must be an even number, or 0, got {config.buckets}")
+        if config.buckets > 2 * config.chunk_length and config.buckets & (config.buckets - 1):
+            raise UserError(
+                f"more buckets than {2 * config.chunk_length}, twice the chunk_length, must be a "
+                f"power of two, got {config.buckets}"
+            )
         if config.width % 4:
             raise UserError(f"axial positions need a width divisible by 4, got {config.width}")
         self.context_length = config.context_length

@@ -36,6 +36,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.errors import UserError
 from networks.base import MaskedLanguageModel
 from networks.blocks.relative_attention import EPSILON, RelativeAttention, distance_vectors
 from networks.space import choice
@@ -111,7 +112,10 @@ class XLNet(MaskedLanguageModel):
     context_length = None
 
     def __init__(self, config: XLNetConfig) -> None:
+        """Raises UserError for an odd width."""
         super().__init__()
+        if config.width % 2:
+            raise UserError(f"distances need an even width, got {config.width}")
         self.hidden_token = config.vocabulary - 1
         self.embedding = nn.Embedding(config.vocabulary, config.width)
         self.unknown = nn.Parameter(torch.empty(1, 1, config.width))  # where each query begins

@@ -140,7 +140,9 @@ class AdversarialLearning:
 
     def evaluate(self, agent_steps: int, seed: int, stop: Stop) -> Assessment | None:
         """What the samples are worth; None where it was stopped."""
-        growth = growth_at(agent_steps, self.generator.levels, self.config.phase_updates)
+        growth = self._growth  # as the checkpoint of these weights says
+        if growth is None:
+            growth = growth_at(agent_steps, self.generator.levels, self.config.phase_updates)
         maker = Maker(self._scored, self.arithmetic, growth, self.config.truncation, seed)
         judged = self.target.judge(maker, self.arithmetic, "validation", stop)
         if judged is None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from core.learner import Arithmetic, load_weights
+from core.errors import UserError
+from core.learner import Arithmetic, DivergedError, load_weights
 from core.seeds import derived_seed
 from tasks.data.image_sets import load_images
 from tasks.epochs import Epochs
@@ -35,10 +36,16 @@ class Pictures:
         side_made: pixels a side that the model makes where so many are wanted.
 
         Raises:
-            UserError: the data are not here or damaged, or smaller than a batch.
+            UserError: the data are not here or damaged, smaller than a batch, or too few to judge.
         """
         self.config = config
         self.data = load_images(config.data)
+        for part in ("train", "validation", "test"):
+            if len(getattr(self.data, part)) < 2:
+                raise UserError(
+                    f"{config.data} has fewer than 2 images in its {part} part: too few to judge "
+                    "what is made"
+                )
         channels, height, width = self.data.shape
         side = side_made(max(height, width))
         self.shape: tuple[int, ...] = (channels, side, side)
@@ -64,6 +71,8 @@ class Pictures:
         Beside it stands the distance of as many training images, which a perfect generator has.
         """
         made = maker.draw(self.config.samples, stop)
+        if made is not None and not np.isfinite(made).all():
+            raise DivergedError("the generator makes NaN: lower --learning-rate")
         if made is None or not self.judge_network.learn(stop):
             return None
         found = self.judge_network.features(self._cut(made), stop)

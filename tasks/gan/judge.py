@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from networks.base import ImageNetwork
 from networks.registry import build_network
@@ -50,23 +50,27 @@ class Judge:
     def __init__(self, data: ImageSet) -> None:
         """Untrained."""
         self.data = data
-        channels, height, width = data.shape
+        self.network = self._untrained()
+        self.ready = False
+
+    def _untrained(self) -> ImageNetwork:
+        channels, height, width = self.data.shape
         with torch.random.fork_rng():
             torch.manual_seed(SEED)
-            self.network = build_network(
+            network = build_network(
                 JUDGE,
-                num_classes=len(data.classes),
+                num_classes=len(self.data.classes),
                 in_channels=channels,
                 image_size=(height, width),
             )
-        assert isinstance(self.network, ImageNetwork)
-        self.ready = False
+        assert isinstance(network, ImageNetwork)
+        return network
 
     def learn(self, stop: Stop) -> bool:
         """Learn the training part, unless that is done; False where it was stopped."""
         if self.ready:
             return True
-        train = self.data.train
+        train, self.network = self.data.train, self._untrained()
         size = min(BATCH, len(train))
         epochs = Epochs(size, len(train), SEED)
         rate = LEARNING_RATE * min(1.0, len(train) / 5000)  # small sets are gone over often
@@ -88,8 +92,7 @@ class Judge:
     def features(self, images: np.ndarray, stop: Stop) -> tuple[np.ndarray, np.ndarray] | None:
         """F6 float32 [N, D] and the classes told, int64 [N], of images float32 [N, C, H, W] of -1
         to 1 or uint8; None where it was stopped."""
-        network: nn.Module = self.network.eval()
-        assert isinstance(network, ImageNetwork)
+        network = self.network.eval()
         features, told = [], []
         for first in range(0, len(images), AT_ONCE):
             if stop():

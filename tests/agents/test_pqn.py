@@ -22,6 +22,7 @@ from core.errors import UserError
 from core.lanes import ObservationSpec
 from core.learner import Arithmetic
 from envs.atari.protocol import AtariConfig, ProtocolName
+from envs.make import make_lanes
 
 NUMBER = st.floats(-5, 5)
 KINDS = ("goes on", "terminated", "truncated", "busy")
@@ -205,6 +206,21 @@ def test_a_lost_life_ends_the_return_where_protocol_or_option_say_so(
     agent.observe(step, actions, replace(agent.lanes.receive(), life_lost=np.ones(1, np.bool_)))
     agent.lanes.close()
     assert bool(agent.rollout.state_dict()["terminated"][0, 0]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("env", "asked", "wanted"),
+    [("ALE/Pong-v5", -1.0, 0.001), ("ALE/Pong-v5", 0.0, 0.0), ("CartPole-v1", -1.0, 0.0)],
+)
+def test_it_is_scored_with_the_random_actions_of_the_protocol(
+    env: str, asked: float, wanted: float
+) -> None:
+    config = PQNConfig(env=env, lanes=1, evaluation_epsilon=asked)
+    lanes = make_lanes(env, 1, AtariConfig(env_threads=1))
+    network = build.build_network(config, lanes)
+    policy = build.build_policy(config, lanes, network.state_dict(), 0, "cpu")
+    lanes.close()
+    assert policy.epsilon == wanted  # type: ignore[attr-defined]
 
 
 def test_a_rollout_of_other_lanes_is_refused(tmp_path: Path) -> None:

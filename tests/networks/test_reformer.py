@@ -207,6 +207,7 @@ def test_texts_are_written_and_long_ones_refused() -> None:
     [
         ({"attention": ("lhs",)}, "no attention 'lhs'; did you mean 'lsh'"),
         ({"buckets": 3}, "buckets must be an even number, or 0, got 3"),
+        ({"buckets": 200, "chunk_length": 64}, "power of two, got 200"),
         ({"width": 18}, "a width divisible by 4, got 18"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.errors import UserError
 from networks.language.xlnet import XLNet, XLNetConfig, build, rename, visible
 from networks.weights import load_official
 from tests.networks.reference import torchvision_models
@@ -192,6 +193,11 @@ def test_dropout_drops_only_in_training() -> None:
     network.train()
     first, second = (network.logits_of_hidden(TOKENS, TOKENS, hidden) for _ in range(2))
     assert (first - second).abs().max() > 1e-3
+
+
+def test_an_odd_width_is_refused() -> None:
+    with pytest.raises(UserError, match="an even width, got 15"):
+        XLNet(replace(SMALL, width=15))
 
 
 @pytest.mark.parametrize("hidden", [1, 7])

@@ -230,6 +230,20 @@ def test_players_that_differ_have_other_names() -> None:
         make_player("shipped,temperature=1")
 
 
+def test_easy_errs_and_strong_does_not() -> None:
+    session = Session(GO, GoOptions())
+    chosen: dict[str, set[int]] = {"easy": set(), "medium": set()}
+    for name, actions in chosen.items():
+        for seed in range(5):
+            player = make_player(name, seed, threads=1)
+            actions.add(player.judge(session).action)
+            player.close()
+    assert len(chosen["easy"]) > 2
+    assert len(chosen["medium"]) <= 2
+    with pytest.raises(UserError, match="there is no player 'easy:5'"):
+        make_player("easy:5")
+
+
 @pytest.mark.parametrize("first", ["shipped", "gtp:{python} -m tengen gtp --agent random"])
 def test_a_player_of_another_game_is_refused_before_the_first_game(
     first: str, capsys: pytest.CaptureFixture[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy.linalg import sqrtm
 from commands.dispatch import main
 from core.errors import UserError
 from core.files.checkpoint import load as load_checkpoint
+from core.learner import Arithmetic, DivergedError
 from core.trainer import Trainer
 from networks.base import Growth
 from tasks.data.image_sets import digits
@@ -41,7 +43,8 @@ def test_the_frechet_distance_is_the_formula() -> None:
     assert frechet_distance(one, one + 3) == pytest.approx(5 * 9)
 
 
-def test_the_judge_knows_the_classes_and_prefers_data() -> None:
+def test_the_judge_knows_the_classes_and_prefers_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.gan.judge.EXAMPLES", 6_000)
     data = digits()
     judge = Judge(data)
     before = torch.get_rng_state()
@@ -54,6 +57,33 @@ def test_the_judge_knows_the_classes_and_prefers_data() -> None:
     assert real is not None and train is not None and noisy is not None
     assert (real[1] == data.test.labels).mean() > 0.9
     assert frechet_distance(noisy[0], real[0]) > 20 * frechet_distance(train[0], real[0])
+
+
+def test_a_judge_that_was_stopped_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.gan.judge.EXAMPLES", 320)
+    whole, stopped = Judge(digits()), Judge(digits())
+    asked = iter([False, False, True])
+    assert not stopped.learn(lambda: next(asked))
+    for judge in (whole, stopped):
+        assert judge.learn(lambda: False)
+    for one, other in zip(whole.network.parameters(), stopped.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_cannot_be_judged_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.gan.judge.EXAMPLES", 64)
+    config = GANConfig(data="digits", batch_size=4, samples=2)
+    pictures = Pictures(config, lambda side: side)
+    broken = Mock(draw=lambda count, stop: np.full((count, 1, 8, 8), np.nan, np.float32))
+    with pytest.raises(DivergedError, match="makes NaN"):
+        pictures.judge(broken, Arithmetic(), "test", lambda: False)
+    data = digits()
+    few = replace(data, validation=replace(
+        data.validation, pixels=data.validation.pixels[:1], labels=data.validation.labels[:1]
+    ))  # fmt: skip
+    monkeypatch.setattr("tasks.gan.images.load_images", lambda name: few)
+    with pytest.raises(UserError, match="fewer than 2 images in its validation part"):
+        Pictures(config, lambda side: side)
 
 
 def test_images_are_padded_to_what_the_model_makes() -> None:
