@@ -249,6 +249,7 @@ class ArchitectureSearch:
     def state_dict(self) -> dict[str, Any]:
         """The searcher between two batches, how many children there were, and the best one."""
         best = self._best
+        ranked = {"ranked": [asdict(scored) for scored in self.ranked]} if self.shared else {}
         found = {} if best is None else {"tokens": list(best.tokens), "number": best.number}
         return {
             "network": {"best": found} if found else {},
@@ -256,7 +257,7 @@ class ArchitectureSearch:
             "search": {
                 "children": self._told,
                 **(self._before or self._learners_state()),
-                "ranked": [asdict(scored) for scored in self.ranked],
+                **ranked,
             },
         }
 

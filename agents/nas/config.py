@@ -182,7 +182,11 @@ class NASConfig:
             self.children.training.validate()
         if self.evaluator == "shared":
             self._validate_sharing()
-        if self.latency_target and self.evaluator == "train" and not self.children.latency:
+        if (
+            self.latency_target
+            and self.evaluator in ("train", "shared")
+            and not self.children.latency
+        ):
             raise UserError("--latency-target needs --latency")
         if self.children.rungs > 1 and round(self.batch * self.children.kept) < 1:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")

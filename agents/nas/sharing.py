@@ -16,6 +16,7 @@ Legend: B images, N images of a part.
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,10 @@ class SharedWeights:
             self.network = _shared_network(self.problem.network_sizes())
         trainer.arithmetic.place(self.network)
         self.learner = build_learner(self.network, options.training, trainer.arithmetic)
+        if options.child_optimiser == "sgd":
+            # torch's fused SGD fails where some weights have a momentum and others not yet.
+            for weight in self.network.parameters():
+                self.learner.optimiser.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         examples = self.problem.num_examples
         order = derived_seed(seed, "shared order")
         self.epochs = Epochs(options.child_batch_size, examples, order)
@@ -152,13 +157,13 @@ class SharedWeights:
         """
         started = time.monotonic()
         network, part = self.network.network(design), self.problem.data.validation
-        arithmetic, right, loss = self.learner.arithmetic, 0.0, 0.0
+        arithmetic, right, loss = self.learner.arithmetic, 0, 0.0
         for rows in batches:
             arrays = {"pixels": part.pixels[rows], "labels": part.labels[rows]}
             tensors = {name: arithmetic.tensor(array) for name, array in arrays.items()}
             with arithmetic.autocast():
                 batch_loss, metrics = self.problem.loss(network, tensors)
-            right += float(metrics["accuracy"]) * len(rows)
+            right += round(float(metrics["accuracy"]) * len(rows))
             loss += float(batch_loss)
         seconds = time.monotonic() - started
         if not np.isfinite(loss):
@@ -186,10 +191,11 @@ class SharedWeights:
             was stopped.
         """
         samplers: list[Sampler] = [self.searcher, *([RandomSearch(self.space, 0)] if rival else [])]
-        batches, ranked = self.validation_batches(), []
+        batches = self.validation_batches()
+        ranked: list[Scored] = []
         for is_rival, sampler in enumerate(samplers):
             random = np.random.default_rng([seed, is_rival])
-            found = []
+            found: list[Scored] = []
             for tokens in sampler.draw(self.options.shared_candidates, random):
                 if stop():
                     return None
@@ -219,7 +225,7 @@ class SharedWeights:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``. Raises UserError when the data are others."""
         require_same_data(self.problem, state["problem"])
-        self.learner.load_state_dict(state["learner"])
+        self.learner.load_state_dict(copy.deepcopy(state["learner"]))
 
     def close(self) -> None:
         """Forget the rest."""
