@@ -182,20 +182,28 @@ def share_weights(
     assert isinstance(searcher, Controller | RandomSearch)
     alone = make_evaluator(config, space, arithmetic, Path(os.devnull))
     assert isinstance(alone, TrainingEvaluator)
-    batches = -(-config.run.total_steps // config.batch)
-    updates = batches * config.children.shared_updates
     seed = derived_seed(config.run.seed, "shared")
-    return SharedWeights(alone.trainer, space, searcher, alone, config.children, updates, seed)
+    return SharedWeights(
+        alone.trainer, space, searcher, alone, config.children, shared_updates(config), seed
+    )
 
 
 def describe(config: NASConfig) -> list[str]:
     """What a dry run says: how many decisions a design is made of."""
     space = space_of(config)
-    return [
+    lines = [
         f"space {space.name}: designs of {' or '.join(map(str, space.lengths))} tokens",
         f"{config.run.total_steps:,} designs in batches of {config.batch}"
         + (", and as many of random search" if config.compare else ""),
     ]
+    if config.evaluator == "shared":
+        lines.append(f"{shared_updates(config):,} minibatches for the weights that they share")
+    return lines
+
+
+def shared_updates(config: NASConfig) -> int:
+    """Minibatches that shared weights learn from in a whole search."""
+    return -(-config.run.total_steps // config.batch) * config.children.shared_updates
 
 
 def score(config: NASConfig, state: Mapping[str, Any], device: str, stop: Stop) -> Scored | None:
