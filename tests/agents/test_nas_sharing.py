@@ -157,8 +157,7 @@ def test_a_search_cut_short_anywhere_equals_one_that_was_not(
                 saved = checkpoint.load(path).state
         assessment = agent.evaluate(made, 1, lambda: False)
         assert assessment is not None
-        for scored in agent.ranked:
-            scored.result.__dict__["seconds"] = 0.0
+        agent.ranked = [replace(s, result=replace(s.result, seconds=0.0)) for s in agent.ranked]
         states.append(agent.state_dict())
         assert len((folder / "journal.jsonl").read_text().splitlines()) == 24, "none comes twice"
         ranking = json.loads((folder / "ranking.json").read_text())
