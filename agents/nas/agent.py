@@ -6,6 +6,10 @@ A batch of designs is asked for, all of it is scored, and only then does the sea
 told of each child as it comes in, what it asks for next would depend on which child was ready
 first; so it depends on the seed alone, and a run can be had again.
 
+Where designs share their weights (ENAS, `agents/nas/sharing.py`), these learn between asking and
+scoring, and the best design is not the one with the highest reward: rewards of a minibatch, told
+while the weights grew, are no measure. It is the first of a ranking made at each evaluation.
+
 While children are in work the agent advances by no step, so that the trainer goes on to log, save
 and stop. What it saves then is the searcher from before it was asked: a resumed run asks again, for
 the same designs, and takes from the journal what was scored already.
@@ -16,8 +20,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +38,9 @@ from core.files.atomic import replace_file
 from envs.architecture.space import Space, Tokens, check
 from search.architecture.searcher import Searcher
 from tasks.pictures import write_png
+
+if TYPE_CHECKING:
+    from agents.nas.sharing import SharedWeights
 
 POLL_SECONDS = 0.5
 """How long a tick waits for a child, and so a user who asked for a stop."""
@@ -51,6 +59,7 @@ class ArchitectureSearch:
         *,
         batch: int,
         rescore: bool = True,
+        shared: SharedWeights | None = None,
         rival: Searcher | None = None,
         pictures: Path | None = None,
         title: str = "searcher",
@@ -64,6 +73,7 @@ class ArchitectureSearch:
         batch: designs between two lessons of the searcher.
         rescore: whether a design asked for again is scored again; else its first result counts,
             and is counted apart.
+        shared: the evaluator, where it trains weights that designs share; None where it does not.
         rival: random search, which is given as many children, to compare with; None for none.
         pictures: folder for those of an evaluation; None for none.
         title: the searcher's name in them.
@@ -75,10 +85,13 @@ class ArchitectureSearch:
         self.reward = reward
         self.batch = batch
         self.rescore = rescore
+        self.shared = shared
         self.rival = rival
         self.pictures = pictures
         self.title = title
         self.history = History(reward)
+        self.ranked: list[Scored] = []
+        """By shared weights at the last evaluation: the searcher's, then random search's."""
         self._images: dict[str, np.ndarray] = {}
         self.sound = True
         self._told = 0
@@ -93,6 +106,8 @@ class ArchitectureSearch:
         """Begin a batch, wait a little for its children, or learn from all of them."""
         if not self._children:
             self._begin()
+        if self.shared is not None and self.shared.learn(POLL_SECONDS):
+            return Advanced(0)
         if self._awaited:
             for number, result in self.evaluator.poll(POLL_SECONDS):
                 self._keep(self._awaited.pop(number), result)
@@ -100,7 +115,7 @@ class ArchitectureSearch:
 
     def _begin(self) -> None:
         """Ask for designs, write them down, and have those scored that are not known yet."""
-        self._before = copy.deepcopy(self._searchers_state())
+        self._before = copy.deepcopy(self._learners_state())
         designs = self.searcher.ask(self.batch)
         if self.rival is not None:
             designs += self.rival.ask(self.batch)
@@ -162,6 +177,8 @@ class ArchitectureSearch:
         nats: Callable[[], np.ndarray] | None = getattr(self.searcher, "token_entropies", None)
         if nats is not None:
             found.scalars |= by_decision(self.space, nats())
+        if self.shared is not None:
+            found.scalars |= self.shared.metrics()
         found.scalars["children/in_work"] = float(len(self._awaited))
         found.images = self._images
         return found
@@ -169,7 +186,9 @@ class ArchitectureSearch:
     def evaluate(self, agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
         """What the best design is worth so far; nothing is trained for it. Pictures of the search
         and of the design go to TensorBoard and into the run's folder."""
-        best = self.history.best
+        if not self.history.own or (self.shared is not None and not self._rank(seed, stop)):
+            return None
+        best = self._best
         if best is None:
             return None
         design = self.space.design(best.tokens)
@@ -179,39 +198,66 @@ class ArchitectureSearch:
         if self.pictures is not None:
             for name, image in self._images.items():
                 write_png(self.pictures / f"{name}.png", image)
-            text = json.dumps(design, indent=1) + "\n"
-            replace_file(self.pictures / "best.json", [text.encode()])
+            self._write("best.json", design)
         reward, metrics = self.reward(best.result), best.result.metrics
         text = f"best of {len(self.history.own)}: {shown(metrics)}"
         scalars = {f"evaluation/{name}": value for name, value in metrics.items()}
-        if self.history.rivals:
-            ours, theirs = (
-                float(self.history.best_so_far(children)[-1])
-                for children in (self.history.own, self.history.rivals)
-            )
-            text += f"; reward {ours:.4g}, random search's {theirs:.4g}"
-            scalars["evaluation/random_reward"] = theirs
+        rivals = self.history.rivals if self.shared is None else self.ranked
+        theirs = [self.reward(child.result) for child in rivals if child.rival]
+        if theirs:
+            text += f"; reward {reward:.4g}, random search's {max(theirs):.4g}"
+            scalars["evaluation/random_reward"] = max(theirs)
         scalars["evaluation/reward"] = reward
         return Assessment([metrics["score"]], reward, scalars, text)
+
+    def _rank(self, seed: int, stop: Callable[[], bool]) -> bool:
+        """Draw designs and rank them by the shared weights; False where that was stopped."""
+        assert self.shared is not None
+        ranked = self.shared.rank(self._told, seed, self.rival is not None, stop)
+        if ranked is None:
+            return False
+        self.ranked = ranked
+        if self.pictures is not None:
+            keys = ("number", "rival", "score", "parameters", "design")
+            rows = [
+                (s.number, s.rival, *s.result.metrics.values(), self.space.design(s.tokens))
+                for s in ranked
+            ]
+            self._write("ranking.json", [dict(zip(keys, row, strict=True)) for row in rows])
+        return True
+
+    @property
+    def _best(self) -> Scored | None:
+        if self.shared is None:
+            return self.history.best
+        return next((scored for scored in self.ranked if not scored.rival), None)
+
+    def _write(self, name: str, value: Any) -> None:
+        assert self.pictures is not None
+        text = json.dumps(value, indent=1) + "\n"
+        replace_file(self.pictures / name, [text.encode()])
 
     def needs_checkpoint(self) -> bool:
         """Never early: the journal has what came since the last one."""
         return False
 
-    def _searchers_state(self) -> dict[str, Any]:
-        rival = {} if self.rival is None else {"rival": self.rival.state_dict()}
-        return {"searcher": self.searcher.state_dict(), **rival}
+    def _learners_state(self) -> dict[str, Any]:
+        others = {"rival": self.rival, "shared": self.shared}
+        states = {name: one.state_dict() for name, one in others.items() if one is not None}
+        return {"searcher": self.searcher.state_dict(), **states}
 
     def state_dict(self) -> dict[str, Any]:
         """The searcher between two batches, how many children there were, and the best one."""
-        best = self.history.best
+        best = self._best
+        ranked = {"ranked": [asdict(scored) for scored in self.ranked]} if self.shared else {}
         found = {} if best is None else {"tokens": list(best.tokens), "number": best.number}
         return {
             "network": {"best": found} if found else {},
             "problem": {"space": self.space.name},
             "search": {
                 "children": self._told,
-                **(self._before or self._searchers_state()),
+                **(self._before or self._learners_state()),
+                **ranked,
             },
         }
 
@@ -221,6 +267,13 @@ class ArchitectureSearch:
         self.searcher.load_state_dict(search["searcher"])
         if self.rival is not None:
             self.rival.load_state_dict(search["rival"])
+        if self.shared is not None:
+            self.shared.load_state_dict(search["shared"])
+            results = [Result(**scored["result"]) for scored in search["ranked"]]
+            self.ranked = [
+                Scored(**{**scored, "result": result})
+                for scored, result in zip(search["ranked"], results, strict=True)
+            ]
         self.history, self._told = History(self.reward), int(search["children"])
         for scored in self.journal.before(self._told):
             if _is_of(self.space, scored.tokens):

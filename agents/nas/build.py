@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -31,6 +31,9 @@ from search.architecture.random import RandomSearch
 from search.architecture.searcher import Searcher
 from tasks.problem import Scored, Stop
 
+if TYPE_CHECKING:
+    from agents.nas.sharing import SharedWeights
+
 EVALUATIONS = 10
 """Of a run that does not say how often."""
 PROXY_IMAGES = 32
@@ -54,16 +57,18 @@ def build(
     arithmetic = arithmetic or arithmetic_of(config)
     torch.set_num_threads(arithmetic.threads)
     space = space_of(config)
-    evaluator = make_evaluator(config, space, arithmetic, run_folder / "children")
     seed = config.run.seed
+    searcher = make_searcher(config, space, derived_seed(seed, "searcher"))
+    shared = share_weights(config, space, searcher, arithmetic)
     agent = ArchitectureSearch(
         space,
-        make_searcher(config, space, derived_seed(seed, "searcher")),
-        evaluator,
+        searcher,
+        shared or make_evaluator(config, space, arithmetic, run_folder / "children"),
         Journal(run_folder / NAME, note),
         reward_of(config),
         batch=config.batch,
-        rescore=config.rescore,
+        rescore=config.rescore or shared is not None,
+        shared=shared,
         rival=RandomSearch(space, derived_seed(seed, "random search")) if config.compare else None,
         pictures=run_folder,
         title=config.searcher,
@@ -163,14 +168,42 @@ def make_evaluator(
     return TrainingEvaluator(pool, trainer, options, seed, folder)
 
 
+def share_weights(
+    config: NASConfig, space: Space, searcher: Searcher, arithmetic: Arithmetic
+) -> SharedWeights | None:
+    """What scores designs by weights that they share; None where they do not. Raises UserError
+    where the data are not here."""
+    if config.evaluator != "shared":
+        return None
+    from agents.nas.children import TrainingEvaluator
+    from agents.nas.controller import Controller
+    from agents.nas.sharing import SharedWeights
+
+    assert isinstance(searcher, Controller | RandomSearch)
+    alone = make_evaluator(config, space, arithmetic, Path(os.devnull))
+    assert isinstance(alone, TrainingEvaluator)
+    seed = derived_seed(config.run.seed, "shared")
+    return SharedWeights(
+        alone.trainer, space, searcher, alone, config.children, shared_updates(config), seed
+    )
+
+
 def describe(config: NASConfig) -> list[str]:
     """What a dry run says: how many decisions a design is made of."""
     space = space_of(config)
-    return [
+    lines = [
         f"space {space.name}: designs of {' or '.join(map(str, space.lengths))} tokens",
         f"{config.run.total_steps:,} designs in batches of {config.batch}"
         + (", and as many of random search" if config.compare else ""),
     ]
+    if config.evaluator == "shared":
+        lines.append(f"{shared_updates(config):,} minibatches for the weights that they share")
+    return lines
+
+
+def shared_updates(config: NASConfig) -> int:
+    """Minibatches that shared weights learn from in a whole search."""
+    return -(-config.run.total_steps // config.batch) * config.children.shared_updates
 
 
 def score(config: NASConfig, state: Mapping[str, Any], device: str, stop: Stop) -> Scored | None:

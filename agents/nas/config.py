@@ -66,6 +66,14 @@ class ChildrenConfig:
     """The share of a batch that trains on after a rung; its epochs grow as the batch shrinks."""
     latency: bool = locked(False)
     """Measure the time of a forward pass."""
+    shared_updates: int = locked(20, at_least=1)
+    """For --evaluator shared: minibatches that the shared weights learn from before each batch of
+    designs is scored."""
+    shared_examples: int = locked(128, at_least=2)
+    """Validation images on which a design is scored."""
+    shared_candidates: int = free(10, at_least=1)
+    """Designs that are drawn and ranked on all validation images at each evaluation; the best one
+    is the best of the search."""
 
     @property
     def training(self) -> TrainingConfig:
@@ -82,6 +90,12 @@ class ChildrenConfig:
         )
 
 
+OF_SINGLE_CHILDREN = (
+    "at_once", "child_seconds", "child_memory", "child_parameters", "rungs", "latency",
+)  # fmt: skip
+"""Options that mean nothing where all designs share their weights."""
+
+
 @dataclass(frozen=True)
 class NASConfig:
     """Neural architecture search (Zoph & Le 2017). A step is a design that was scored."""
@@ -92,9 +106,9 @@ class NASConfig:
     """Of the space, as JSON values: "layers=4 heights=[1,3] skips=false"."""
     searcher: Literal["controller", "random", "evolution", "local"] = locked("controller")
     """What proposes designs: a controller that learns, or one of its rivals."""
-    evaluator: Literal["train", "table", "proxy"] = locked("train")
-    """What scores them: a training on --data, a table of published trainings, or a measure of the
-    untrained network."""
+    evaluator: Literal["train", "shared", "table", "proxy"] = locked("train")
+    """What scores them: a training on --data; weights that all designs share (ENAS; space macro);
+    a table of published trainings; or a measure of the untrained network."""
     table: str = locked("nb201-cifar10")
     """Which table: nb201-cifar10, nb201-cifar100, nb201-imagenet16, macro-cifar10."""
     proxy: Literal["parameters", "synflow", "nwot", "jacov"] = locked("nwot")
@@ -106,7 +120,8 @@ class NASConfig:
     batch: int = locked(8, at_least=1)
     """Designs that are scored before the searcher learns."""
     rescore: bool = locked(False)
-    """Score a design that is asked for again anew; else its first score counts again."""
+    """Score a design that is asked for again anew, as --evaluator shared always does; else its
+    first score counts again."""
     compare: bool = locked(True)
     """Give random search as many designs, beside the searcher, and show both."""
     reward: Literal["identity", "cube", "inverse-perplexity", "inverse-perplexity-squared"] = (
@@ -163,12 +178,38 @@ class NASConfig:
             )
         options_of(self.space_options, "--space-options")
         options_of(self.children.child_network, "--child-network")
-        if self.evaluator == "train":
+        if self.evaluator in ("train", "shared"):
             self.children.training.validate()
-        if self.latency_target and self.evaluator == "train" and not self.children.latency:
+        if self.evaluator == "shared":
+            self._validate_sharing()
+        if (
+            self.latency_target
+            and self.evaluator in ("train", "shared")
+            and not self.children.latency
+        ):
             raise UserError("--latency-target needs --latency")
         if self.children.rungs > 1 and round(self.batch * self.children.kept) < 1:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")
+
+    def _validate_sharing(self) -> None:
+        if self.space != "macro":
+            raise UserError(f"--evaluator shared is for --space macro, not for {self.space}")
+        if self.searcher not in ("controller", "random"):
+            raise UserError(
+                f"--evaluator shared needs a searcher that designs can be drawn from: controller "
+                f"or random, not {self.searcher}"
+            )
+        if self.children.child_batch_size < 2:
+            raise UserError(
+                "--evaluator shared normalises by the batch: --child-batch-size 2 or more"
+            )
+        default = ChildrenConfig()
+        for name in OF_SINGLE_CHILDREN:
+            if getattr(self.children, name) != getattr(default, name):
+                raise UserError(
+                    f"--{name.replace('_', '-')} is of children that are trained one by one: not "
+                    f"for --evaluator shared"
+                )
 
 
 def options_of(text: str, flag: str) -> dict[str, Any]:
@@ -211,6 +252,21 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             },
             "controller": {"learning_rate": 0.01, "entropy": 1e-3},
             "run": {"total_steps": 60, "log_seconds": 2.0, "threads": 1},
+        },
+    ),
+    "enas-quick": (
+        "shared weights (Pham et al. 2018) for 8x8 digits, in a minute on one core",
+        {
+            "space": "macro",
+            "evaluator": "shared",
+            "children": {
+                "data": "digits",
+                "child_network": "channels=4",
+                "child_learning_rate": 1e-2,
+                "child_epochs": 10.0,
+            },
+            "controller": {"learning_rate": 0.01, "entropy": 1e-3, "tanh_constant": 1.5},
+            "run": {"total_steps": 320, "log_seconds": 2.0, "threads": 1},
         },
     ),
     "nb201": (

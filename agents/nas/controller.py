@@ -51,11 +51,19 @@ class Controller:
 
     def ask(self, count: int) -> list[Tokens]:
         """So many designs, drawn independently from the policy."""
+        self.asked = self._drawn(count, self.random)
+        return _designs(self.asked)
+
+    def draw(self, count: int, random: np.random.Generator) -> list[Tokens]:
+        """The same, with the caller's random numbers: of these nothing is to be told."""
+        return _designs(self._drawn(count, random))
+
+    def _drawn(self, count: int, random: np.random.Generator) -> Batch:
         length, options = self.length, most_options(self.space)
         tokens = np.zeros((count, length), dtype=np.int64)
         legal = np.zeros((count, length, options), dtype=bool)
         logits = np.zeros((count, length, options))
-        noise = self.random.gumbel(size=(count, length, options))
+        noise = random.gumbel(size=(count, length, options))
         memory = self.policy.start(count)
         last = tokens[:, :0]
         for number, (at, stage) in enumerate(stages_of(self.space, length)):
@@ -70,8 +78,7 @@ class Controller:
             noisy = np.where(legal[:, here], logits[:, here] + noise[:, here], -np.inf)
             tokens[:, here] = noisy.argmax(axis=2)
             last = tokens[:, here]
-        self.asked = Batch(tokens, legal, _log_probability(logits, legal, tokens), np.zeros(count))
-        return [tuple(row) for row in tokens.tolist()]
+        return Batch(tokens, legal, _log_probability(logits, legal, tokens), np.zeros(count))
 
     def tell(self, designs: Sequence[Tokens], rewards: np.ndarray) -> None:
         """Learn from the designs asked for last.
@@ -80,7 +87,7 @@ class Controller:
             ValueError: these are other designs, or a reward is not finite.
         """
         asked = self.asked
-        if asked is None or list(designs) != [tuple(row) for row in asked.tokens.tolist()]:
+        if asked is None or list(designs) != _designs(asked):
             raise ValueError("a controller learns only from all the designs it was asked for last")
         if not np.isfinite(rewards).all():
             raise ValueError(f"rewards must be finite, got {rewards.tolist()}")
@@ -141,6 +148,10 @@ class Controller:
         self.entropies = state["entropies"]
         self.random.bit_generator.state = state["random"]
         self.asked = None
+
+
+def _designs(batch: Batch) -> list[Tokens]:
+    return [tuple(row) for row in batch.tokens.tolist()]
 
 
 def _log_probability(logits: np.ndarray, legal: np.ndarray, tokens: np.ndarray) -> np.ndarray:

@@ -75,6 +75,16 @@ def block(name: str, inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(*convolution(inputs, outputs, 1, stride, relu=False))
 
 
+def places(channels: int) -> list[tuple[int, int, int]]:
+    """Channels that come to each block, channels that leave it, and its stride; C of the stem."""
+    found, width = [], channels
+    for number in range(NUM_BLOCKS):
+        grown = width * (2 if number in STAGE_STARTS else 1)
+        found.append((width, grown, grown // width))
+        width = grown
+    return found
+
+
 class DesignedMacro(ImageNetwork):
     """Images float [B, C, H, W] of any size to class logits [B, K]."""
 
@@ -94,15 +104,10 @@ class DesignedMacro(ImageNetwork):
         """
         super().__init__()
         self.stem = nn.Sequential(*convolution(in_channels, channels, 3))
-        body: list[nn.Module] = []
-        width = channels
-        for number, name in enumerate(read_blocks(design)):
-            first = number in STAGE_STARTS
-            body.append(block(name, width, 2 * width if first else width, 2 if first else 1))
-            width = 2 * width if first else width
-        self.blocks = nn.Sequential(*body)
+        each = zip(read_blocks(design), places(channels), strict=True)
+        self.blocks = nn.Sequential(*(block(name, *place) for name, place in each))
         self.num_features = 40 * channels
-        self.out = nn.Sequential(*convolution(width, self.num_features, 1))
+        self.out = nn.Sequential(*convolution(8 * channels, self.num_features, 1))
         self.classifier = nn.Linear(self.num_features, num_classes)
 
     def forward_features(self, images: Tensor) -> Tensor:

@@ -22,7 +22,11 @@ class RandomSearch:
 
     def ask(self, count: int) -> list[Tokens]:
         """So many designs, independent of each other."""
-        return [sample(self.space, self.random) for _ in range(count)]
+        return self.draw(count, self.random)
+
+    def draw(self, count: int, random: np.random.Generator) -> list[Tokens]:
+        """The same, with the caller's random numbers: of these nothing is to be told."""
+        return [sample(self.space, random) for _ in range(count)]
 
     def tell(self, designs: Sequence[Tokens], rewards: np.ndarray) -> None:
         """Nothing is learned."""
