@@ -14,7 +14,7 @@ from core.errors import UserError, did_you_mean
 from envs.games.options import RULESETS, GoOptions
 from search.player import Player
 
-LEVELS = {"easy": "16,temperature=4", "medium": "4", "strong": "400"}
+LEVELS = {"easy": "16,temperature=4", "medium": "16,temperature=1", "strong": "400"}
 """The trained player's strengths by name: its visits a move, and whether it errs."""
 KNOWN = {
     **{level: f"the trained player in the box at {how}" for level, how in LEVELS.items()},
