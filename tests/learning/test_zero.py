@@ -62,7 +62,7 @@ def losses(player: ZeroPlayer, side: int) -> int:
 
 
 def test_tic_tac_toe_is_never_lost(make_trainer: MakeTrainer) -> None:
-    run = train(make_trainer, evaluate_every=60_000, evaluate_episodes=20)
+    run = train(make_trainer, total_steps=40_000, evaluate_every=40_000, evaluate_episodes=20)
     (evaluation,) = run.folder.read_jsonl("evaluations.jsonl")
     assert evaluation["score/random"] > 0.7
     assert evaluation["elo/elo"] > 100

@@ -21,7 +21,7 @@ from envs.games.registry import GAMES, load_game
 from envs.games.session import Session
 from play.engine_player import Disagreement, EnginePlayer
 from play.match import Score, play_game, play_match
-from play.players import default_referee, make_player
+from play.players import LEVELS, default_referee, make_player
 from search.player import RESIGN, Judgement, RandomPlayer, without_suicide
 from search.uct import UctOptions, UctPlayer
 
@@ -231,15 +231,14 @@ def test_players_that_differ_have_other_names() -> None:
 
 
 def test_easy_errs_and_strong_does_not() -> None:
-    session = Session(GO, GoOptions())
-    chosen: dict[str, set[int]] = {"easy": set(), "medium": set()}
-    for name, actions in chosen.items():
-        for seed in range(5):
-            player = make_player(name, seed, threads=1)
-            actions.add(player.judge(session).action)
-            player.close()
-    assert len(chosen["easy"]) > 2
-    assert len(chosen["medium"]) <= 2
+    session, chosen = Session(GO, GoOptions()), set()
+    for seed in range(5):
+        player = make_player("easy", seed, threads=1)
+        chosen.add(player.judge(session).action)
+        player.close()
+    assert len(chosen) > 2
+    settings = {name: make_player(name, threads=1).options for name in LEVELS}  # type: ignore[attr-defined]
+    assert [(s.visits, s.temperature) for s in settings.values()] == [(16, 4), (16, 1), (400, 0)]
     with pytest.raises(UserError, match="there is no player 'easy:5'"):
         make_player("easy:5")
 
