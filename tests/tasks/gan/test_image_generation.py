@@ -55,7 +55,7 @@ def test_the_judge_knows_the_classes_and_prefers_data(monkeypatch: pytest.Monkey
     noise = np.random.default_rng(0).integers(0, 256, data.test.pixels.shape).astype(np.uint8)
     noisy = judge.features(noise, lambda: False)
     assert real is not None and train is not None and noisy is not None
-    assert (real[1] == data.test.labels).mean() > 0.9
+    assert (real[1] == data.test.labels).mean() > 0.75
     assert frechet_distance(noisy[0], real[0]) > 20 * frechet_distance(train[0], real[0])
 
 
