@@ -130,6 +130,8 @@ class StyleGANGenerator(Generator):
                 f"mixing is from 0 to 1 and mean_decay from 0 to under 1, got {config.mixing} and "
                 f"{config.mean_decay}"
             )
+        if config.truncated_layers < 0:
+            raise UserError(f"truncated_layers is 0 or more, got {config.truncated_layers}")
         self.config = config
         self.noise_features = config.noise
         widths = level_widths(config)

@@ -194,6 +194,9 @@ def test_shapes_that_cannot_be_made_are_refused() -> None:
         for shape in ((2,), (1, 30, 30), (1, 16, 32)):
             with pytest.raises(UserError, match="square images"):
                 build_network(name, sample_shape=shape)
+    for options in ({"mixing": 5.0}, {"mean_decay": 1.0}, {"truncated_layers": -3}):
+        with pytest.raises(UserError, match=next(iter(options))):
+            build_network("stylegan", **options)
     with pytest.raises(UserError, match="batch, layer or none"):
         build_network("dcgan", normalisation="bath")
     for side in (8, 28, 32):
