@@ -22,9 +22,12 @@ class FrozenCopy(Generic[Network]):
         self.source = source
         self.network = copy.deepcopy(source).requires_grad_(False)
 
+    @torch.no_grad()
     def refresh(self) -> None:
         """Copy the source's present weights."""
-        self.network.load_state_dict(self.source.state_dict())
+        newest = self.source.state_dict()
+        for name, own in self.network.state_dict().items():
+            own.copy_(newest[name])
 
     @torch.no_grad()
     def average(self, decay: float) -> None:

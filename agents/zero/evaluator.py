@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.learner import Arithmetic
-from networks.control.zero import ZeroNetwork, folded
+from networks.control.zero import ZeroNetwork, folded, refold
 from search.tree_search import Answer
 
 Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
@@ -33,12 +33,10 @@ class NetworkEvaluator:
         self.overlaps = torch.device(arithmetic.device).type == "cuda"
         self.network = self.arithmetic.place(folded(network).to(self._dtype))
         self._graphs: dict[torch.Size, Forward] = {}
-        self.refresh(network)
 
-    @torch.no_grad()
     def refresh(self, network: ZeroNetwork) -> None:
         """Copy the network's present weights, in place: what was recorded reads them there."""
-        self.network.load_state_dict(folded(network).state_dict())
+        refold(network, self.network)
 
     @torch.inference_mode()
     def begin(

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 MARGIN_SCALE = 20.0
 """Points per unit of the margin head and of the komi input."""
@@ -192,3 +192,27 @@ def folded(network: ZeroNetwork) -> ZeroNetwork:
         if isinstance(module, ConvNorm):
             module.fold()
     return twin
+
+
+@torch.no_grad()
+def refold(network: nn.Module, twin: nn.Module) -> None:
+    """Put a network's present weights into what `folded` made of it, in the memory they have there:
+    CUDA graphs read it."""
+    if isinstance(network, ConvNorm) and isinstance(network.norm, nn.BatchNorm2d):
+        conv, norm = network.conv, network.norm
+        weights = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
+            norm.weight, norm.bias,
+        )  # fmt: skip
+        for own, weight in zip(twin.get_submodule("conv").parameters(), weights, strict=True):
+            own.copy_(weight)
+        return
+    for own, weight in zip(_own_tensors(twin), _own_tensors(network), strict=True):
+        own.copy_(weight)
+    for child, other in zip(network.children(), twin.children(), strict=True):
+        refold(child, other)
+
+
+def _own_tensors(module: nn.Module) -> list[Tensor]:
+    """Parameters and buffers of a module itself, not of its children."""
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]

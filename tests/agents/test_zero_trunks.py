@@ -20,7 +20,7 @@ from core.learner import Arithmetic, load_weights
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from networks.adapters import build_trunk
-from networks.control.zero import ZeroNetwork, ZeroShape, folded
+from networks.control.zero import ZeroNetwork, ZeroShape, folded, refold
 
 NAMES = ("transformer", "resnet20", "highway")
 
@@ -92,6 +92,25 @@ def test_folding_changes_nothing_but_speed(name: str) -> None:
         torch.testing.assert_close(first, other[:1], atol=1e-5, rtol=1e-5)
     kept = [module for module in twin.trunk.modules() if isinstance(module, nn.BatchNorm2d)]
     assert bool(kept) == (name == "resnet20")  # only Zero's own convolutions are folded
+
+
+@pytest.mark.parametrize("name", ["tower", *NAMES])
+def test_new_weights_are_folded_where_the_old_ones_lie(name: str) -> None:
+    """A recorded CUDA graph reads there; the numbers are those of folding anew."""
+    torch.manual_seed(0)
+    planes = torch.randint(0, 2, (32, 17, 6, 6)).float()
+    network = build_network(small_config(name, blocks=2), load_game("go"))
+    twin = folded(network)
+    before = {key: (value.data_ptr(), value.clone()) for key, value in twin.state_dict().items()}
+    for parameter in trained_a_little(network, planes).parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    refold(network.train(), twin)
+    assert not twin.training
+    for key, wanted in folded(network).state_dict().items():
+        place, old = before[key]
+        found = twin.state_dict()[key]
+        assert found.data_ptr() == place and torch.equal(found, wanted), key
+        assert not torch.equal(found, old), key
 
 
 @pytest.mark.parametrize("name", ["transformer", "resnet20"])
