@@ -25,7 +25,7 @@ KNOWN = {
     "may follow after commas",
     "alphago:RUN": "the folder of alphago's runs, with visits or seconds behind a colon as above; "
     "or its parts: alphago:policy=RUN,value=RUN,rollout=FILE,400; use=policy+value+rollouts "
-    "(some of them), lambda=0.5, expand_after=1 and exploration=1.1 may follow",
+    "(some of them), lambda=0.5, expand_after=1, exploration=1.1 and device=cuda may follow",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
@@ -193,6 +193,8 @@ def _make_alphago(text: str, seed: int, threads: int) -> Player:
             paths[key] = Path(value)
         elif equals and key == "use":
             settings["use"] = tuple(value.split("+"))
+        elif equals and key == "device":
+            settings["device"] = value
         elif number and not number[2] and key in _ALPHAGO_NUMBERS:
             whole = key == "expand_after"
             settings[_ALPHAGO_NUMBERS[key]] = int(float(number[1])) if whole else float(number[1])
