@@ -74,7 +74,7 @@ class Options:
     opening_moves: int = free(2, at_least=0, at_most=20)
     """Random moves that every two games begin with."""
     quick: bool = False
-    """Four variants and UCT with 200 playouts, ten games a pair, 50 visits: two minutes."""
+    """Four variants and UCT with 200 playouts, at most ten games a pair and 50 visits: minutes."""
     processes: int = free(0, at_least=0)
     """Cells at once; 0: one on each core."""
     device: str = "cpu"
@@ -147,7 +147,9 @@ def _try_anchors(options: Options, size: int) -> None:
 
 def cells_of(options: Options, parts: Mapping[str, str], size: int) -> list[Cell]:
     """Games of every pair, in parts of at most `at_once`."""
-    games, visits = (10, 50) if options.quick else (options.games, options.visits)
+    games, visits = options.games, options.visits
+    if options.quick:
+        games, visits = min(games, 10), min(visits, 50)
     shared = {"size": size, "komi": options.komi, "opening_moves": options.opening_moves,
               "visits": visits, "lambda": options.mixing}  # fmt: skip
     cells: list[Cell] = []
