@@ -37,6 +37,8 @@ TELLERS = {
 """Who tells the outcome, and which part that needs."""
 POLICIES = ("supervised policy", "reinforced policy")
 GAMES_OF_A_CELL = 50
+FEWEST_DRAWN = 5
+"""Positions of a stage in the picture; the table has all."""
 
 
 @dataclass(frozen=True)
@@ -296,10 +298,15 @@ def page(results: Mapping[str, Any]) -> list[str]:
     half = results["stage"] / 2
     for row in zip(*(results["tellers"][name]["stages"] for name in names), strict=True):
         move = row[0]["move"]
-        told = " | ".join(f"{cell['error']:.3f} ± {cell['interval']:.3f}" for cell in row)
+        told = " | ".join(_written(cell) for cell in row)
         lines.append(f"| {move - half:.0f} to {move + half - 1:.0f} | {row[0]['positions']} | "
                      f"{told} |")  # fmt: skip
     return lines
+
+
+def _written(cell: Mapping[str, Any]) -> str:
+    spread = f" ± {cell['interval']:.3f}" if cell["positions"] > 1 else ""
+    return f"{cell['error']:.3f}{spread}"
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
@@ -309,7 +316,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
 
     figure, (by_move, by_count) = new_figure(2, width=10.0, height=4.0)
     for colour, (name, teller) in zip(COLOURS, results["tellers"].items(), strict=False):
-        rows = teller["stages"]
+        rows = [row for row in teller["stages"] if row["positions"] >= FEWEST_DRAWN]
         moves = [row["move"] for row in rows]
         most = list(teller["rollouts"])[-1]
         label = name if name == "value network" else f"{name}, {most} rollouts"
