@@ -332,5 +332,8 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
             by_count.plot([int(n) for n in counts], errors, "o-", color=colour, markersize=3)
     by_move.set(xlabel="moves played", ylabel="mean squared error of the outcome", ylim=(0, None))
     by_count.set(xlabel="rollouts", xscale="log", ylim=(0, None), title="all stages")
+    ticks = sorted({int(n) for teller in results["tellers"].values() for n in teller["rollouts"]})
+    by_count.set_xticks(ticks, [str(tick) for tick in ticks])
+    by_count.minorticks_off()
     by_move.legend(frameon=False, fontsize=8)
     save_figure(figure, path)

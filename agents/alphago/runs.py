@@ -19,6 +19,7 @@ from core.files import checkpoint
 from core.files.json_files import disk_errors
 from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
+from core.machine.probe import resolve_device
 
 POLICIES, VALUES = ("go-policy", "go-rl"), ("go-value",)
 
@@ -54,12 +55,14 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def policy_player(run: Path, size: int) -> PolicyPlayer:
-    """The policy of a run, which draws its moves. Raises UserError where it is of another board."""
+def policy_player(run: Path, size: int, device: str = "cpu") -> PolicyPlayer:
+    """The policy of a run, which draws its moves. Raises UserError where it is of another board,
+    or there is no such device."""
     network, trained = load_policy_network(run)
     if trained != size:
         raise UserError(f"{run} is of {trained} lines, not of {size}")
-    return PolicyPlayer(network, Arithmetic("cpu", torch.get_num_threads()), size)
+    arithmetic = Arithmetic(resolve_device(device), torch.get_num_threads())
+    return PolicyPlayer(arithmetic.place(network), arithmetic, size)
 
 
 def _load(

@@ -204,7 +204,7 @@ def _policies(config: GoValueConfig) -> Callable[[], list[Any]]:
         from agents.alphago.runs import policy_player
 
         runs = Path(config.supervised), Path(config.reinforced)
-        return [policy_player(run, config.size) for run in runs]
+        return [policy_player(run, config.size, config.run.device) for run in runs]
 
     return make
 
