@@ -155,6 +155,10 @@ def test_the_studies_write_what_they_found(
     for name, more in (
         ("alphago-ablation", ["--games", "2", "--visits", "4"]),
         ("alphago-values", [*made, "--rollouts", "5", "--policy-rollouts", "2", "--stage", "9"]),
+        (
+            "alphago-overfitting",
+            ["--size", "5", "--layers", "1", "--filters", "4", "--epochs", "1"],
+        ),
     ):
         argv = [name, *shared, *more, "--out", str(tmp_path / name)]
         assert main(argv) == 0
@@ -176,6 +180,12 @@ def test_the_studies_write_what_they_found(
     assert list(told["uniform rollouts"]["rollouts"]) == ["1", "2", "5"]
     assert list(told["value network"]["rollouts"]) == ["1"]
     assert all(0 <= row["error"] <= 4 for teller in told.values() for row in teller["stages"])
+    read = json.loads((tmp_path / "alphago-overfitting" / "results.json").read_bytes())["learned"]
+    one, few, every = (read[name] for name in ("one of each", "all of few", "all of all"))
+    assert one["positions"] == one["games"] and few["games"] < one["games"] <= every["games"]
+    assert one["positions"] <= few["positions"] < one["positions"] + 75  # the last game is whole
+    assert one["updates"] == few["updates"] == every["updates"]
+    assert len({row["training"][-1] for row in (one, few, every)}) == 3
 
 
 def test_what_is_missing_is_said_before_anything_is_played(stages: Path, tmp_path: Path) -> None:
