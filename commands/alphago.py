@@ -41,8 +41,9 @@ class AlphaGoOptions:
     """Lines of the board."""
     games: int = free(0, at_least=0)
     """Games that UCT makes; 0: what the preset says."""
-    playouts: str = "50,100"
-    """Playouts a move that each side of these games is drawn from."""
+    playouts: str = ""
+    """Playouts a move that each side of these games is drawn from, such as 50,100; else as the
+    preset says."""
     policy: str = ""
     """More options of go-policy, in one word: "--epochs 4"."""
     rl: str = ""
@@ -59,7 +60,8 @@ class AlphaGoOptions:
     """Show a line of progress."""
 
 
-GAMES = {"quick": 200, "9x9": 3_000}
+GAMES = {"quick": (200, "50,100"), "9x9": (3_000, "1000,2000")}
+"""Games that UCT makes, and of how many playouts a move."""
 STAGES = ("policy", "rl", "value")
 
 
@@ -87,14 +89,19 @@ def main(argv: Sequence[str]) -> int:
 def _make_games(options: AlphaGoOptions, folder: Path) -> None:
     """Games of UCT against itself, those that are missing."""
     from commands.games import main as games
+    from core.machine.environment_facts import usable_cores
 
-    wanted = options.games or GAMES[options.preset]
+    wanted, playouts = GAMES[options.preset]
+    wanted = options.games or wanted
     if len(list(folder.glob("*.sgf"))) >= wanted:
         return
     python = shlex.quote(sys.executable)
-    engine = f"{python} -m tengen gtp --agent uct:{{level}},resign=0 --size {options.size}"
+    # A tree for each game and not a tree for each core, so that more cores do not mean worse games.
+    agent = "uct:{level},resign=0,threads=1"
+    engine = f"{python} -m tengen gtp --agent {agent} --size {options.size}"
     argv = ["go", "--out", str(folder), "--games", str(wanted), "--size", str(options.size)]
-    argv += ["--engine", engine, "--levels", options.playouts, "--seed", str(options.seed)]
+    argv += ["--engine", engine, "--levels", options.playouts or playouts]
+    argv += ["--seed", str(options.seed), "--parallel", str(usable_cores())]
     games(argv)
 
 

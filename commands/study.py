@@ -14,6 +14,9 @@ from commands.options import HELP, parse_dataclass, print_tables
 from core.errors import UserError, did_you_mean
 
 STUDIES = {
+    "alphago-overfitting": "a value network that learns all positions of a game remembers it",
+    "alphago-values": "AlphaGo's value network against averages over rollouts, by move number",
+    "alphago-ablation": "AlphaGo's search with and without each of its parts, rated by games",
     "double-descent": "larger networks, longer trainings, more data: worse before they are better",
     "lottery-ticket": "a small part of a network, begun again from its first weights, is enough",
 }

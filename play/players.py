@@ -21,11 +21,11 @@ KNOWN = {
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
-    "playouts=patterns, rapid=300, exploration=0.2 and resign=0 (lost games are played to the end) "
-    "may follow after commas",
+    "playouts=patterns, rapid=300, exploration=0.2, resign=0 (lost games are played to the end), "
+    "threads=1 may follow after commas",
     "alphago:RUN": "the folder of alphago's runs, with visits or seconds behind a colon as above; "
     "or its parts: alphago:policy=RUN,value=RUN,rollout=FILE,400; use=policy+value+rollouts "
-    "(some of them), lambda=0.5, expand_after=1 and exploration=1.1 may follow",
+    "(some of them), lambda=0.5, expand_after=1, exploration=1.1 and device=cuda may follow",
     "random": "any legal move",
     "gtp:COMMAND": "a Go engine of yours, such as 'gtp:gnugo --mode gtp'",
 }
@@ -92,7 +92,7 @@ def _make_uct(amount: str, seed: int, threads: int) -> Player:
     """`20000` is playouts a move, `5s` seconds, nothing the default; settings may follow."""
     from search.uct import UctOptions, UctPlayer
 
-    settings: dict[str, Any] = {"resign": _UCT_RESIGNS}
+    settings: dict[str, Any] = {"resign": _UCT_RESIGNS, "threads": threads}
     for part in filter(None, amount.split(",")):
         key, equals, value = part.partition("=")
         number = _AMOUNT.fullmatch(value if equals else part)
@@ -100,16 +100,18 @@ def _make_uct(amount: str, seed: int, threads: int) -> Player:
             settings["policy"] = value
         elif key in ("rapid", "resign", "exploration") and number and not number[2]:
             settings[key] = float(number[1])
+        elif key == "threads" and value.isdecimal() and len(value) < 4:
+            settings[key] = int(value)
         elif equals or not number or not float(number[1]) or ("." in part and not number[2]):
             raise UserError(
                 f"uct:{amount}: {part!r} is no amount; write uct:20000 for playouts or uct:5s; "
-                f"playouts=patterns, rapid=300, exploration=0.3 or resign=0 may follow"
+                f"playouts=patterns, rapid=300, exploration=0.3, resign=0 or threads=1 may follow"
             )
         elif number[2]:
             settings["seconds"] = float(number[1])
         else:
             settings["playouts"] = int(number[1])
-    return UctPlayer(UctOptions(**settings, seed=seed, threads=threads))
+    return UctPlayer(UctOptions(**settings, seed=seed))
 
 
 def default_referee(options: GoOptions) -> str:
@@ -193,6 +195,8 @@ def _make_alphago(text: str, seed: int, threads: int) -> Player:
             paths[key] = Path(value)
         elif equals and key == "use":
             settings["use"] = tuple(value.split("+"))
+        elif equals and key == "device":
+            settings["device"] = value
         elif number and not number[2] and key in _ALPHAGO_NUMBERS:
             whole = key == "expand_after"
             settings[_ALPHAGO_NUMBERS[key]] = int(float(number[1])) if whole else float(number[1])

@@ -57,9 +57,17 @@ class TreePlayer:
         self._start = b""
         """The position from which the tree's actions were played."""
 
-    def _make_search(self, session: Session, simulations: int) -> TreeSearch:
-        """A search for one game, with room for so many simulations. Raises UserError where it
-        cannot play this game on this board."""
+    @property
+    def searches(self) -> bool:
+        """Whether it looks ahead at all; else its priors choose."""
+        return True
+
+    def make_search(
+        self, game: Game, options: Any, simulations: int, games: int = 1, leaves: int = LEAVES,
+        threads: int = 1,
+    ) -> TreeSearch:  # fmt: skip
+        """A search of so many games at once, with room for so many simulations in each. Raises
+        UserError where it cannot play this game on this board."""
         raise NotImplementedError
 
     def _ownership(self, session: Session) -> Callable[[], np.ndarray] | None:
@@ -126,7 +134,8 @@ class TreePlayer:
             actions = session.game.actions(session.options)
             most = int(_TREE_BYTES / (_BYTES_PER_EDGE * actions))
             wanted = most if self.options.seconds else 2 * self.options.visits + 2
-            self._search = self._make_search(session, max(64, min(most, wanted)))
+            room = max(64, min(most, wanted))
+            self._search = self.make_search(session.game, session.options, room)
             self._session_options, self._actions = session.options, []
         return self._search
 

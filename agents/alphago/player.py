@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from core.files.run_folder import RunFolder
 from core.learner import Arithmetic
 from core.machine.environment_facts import usable_cores
 from core.machine.probe import resolve_device
+from envs.games.game import Game
 from envs.games.go.rollout import SHIPPED, another_thread, load_policy
 from envs.games.session import Session
 from search.config import SearchConfig
@@ -142,9 +144,12 @@ class AlphaGoPlayer(TreePlayer):
         visits = (np.arange(len(judgement.priors)) == action).astype(np.int64)
         return replace(judgement, action=action, value=0.0, visits=visits, variation=(action,))
 
-    def _make_search(self, session: Session, simulations: int) -> TreeSearch:
+    def make_search(
+        self, game: Game, options: Any, simulations: int, games: int = 1, leaves: int = LEAVES,
+        threads: int = 1,
+    ) -> TreeSearch:  # fmt: skip
         """The search with these parts."""
-        if session.game.name != "go" or self.size not in (0, session.options.size):
+        if game.name != "go" or self.size not in (0, options.size):
             raise UserError(f"these networks play Go on {self.size} lines, not this game")
         o, guide = self.options, self.rollouts
         rollouts = None
@@ -154,8 +159,8 @@ class AlphaGoPlayer(TreePlayer):
         config = SearchConfig(root="puct", forced_playouts=0.0, exploration=o.exploration,
                               virtual_loss=o.virtual_loss)  # fmt: skip
         return TreeSearch(
-            ALPHAGO_GO, session.options, 1, config,
+            ALPHAGO_GO, options, games, config,
             PolicyAndValue(self.policy, self.value, self._arithmetic),
-            max_simulations=simulations, leaves=LEAVES, seed=self.seed,
+            max_simulations=simulations, leaves=leaves, threads=threads, seed=self.seed,
             rollouts=rollouts, expand_after=o.expand_after,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from agents.registry import AGENTS, load_object
 from core.config import from_toml
 from core.errors import UserError
 from core.files import checkpoint
+from core.files.json_files import disk_errors
 from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
+from core.machine.probe import resolve_device
 
 POLICIES, VALUES = ("go-policy", "go-rl"), ("go-value",)
 
@@ -35,12 +38,31 @@ def load_value_network(run: Path) -> tuple[nn.Module, int]:
     return _load(run, VALUES, build_value_network)
 
 
-def policy_player(run: Path, size: int) -> PolicyPlayer:
-    """The policy of a run, which draws its moves. Raises UserError where it is of another board."""
+def fingerprint(path: Path) -> str:
+    """Names the weights of a run, or of a file, by what they are and not by where they lie.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    if path.is_file():
+        with disk_errors("read", path):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()[:12]
+    weights = checkpoint.load(RunFolder.open(path).checkpoints, keys=["network"]).state["network"]
+    for name, tensor in sorted(weights.items()):
+        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def policy_player(run: Path, size: int, device: str = "cpu") -> PolicyPlayer:
+    """The policy of a run, which draws its moves. Raises UserError where it is of another board,
+    or there is no such device."""
     network, trained = load_policy_network(run)
     if trained != size:
         raise UserError(f"{run} is of {trained} lines, not of {size}")
-    return PolicyPlayer(network, Arithmetic("cpu", torch.get_num_threads()), size)
+    arithmetic = Arithmetic(resolve_device(device), torch.get_num_threads())
+    return PolicyPlayer(arithmetic.place(network), arithmetic, size)
 
 
 def _load(

@@ -52,7 +52,7 @@ class Outcomes:
     def __init__(self, config: GoValueConfig) -> None:
         """Make the games that are missing, and read all. Raises UserError where that fails."""
         self.config = config
-        self.positions, one = _positions(config)
+        self.positions, one = positions_of(config)
         every = [self.positions.samples(part) for part in (TRAINING, VALIDATION, TEST)]
         known = np.flatnonzero(self.positions.results != 0)
         if not chunk_files(Path(config.data)):  # in files of others 0 may be an unknown result
@@ -165,8 +165,9 @@ class Outcomes:
         ]
 
 
-def _positions(config: GoValueConfig) -> tuple[Positions, np.ndarray]:
-    """All positions, and the numbers of one of each game, int64."""
+def positions_of(config: GoValueConfig) -> tuple[Positions, np.ndarray]:
+    """All positions, and the numbers of one of each game, int64: of games made here the first from
+    which the reinforced policy alone decides. Raises UserError where there are none."""
     folder = Path(config.data)
     options = GoOptions(size=config.size, komi=config.komi, rules="chinese")
     if config.supervised:
@@ -203,7 +204,7 @@ def _policies(config: GoValueConfig) -> Callable[[], list[Any]]:
         from agents.alphago.runs import policy_player
 
         runs = Path(config.supervised), Path(config.reinforced)
-        return [policy_player(run, config.size) for run in runs]
+        return [policy_player(run, config.size, config.run.device) for run in runs]
 
     return make
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
 from core.machine.environment_facts import usable_cores
 from core.machine.probe import resolve_device
+from envs.games.game import Game
 from envs.games.session import Session
 from search.config import SearchConfig
 from search.tree_player import LEAVES, TreePlayer, TreePlayerOptions
@@ -56,17 +58,20 @@ class ZeroPlayer(TreePlayer):
         limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.visits
         return f"Zero {self._step} {limit}"
 
-    def _make_search(self, session: Session, simulations: int) -> TreeSearch:
+    def make_search(
+        self, game: Game, options: Any, simulations: int, games: int = 1, leaves: int = LEAVES,
+        threads: int = 1,
+    ) -> TreeSearch:  # fmt: skip
         """The search with the run's network."""
-        network = network_for(self.config, session.game, session.options)
+        network = network_for(self.config, game, options)
         load_weights(network, self._weights)
         self.evaluator = NetworkEvaluator(network, self._arithmetic)
         config = SearchConfig(
             root="puct", forced_playouts=0.0, exploration=self.config.search.exploration
         )
         return TreeSearch(
-            session.game, session.options, 1, config, self.evaluator,
-            max_simulations=simulations, leaves=LEAVES, threads=1, seed=self.seed,
+            game, options, games, config, self.evaluator,
+            max_simulations=simulations, leaves=leaves, threads=threads, seed=self.seed,
         )  # fmt: skip
 
     def _searcher(self, session: Session) -> TreeSearch:

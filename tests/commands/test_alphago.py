@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 
 from commands.dispatch import main
+from core.errors import UserError
 from core.files.run_folder import RunFolder
+from core.machine.environment_facts import usable_cores
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
 from play.players import make_player
+from search.uct import UctPlayer
 from tests.agents.go_games import write_games
 
 TOWER = "--layers 1 --filters 4"
@@ -59,3 +62,24 @@ def test_the_stages_follow_one_another_and_go_on_where_they_were(
     np.testing.assert_allclose(alone.priors, 1 / 26, atol=1e-6)
     assert main(["evaluate", str(folder / "value")]) == 0
     assert "test error" in capsys.readouterr().out
+
+
+def test_games_are_made_one_on_each_core_and_no_weaker_on_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Seen(Exception):
+        pass
+
+    def games(argv: list[str]) -> None:
+        assert "uct:{level},resign=0,threads=1" in argv[argv.index("--engine") + 1]
+        assert argv[argv.index("--parallel") + 1] == str(usable_cores())
+        assert argv[argv.index("--levels") + 1] == "1000,2000"
+        raise Seen
+
+    monkeypatch.setattr("commands.games.main", games)
+    with pytest.raises(Seen):
+        main(["train", "alphago", "--run-dir", str(tmp_path), "--preset", "9x9"])
+    player = make_player("uct:100,resign=0,threads=1")
+    assert isinstance(player, UctPlayer) and player.options.threads == 1
+    with pytest.raises(UserError, match="threads=1 may follow"):
+        make_player("uct:100,threads=many")
