@@ -201,7 +201,8 @@ def page(results: Mapping[str, Any]) -> list[str]:
     if not results["rows"]:
         return lines[:1]
     counts = list(results["rows"][0]["right"])
-    lines += ["| steps | " + " | ".join(f"{n} simulations" for n in counts) + " |",
+    lines += ["Networks, by simulations a move:", "",
+              "| steps | " + " | ".join(counts) + " |",
               "|---" * (1 + len(counts)) + "|"]  # fmt: skip
     return lines + [
         f"| {row['agent_steps']:,} | " + " | ".join(f"{row['right'][n]:.1%}" for n in counts) + " |"
