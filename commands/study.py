@@ -19,6 +19,8 @@ STUDIES = {
     "alphago-ablation": "AlphaGo's search with and without each of its parts, rated by games",
     "double-descent": "larger networks, longer trainings, more data: worse before they are better",
     "lottery-ticket": "a small part of a network, begun again from its first weights, is enough",
+    "komi-sweep": "Go under every komi: does a network of Zero know what a small board is worth?",
+    "connect-four": "how often Zero chooses a right move, by an exact solver",
 }
 
 

@@ -8,8 +8,8 @@ A slot is a leaf that waits for the network. `tick` takes what the network said 
 range of games into their trees, and fills the slots anew. Ranges are disjoint, so threads need no
 locks and give the same trees as one thread.
 
-Legend: G games, L leaves a game and tick, B = G L slots, A actions, C planes, H W board, S words of
-a state, T threads.
+Legend: G games, L leaves a game and tick, B = G L slots, P distinct budgets, A actions, C planes,
+H W board, S words of a state, T threads.
 """
 
 from __future__ import annotations
@@ -60,9 +60,11 @@ class Roots(NamedTuple):
     """int32 [G]"""
     heads: np.ndarray
     """g + logit of the root's edges, float32 [G, A]"""
+    plan: np.ndarray
+    """Which schedule a game follows, that of its budget, int32 [G]"""
     schedule: np.ndarray
-    """For each number of considered actions, visits wanted of the next, int32 [A + 1, n]; without
-    columns: the root is a node like any other."""
+    """Of each plan, for each number of considered actions: visits wanted of the next, int32
+    [P, A + 1, n]; without columns: the root is a node like any other."""
     considered: np.ndarray
     """Considered actions, int32 [G]"""
 
@@ -111,9 +113,9 @@ def _choose_edge(
     forest: Forest, roots: Roots, g: int, node: int, puct: Puct, gumbel: Gumbel
 ) -> int:
     """Sequential halving at the root where it is wanted, PUCT elsewhere."""
-    if node == 0 and roots.schedule.shape[1] > 0:
-        step = min(roots.started[g], roots.schedule.shape[1] - 1)
-        wanted = roots.schedule[roots.considered[g], step]
+    if node == 0 and roots.schedule.shape[2] > 0:
+        step = min(roots.started[g], roots.schedule.shape[2] - 1)
+        wanted = roots.schedule[roots.plan[g], roots.considered[g], step]
         return considered_edge(forest, g, roots.heads[g], roots.considered[g], wanted, gumbel)
     return select_edge(forest, g, node, puct)
 

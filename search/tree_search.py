@@ -136,7 +136,7 @@ class TreeSearch:
     def run(
         self,
         states: np.ndarray,
-        simulations: int,
+        simulations: int | np.ndarray,
         *,
         active: np.ndarray | None = None,
         noise: bool = False,
@@ -148,7 +148,7 @@ class TreeSearch:
         """Search positions, int32 [G, S]; positions that are over are left alone.
 
         Args:
-            simulations: for each game, on top of what kept trees hold.
+            simulations: for all games or int [G], on top of what kept trees hold.
             active: games to search, bool [G]; the others are left alone. None: all.
             noise: explore at the root, as self-play does.
             temperature: of the choice among visits at a puct root, one for all or float [G]; 0
@@ -161,7 +161,7 @@ class TreeSearch:
         Raises:
             EvaluationError: the evaluator returned NaN or infinity.
         """
-        simulations = max(0, min(simulations, self.max_simulations))
+        simulations = np.clip(simulations, 0, self.max_simulations)
         self._states[:] = states
         if active is not None:
             self._states[~active, OUTCOME] = DRAW
@@ -249,21 +249,24 @@ class TreeSearch:
 
     # ---------------------------------------------------------------- roots
 
-    def _make_roots(self, simulations: int, earlier: Roots | None = None) -> Roots:
+    def _make_roots(self, simulations: int | np.ndarray, earlier: Roots | None = None) -> Roots:
         """Budgets of a search; noise and considered actions of an earlier phase are kept."""
         games, actions = self.num_games, self.num_actions
         most = min(self.config.considered, actions)
-        wanted = simulations if self.config.root == "gumbel" else 0
-        table = [halving_schedule(m, wanted) for m in range(most + 1)]
-        schedule = np.array(table, np.int32).reshape(most + 1, wanted)
+        budgets = np.broadcast_to(np.asarray(simulations, np.int32), games).copy()
+        distinct, plan = np.unique(budgets, return_inverse=True)
+        wanted = int(distinct[-1]) if self.config.root == "gumbel" else 0
+        schedule = np.zeros((len(distinct), most + 1, wanted), np.int32)
+        for budget, table in zip(np.minimum(distinct, wanted).tolist(), schedule, strict=True):
+            table[:, :budget] = [halving_schedule(m, budget) for m in range(most + 1)]
         if earlier is not None:
             heads, considered = earlier.heads, earlier.considered
         else:
             heads = np.zeros((games, actions), np.float32)
             considered = np.zeros(games, np.int32)
         return Roots(
-            self._states, np.full(games, simulations, np.int32), np.zeros(games, np.int32),
-            heads, schedule, considered,
+            self._states, budgets, np.zeros(games, np.int32), heads, plan.astype(np.int32),
+            schedule, considered,
         )  # fmt: skip
 
     def _prepare_roots(self, roots: Roots, noise: bool) -> None:

@@ -5,152 +5,224 @@ bitbully-databases`). A move is right if it keeps the value of the position: a w
 draw a draw. Positions in which every move does are left out. Every network of the run's pool is
 asked, so the result stands against the number of steps.
 
-    python -m studies.connect_four runs/zero/connect-four/RUN
+    tengen study connect-four RUN
+    tengen study connect-four --quick       # without a network: random moves and UCT
 
-Legend: G positions.
+Cells: what is right in some positions; what a player chooses in all of them. Legend: G positions.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-import tyro
-
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from core.config import free
 from core.errors import UserError
-from core.machine.environment_facts import usable_cores
-from envs.games.registry import load_game
-from envs.games.session import Session
-from envs.games.state import OUTCOME, UNDECIDED
-from search.tree_search import TreeSearch
-from search.uct import UctOptions, UctPlayer
-from studies.zero_networks import TrainedZero, load_run, write_results
+from studies.grid import Cell, Found, key, run_grid
+
+TITLE = "Right moves in Connect Four"
+COLUMNS = 7
+PART = 100
+"""Positions that are solved as one cell."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Right moves of a run's networks in solved positions."""
+    """Right moves of a run's networks in positions that a solver solved."""
 
-    run: Annotated[Path, tyro.conf.Positional]
-    """Folder of a run of zero on connect-four."""
-    positions: int = 2_000
-    """Random positions in which moves differ."""
-    least_plies: int = 8
+    run: str = field(default="", metadata={"positional": True})
+    """Folder of a run of zero on connect-four; without: only random moves and UCT."""
+    quick: bool = False
+    """200 positions, 1 and 16 simulations: a minute."""
+    positions: int = free(2_000, at_least=1)
+    """Random positions; those in which every move is right do not count."""
+    least_plies: int = free(8, at_least=0, at_most=41)
     """Stones on the board, at least."""
-    most_plies: int = 30
+    most_plies: int = free(30, at_least=0, at_most=41)
     """Stones on the board, at most."""
-    simulations: tuple[int, ...] = (1, 64, 400)
-    """Simulations a move; 1 is the bare network."""
-    uct_playouts: int = 1_000
+    simulations: str = "1 64 400"
+    """Simulations a move; 1 is nearly the bare network."""
+    uct_playouts: int = free(1_000, at_least=1)
     """Playouts of the tree search without a network that stands beside it."""
-    seed: int = 1
-    out: Path = Path("runs/studies/connect-four.json")
-    """Where the results go."""
+    seed: int = free(1, at_least=0)
+    processes: int = free(0, at_least=0)
+    """Cells at once; 0: one on each core."""
+    out: str = "runs/studies/connect-four"
+    """Folder of journal, results.json, figure.png and page.md."""
+
+    def validate(self) -> None:
+        """Raise UserError for values that cannot work together."""
+        counts = self.simulations.split()
+        if not counts or not all(count.isdecimal() and int(count) for count in counts):
+            raise UserError(f"--simulations are numbers such as '1 64', got {self.simulations!r}")
+        if self.most_plies < self.least_plies:
+            raise UserError(
+                f"--most-plies must be at least the --least-plies of {self.least_plies}, got "
+                f"{self.most_plies}"
+            )
 
 
-@dataclass(frozen=True)
-class Solved:
-    """Positions and which of their moves are right."""
+def run(options: Options) -> dict[str, Any]:
+    """Solve, ask, compare.
 
-    states: np.ndarray
-    """int32 [G, S]"""
-    right: np.ndarray
-    """bool [G, 7]"""
+    Raises:
+        UserError: the solver is not installed, or there is no such run on Connect Four.
+    """
+    if importlib.util.find_spec("bitbully") is None:
+        raise UserError("this study needs a solver: pip install bitbully bitbully-databases")
+    count = 200 if options.quick else options.positions
+    drawn = {"positions": count, "seed": options.seed, "least_plies": options.least_plies,
+             "most_plies": options.most_plies}  # fmt: skip
+    solving = [{"first": first, **drawn} for first in range(0, count, PART)]
+    uct = {"uct": options.uct_playouts, **drawn}
+    networks = network_cells(options, drawn)
+    found = run_grid(compute, [*solving, uct, *networks], Path(options.out), options.processes)
+    right: list[str] = [position for cell in solving for position in found[key(cell)]["right"]]
+    differs = [g for g, moves in enumerate(right) if "0" in moves and "1" in moves]
+    if not differs:
+        raise UserError(f"in none of {count} positions do moves differ: ask for more --positions")
 
+    def score(cell: Cell) -> float:
+        chosen: list[int] = found[key(cell)]["chosen"]
+        return sum(right[g][chosen[g]] == "1" for g in differs) / len(differs)
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Solve, ask, print, write."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    trained = load_run(options.run, "connect-four")
-    solved = solve(options)
-    chance = float((solved.right.sum(axis=1) / _legal(solved.states).sum(axis=1)).mean())
-    uct = uct_score(solved, options.uct_playouts)
-    print(f"{len(solved.right)} positions; a random move is right in {chance:.1%}, ", end="")
-    print(f"UCT with {options.uct_playouts:,} playouts in {uct:.1%}")
-    networks = trained.pool | {trained.step: trained.weights}
-    rows = []
-    for step, weights in sorted(networks.items()):
-        scores = {n: score(trained, weights, solved, n) for n in options.simulations}
-        rows.append({"agent_steps": step, "right": scores})
-        print(f"{step:>10,} steps   " + "   ".join(f"{n}: {s:.1%}" for n, s in scores.items()))
-    write_results(
-        options.out,
-        {"positions": len(solved.right), "random": chance, f"uct:{options.uct_playouts}": uct,
-         "rows": rows},
-    )  # fmt: skip
-
-
-def solve(options: Options) -> Solved:
-    """Random positions, solved. Raises UserError where the solver is not installed."""
-    try:
-        from bitbully import BitBully, Board
-    except ImportError as error:
-        raise UserError("this study needs: pip install bitbully bitbully-databases") from error
-    game, solver = load_game("connect-four"), BitBully()
-    rng = np.random.default_rng(options.seed)
-    states: list[np.ndarray] = []
-    right: list[list[bool]] = []
-    while len(states) < options.positions:
-        plies = int(rng.integers(options.least_plies, options.most_plies + 1))
-        session, board = Session(game, _options()), Board()
-        for _ in range(plies):
-            move = int(rng.choice(np.flatnonzero(session.legal_mask())))
-            session.play(move)
-            board.play(move)
-            if session.is_over:
-                break
-        if session.is_over:
-            continue
-        values = {move: int(np.sign(s)) for move, s in solver.score_all_moves(board).items()}
-        best = max(values.values())
-        if min(values.values()) < best:
-            states.append(session.state.copy())
-            right.append([values.get(move, -2) == best for move in range(7)])
-    return Solved(np.stack(states), np.array(right))
+    rows: dict[int, dict[str, float]] = {}
+    for cell in networks:
+        rows.setdefault(cell["agent_steps"], {})[str(cell["simulations"])] = score(cell)
+    shares = [right[g].count("1") / (COLUMNS - right[g].count(".")) for g in differs]
+    return {
+        "positions": len(differs),
+        "random": sum(shares) / len(shares),
+        f"uct:{options.uct_playouts}": score(uct),
+        "rows": [{"agent_steps": step, "right": scores} for step, scores in rows.items()],
+    }
 
 
-def _options() -> Any:
+def network_cells(options: Options, drawn: Cell) -> list[Cell]:
+    """Every network of the run's pool and its newest, with every number of simulations."""
+    if not options.run:
+        return []
+    from studies.zero_networks import digest, load_run
+
+    counts = [1, 16] if options.quick else [int(count) for count in options.simulations.split()]
+    trained = load_run(Path(options.run), "connect-four")
+    return [
+        {"run": options.run, "agent_steps": step, "weights": digest(trained.network(step)),
+         "simulations": count, **drawn}
+        for step in sorted({*trained.pool, trained.step})
+        for count in counts
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------ cells
+
+
+def compute(cell: Cell) -> Found:
+    """What is right in some positions, or what a player chooses in all."""
+    if "first" in cell:
+        return {"right": solved(cell)}
+    if "uct" in cell:
+        return {"chosen": chosen_by_uct(cell)}
+    return {"chosen": chosen_by_network(cell)}
+
+
+def positions(cell: Cell) -> Iterator[tuple[Any, list[int]]]:
+    """The random positions, none of them over: sessions and the moves that led there."""
+    import numpy as np
+
     from envs.games.options import ConnectFourOptions
+    from envs.games.registry import load_game
+    from envs.games.session import Session
 
-    return ConnectFourOptions()
-
-
-def _legal(states: np.ndarray) -> np.ndarray:
-    """uint8 [G, 7]"""
-    game = load_game("connect-four")
-    masks = np.zeros((len(states), 7), np.uint8)
-    for state, mask in zip(states, masks, strict=True):
-        assert state[OUTCOME] == UNDECIDED
-        game.legal(state, mask)
-    return masks
-
-
-def score(trained: TrainedZero, weights: dict[str, Any], solved: Solved, simulations: int) -> float:
-    """Share of positions in which a network's search chooses a right move."""
-    games = len(solved.states)
-    search = TreeSearch(
-        trained.game, trained.options, games, trained.config.search, trained.evaluator(weights),
-        max_simulations=simulations, threads=usable_cores(), seed=1,
-    )  # fmt: skip
-    chosen = search.run(solved.states, simulations).actions
-    search.close()
-    return float(solved.right[np.arange(games), chosen].mean())
+    game, options = load_game("connect-four"), ConnectFourOptions()
+    rng = np.random.default_rng(cell["seed"])
+    found = 0
+    while found < cell["positions"]:
+        session, moves = Session(game, options), []
+        for _ in range(int(rng.integers(cell["least_plies"], cell["most_plies"] + 1))):
+            if not session.is_over:
+                moves.append(int(rng.choice(np.flatnonzero(session.legal_mask()))))
+                session.play(moves[-1])
+        if not session.is_over:
+            found += 1
+            yield session, moves
 
 
-def uct_score(solved: Solved, playouts: int) -> float:
-    """The same of tree search with random playouts."""
-    player = UctPlayer(UctOptions(playouts=playouts, seed=1))
-    game, options = load_game("connect-four"), _options()
-    chosen = [player.judge(Session(game, options, state)).action for state in solved.states]
-    return float(solved.right[np.arange(len(chosen)), chosen].mean())
+def solved(cell: Cell) -> list[str]:
+    """Of each column in turn: 1 right, 0 wrong, . full; for one part of the positions."""
+    from bitbully import BitBully, Board
+
+    solver, texts = BitBully(), []
+    for _, moves in list(positions(cell))[cell["first"] : cell["first"] + PART]:
+        board = Board()
+        for move in moves:
+            board.play(move)
+        signs = {move: (s > 0) - (s < 0) for move, s in solver.score_all_moves(board).items()}
+        best = max(signs.values())
+        texts.append("".join(
+            "." if move not in signs else str(int(signs[move] == best)) for move in range(COLUMNS)
+        ))  # fmt: skip
+    return texts
 
 
-if __name__ == "__main__":
-    main()
+def chosen_by_uct(cell: Cell) -> list[int]:
+    """The moves of tree search with random playouts."""
+    from search.uct import UctOptions, UctPlayer
+
+    player = UctPlayer(UctOptions(playouts=cell["uct"], seed=1, threads=1))
+    return [player.judge(session).action for session, _ in positions(cell)]
+
+
+def chosen_by_network(cell: Cell) -> list[int]:
+    """The moves of a network with its search."""
+    import numpy as np
+
+    from studies.zero_networks import load_run
+
+    trained = load_run(Path(cell["run"]), "connect-four")
+    states = np.stack([session.state for session, _ in positions(cell)])  # [G, S]
+    weights = trained.network(cell["agent_steps"])
+    search = trained.search(weights, len(states), cell["simulations"])
+    chosen: list[int] = search.run(states, cell["simulations"]).actions.tolist()
+    return chosen
+
+
+# ------------------------------------------------------------------ what is shown
+
+
+def page(results: Mapping[str, Any]) -> list[str]:
+    """What was found, as Markdown."""
+    uct = next(name for name in results if name.startswith("uct:"))
+    lines = [f"{results['positions']:,} positions in which moves differ. A random move is right in "
+             f"{results['random']:.1%} of them, {uct} in {results[uct]:.1%}.", ""]  # fmt: skip
+    if not results["rows"]:
+        return lines[:1]
+    counts = list(results["rows"][0]["right"])
+    lines += ["Networks, by simulations a move:", "",
+              "| steps | " + " | ".join(counts) + " |",
+              "|---" * (1 + len(counts)) + "|"]  # fmt: skip
+    return lines + [
+        f"| {row['agent_steps']:,} | " + " | ".join(f"{row['right'][n]:.1%}" for n in counts) + " |"
+        for row in results["rows"]
+    ]
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """Right moves against steps, beside UCT and chance."""
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
+
+    figure, (axes,) = new_figure(1, height=4.0)
+    rows = results["rows"]
+    for colour, n in zip(COLOURS, rows[0]["right"] if rows else [], strict=False):
+        axes.plot([row["agent_steps"] for row in rows], [100 * row["right"][n] for row in rows],
+                  "o-", color=colour, label=f"{n} simulations")  # fmt: skip
+    uct = next(name for name in results if name.startswith("uct:"))
+    for name, style in ((uct, "--"), ("random", ":")):
+        axes.axhline(100 * results[name], color="#777777", linestyle=style, label=name)
+    axes.set(title=TITLE, xlabel="moves of self-play", ylabel="right moves, %", ylim=(0, 101))
+    axes.legend(frameon=False, fontsize=9)
+    save_figure(figure, path)

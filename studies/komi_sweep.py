@@ -4,144 +4,138 @@ On a solved board Black should win every game under komi half a point below the 
 White every game half a point above; the network's own value should fall from 1 to -1 in between.
 Known by area scoring: 5x5 25 (van der Werf et al. 2003), 7x7 9 (Li Zhe 2015, not a proof).
 
-    python -m studies.komi_sweep runs/zero/go-5/RUN --known 25
+    tengen study komi-sweep pretrained/zero-go5
+    tengen study komi-sweep RUN --games 8 --reach 2 --out runs/studies/komi-7
 
-Legend: K values of komi, G games.
+A cell is all games under one komi. Legend: G games.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-import tyro
+from core.config import free
+from core.errors import UserError
+from studies.grid import Cell, Found, key, run_grid
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.zero.evaluator import NetworkEvaluator
-from core.machine.environment_facts import usable_cores
-from core.report.plots import COLOURS
-from envs.games.state import OUTCOME, UNDECIDED
-from search.tree_search import TreeSearch
-from studies.zero_networks import TrainedZero, load_run, write_results
+TITLE = "Go under every komi"
+KNOWN = {5: 25.0, 7: 9.0}
+"""What a board is worth to Black, by its size."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Games of a network against itself under a range of komi."""
+    """Games of a network of Zero against itself under a range of komi."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: str = field(default="pretrained/zero-go5", metadata={"positional": True})
     """Folder of a run of zero on Go."""
-    known: float = 25.0
-    """What the board is worth to Black."""
-    reach: float = 5.0
+    quick: bool = False
+    """4 games for each of 5 values of komi, 16 simulations: a minute."""
+    known: float = free(-1.0)
+    """What the board is worth to Black; -1: as published."""
+    reach: float = free(5.0, at_least=0.5)
     """Points of komi to either side of it."""
-    games: int = 32
+    games: int = free(32, at_least=1)
     """Games for each komi."""
-    simulations: int = 64
+    simulations: int = free(64, at_least=1)
     """Simulations a move."""
-    out: Path = Path("runs/studies/komi-sweep.json")
-    """Where the results go; the picture lies beside it."""
+    processes: int = free(0, at_least=0)
+    """Values of komi at once; 0: one on each core."""
+    out: str = "runs/studies/komi-sweep"
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Play, print, write, draw."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    trained = load_run(options.run, "go")
-    komis = np.arange(options.known - options.reach, options.known + options.reach + 0.25, 0.5)
-    evaluator = trained.evaluator(trained.weights)
-    scores, margins = play(trained, evaluator, komis, options)
-    values = root_values(trained, evaluator, komis, options.simulations)
-    rows = [
-        {
-            "komi": float(komi),
-            "black_score": float(score),
-            "mean_margin": float(margin),
-            "value": float(value),
-        }
-        for komi, score, margin, value in zip(komis, scores, margins, values, strict=True)
-    ]
-    for row in rows:
-        print(
-            f"komi {row['komi']:5.1f}   Black scores {row['black_score']:4.0%}   "
-            f"mean margin on the board {row['mean_margin']:+5.1f}   value {row['value']:+.2f}"
-        )
-    below, above = (
-        next(row["black_score"] for row in rows if row["komi"] == options.known + half)
-        for half in (-0.5, 0.5)
-    )
-    print(
-        f"perfect-play score: Black {below:.0%} under, White {1 - above:.0%} over {options.known}"
-    )
-    size = trained.config.size
-    facts = {"size": size, "known": options.known, "agent_steps": trained.step}
-    settings = {"games_for_each_komi": options.games, "simulations": options.simulations}
-    write_results(options.out, {**facts, **settings, "rows": rows})
-    draw(rows, options.known, size, options.out.with_suffix(".png"))
+def run(options: Options) -> dict[str, Any]:
+    """All games, or what is missing of them; what they say together.
 
-
-def _positions(trained: TrainedZero, komis: np.ndarray, games: int) -> np.ndarray:
-    """Empty boards, `games` for each komi, int32 [K * games, S]."""
-    boards = [
-        trained.game.initial_state(replace(trained.options, komi=float(komi))) for komi in komis
-    ]
-    return np.repeat(np.stack(boards), games, axis=0)
-
-
-def _search(
-    trained: TrainedZero, evaluator: NetworkEvaluator, games: int, simulations: int
-) -> TreeSearch:
-    return TreeSearch(
-        trained.game, trained.options, games, trained.config.search, evaluator,
-        max_simulations=simulations, threads=usable_cores(), seed=1,
-    )  # fmt: skip
-
-
-def play(
-    trained: TrainedZero, evaluator: NetworkEvaluator, komis: np.ndarray, options: Options
-) -> tuple[np.ndarray, np.ndarray]:
-    """Play all games at once, varied by Gumbel noise.
-
-    Returns:
-        Black's share of points [K], and Black's mean margin on the board [K].
+    Raises:
+        UserError: there is no such run on Go, or nothing is known of its board.
     """
-    states = _positions(trained, komis, options.games)
-    search = _search(trained, evaluator, len(states), options.simulations)
+    from studies.zero_networks import digest, load_run
+
+    trained = load_run(Path(options.run), "go")
+    size = trained.config.size
+    known = options.known if options.known >= 0 else KNOWN.get(size)
+    if known is None:
+        raise UserError(f"nobody says what {size}x{size} is worth: give --known POINTS")
+    quick = replace(options, reach=1.0, games=4, simulations=16) if options.quick else options
+    steps = round(2 * quick.reach)
+    shared = {"run": options.run, "agent_steps": trained.step, "weights": digest(trained.weights),
+              "games": quick.games, "simulations": quick.simulations}  # fmt: skip
+    cells = [{"komi": known + step / 2, **shared} for step in range(-steps, steps + 1)]
+    found = run_grid(compute, cells, Path(options.out), options.processes)
+    rows = [{"komi": cell["komi"], **found[key(cell)]} for cell in cells]
+    return {
+        "size": size,
+        "known": known,
+        "agent_steps": trained.step,
+        "games_for_each_komi": quick.games,
+        "simulations": quick.simulations,
+        "rows": rows,
+        "black_under": _at(rows, known - 0.5)["black_score"],
+        "white_over": 1 - _at(rows, known + 0.5)["black_score"],
+    }
+
+
+def _at(rows: list[dict[str, Any]], komi: float) -> dict[str, Any]:
+    return next(row for row in rows if row["komi"] == komi)
+
+
+def compute(cell: Cell) -> Found:
+    """Play all games under one komi side by side, varied by Gumbel noise; and what the search says
+    of the empty board to Black."""
+    import numpy as np
+
+    from envs.games.state import OUTCOME, UNDECIDED
+    from studies.zero_networks import load_run
+
+    trained = load_run(Path(cell["run"]), "go")
+    start = trained.game.initial_state(replace(trained.options, komi=cell["komi"]))
+    states = np.repeat(start[None], cell["games"], axis=0)  # [G, S]
+    search = trained.search(trained.weights, cell["games"], cell["simulations"])
     while (active := states[:, OUTCOME] == UNDECIDED).any():
-        chosen = search.run(states, options.simulations, active=active, noise=True)
+        chosen = search.run(states, cell["simulations"], active=active, noise=True)
         for game in np.flatnonzero(active):
             trained.game.play(states[game], chosen.actions[game])
-    search.close()
-    outcomes = states[:, OUTCOME].reshape(len(komis), options.games)
-    margins = np.array([trained.game.score(state) / 2 for state in states])
-    on_board = margins.reshape(outcomes.shape) + komis[:, None]
-    return (outcomes.mean(axis=1) + 1) / 2, on_board.mean(axis=1)
+    margins = [trained.game.score(state) / 2 + cell["komi"] for state in states]
+    alone = trained.search(trained.weights, 1, cell["simulations"])
+    value = alone.run(start[None], cell["simulations"]).root_values[0]
+    return {
+        "black_score": float((states[:, OUTCOME].mean() + 1) / 2),
+        "mean_margin": float(np.mean(margins)),
+        "value": float(value),
+    }
 
 
-def root_values(
-    trained: TrainedZero, evaluator: NetworkEvaluator, komis: np.ndarray, simulations: int
-) -> np.ndarray:
-    """What the search says of the empty board to Black, [K]."""
-    states = _positions(trained, komis, 1)
-    search = _search(trained, evaluator, len(states), simulations)
-    values: np.ndarray = search.run(states, simulations).root_values
-    search.close()
-    return values
+def page(results: Mapping[str, Any]) -> list[str]:
+    """What was found, as Markdown."""
+    size, known = results["size"], results["known"]
+    lines = [
+        f"Go on {size}x{size}, {results['games_for_each_komi']} games for each komi, "
+        f"{results['simulations']} simulations a move, network of {results['agent_steps']:,} "
+        f"steps.", "", "| komi | Black scores | mean margin on the board | value |",
+        "|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [
+        f"| {row['komi']:g} | {row['black_score']:.0%} | {row['mean_margin']:+.1f} | "
+        f"{row['value']:+.2f} |"
+        for row in results["rows"]
+    ]
+    return [*lines, "", f"Of the games that perfect play wins, Black takes "
+            f"{results['black_under']:.0%} with komi {known - 0.5:g} and White "
+            f"{results['white_over']:.0%} with {known + 0.5:g}."]  # fmt: skip
 
 
-def draw(rows: Sequence[dict[str, Any]], known: float, size: int, path: Path) -> None:
+def draw(results: Mapping[str, Any], path: Path) -> None:
     """Black's score and the value against komi."""
-    import matplotlib
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 4), dpi=120, layout="constrained")
+    figure, (axes,) = new_figure(1, height=4.0)
+    rows, known = results["rows"], results["known"]
     komis = [row["komi"] for row in rows]
     shares = [100 * row["black_score"] for row in rows]
     values = [50 * (row["value"] + 1) for row in rows]
@@ -149,12 +143,7 @@ def draw(rows: Sequence[dict[str, Any]], known: float, size: int, path: Path) ->
     axes.plot(komis, values, "s--", color=COLOURS[1], label="value of the empty board")
     axes.axvline(known, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)))
     axes.annotate(f"known value {known:g}", (known, 50), fontsize=8, color="#555555")
+    size = results["size"]
     axes.set(title=f"Go on {size}x{size}", xlabel="komi", ylabel="Black's chance, %")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
-if __name__ == "__main__":
-    main()
+    save_figure(figure, path)

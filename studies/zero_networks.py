@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from agents.zero.build import build_network
 from agents.zero.config import ZeroConfig
@@ -17,9 +15,9 @@ from core.errors import UserError
 from core.files import checkpoint
 from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
-from core.machine.environment_facts import environment_facts, usable_cores
 from envs.games.game import Game
 from envs.games.registry import load_game
+from search.tree_search import TreeSearch
 
 
 @dataclass(frozen=True)
@@ -35,22 +33,28 @@ class TrainedZero:
     pool: dict[int, dict[str, Any]]
     """Earlier networks by agent steps."""
 
-    def evaluator(self, weights: dict[str, Any]) -> NetworkEvaluator:
-        """A network for TreeSearch."""
+    def network(self, step: int) -> dict[str, Any]:
+        """The weights after so many agent steps."""
+        return self.weights if step == self.step else self.pool[step]
+
+    def search(self, weights: dict[str, Any], games: int, simulations: int) -> TreeSearch:
+        """A search for so many games with a network, in this thread."""
         network = build_network(self.config, self.game)
         load_weights(network, weights)
-        threads = usable_cores()
-        torch.set_num_threads(threads)
-        return NetworkEvaluator(network, Arithmetic("cpu", threads))
+        return TreeSearch(
+            self.game, self.options, games, self.config.search,
+            NetworkEvaluator(network, Arithmetic("cpu", 1)), max_simulations=simulations, seed=1,
+        )  # fmt: skip
 
 
 def load_run(path: Path, game: str) -> TrainedZero:
-    """Read a run of Zero on a game.
+    """Read a run of Zero on a game; a relative path may begin at the application's own folder.
 
     Raises:
         UserError: there is no such run, or it is of another agent or game.
     """
-    folder = RunFolder.open(path)
+    own = Path(__file__).resolve().parents[1] / path
+    folder = RunFolder.open(path if path.exists() or not own.exists() else own)
     if folder.read_meta().get("agent") != "zero":
         raise UserError(f"{path} is a run of {folder.read_meta().get('agent')}, not of zero")
     config = from_toml(ZeroConfig, folder.read_config(), f"{path}/config.toml")
@@ -66,8 +70,9 @@ def load_run(path: Path, game: str) -> TrainedZero:
     )
 
 
-def write_results(path: Path, content: dict[str, Any]) -> None:
-    """Keep what a study found, with versions and machine."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"environment": environment_facts()}
-    path.write_text(json.dumps(content | facts, indent=1) + "\n", encoding="utf-8")
+def digest(weights: dict[str, Any]) -> str:
+    """What tells these weights from others, 16 hexadecimal digits."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        whole.update(name.encode() + tensor.cpu().contiguous().float().numpy().tobytes())
+    return whole.hexdigest()[:16]

@@ -33,6 +33,8 @@ from networks.control.zero import MARGIN_SCALE, ZeroNetwork
 from search.tree_search import SearchResult, TreeSearch
 
 ADAM_EPSILON = 1e-8
+LEAST_RECORDED = 0.1
+"""Share of the positions of a game without hope that are learned from (Wu 2019)."""
 REFRESH_EVERY = 4
 """Updates before the averaged weights are copied to self-play again, between two ticks."""
 
@@ -92,17 +94,21 @@ class Zero:
         if not self._games:
             self._games = [self._begin(lane) for lane in range(lanes.num_lanes)]
         full = bool(self.rng.random() < config.full_share)
-        simulations = self.simulations(agent_steps) if full else config.quick_simulations
+        most = self.simulations(agent_steps)
+        quick = min(config.quick_simulations, most)
+        hopes = np.array([game.hope(config.soft_resign_below, config.soft_resign_moves)
+                          for game in self._games])  # fmt: skip
         plies = lanes.states[:, MOVE_NUMBER]
         result = self.search.run(
             lanes.states,
-            min(simulations, self.simulations(agent_steps)),
+            np.rint(quick + hopes * (most - quick)).astype(np.int32) if full else quick,
             noise=full,
             temperature=(plies < config.temperature_moves).astype(np.float64),
         )
         if lanes.game.has_pass:
             result = without_passes(result, plies < config.passes_from)
-        self._note(result, full)
+        if full:
+            self._note(result, hopes)
         return self._choose(result)
 
     def simulations(self, agent_steps: int) -> int:
@@ -124,15 +130,17 @@ class Zero:
         opening = int(rng.exponential(config.opening_moves)) if config.opening_moves else 0
         return GameInProgress(komi, opening, bool(rng.random() < config.resign_checked))
 
-    def _note(self, result: SearchResult, full: bool) -> None:
-        """Remember what is to be learned."""
-        if not full:
-            return
+    def _note(self, result: SearchResult, hopes: np.ndarray) -> None:
+        """Remember what full searches say is to be learned, of games without hope, float64 [L],
+        little."""
         surprise = surprises(result.policy_target, result.priors)
         self.report.searched(result, surprise, self.boards.states[:, MOVE_NUMBER])
         policies = result.policy_target.astype(np.float16)
-        for game, policy, divergence in zip(self._games, policies, surprise.tolist(), strict=True):
-            game.learn_from(policy, divergence)
+        for game, policy, divergence, hope in zip(
+            self._games, policies, surprise.tolist(), hopes.tolist(), strict=True
+        ):
+            if hope == 1 or self.rng.random() < LEAST_RECORDED + (1 - LEAST_RECORDED) * hope:
+                game.learn_from(policy, divergence)
 
     def _choose(self, result: SearchResult) -> np.ndarray:
         """The moves, openings drawn at random, and who gives up."""
@@ -180,7 +188,7 @@ class Zero:
         record = game.record(outcome, margin, resigned, self.config.surprise_share, self.rng)
         if record.rows:
             self._finished.append(record)
-        self.report.finished(record, game, self.config.resign_below)
+        self.report.finished(record, game, self.config)
         self._games[lane] = self._begin(lane)
 
     # ---------------------------------------------------------------- learn

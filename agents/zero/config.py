@@ -66,6 +66,12 @@ class ZeroConfig:
     """Give up when the expected outcome stays below this; -2: never."""
     resign_checked: float = warn(0.2, at_least=0, at_most=1)
     """Share of games played on regardless, which measures how often giving up would be wrong."""
+    soft_resign_below: float = warn(-2.0, under=0)
+    """Instead of giving up: while one side expected less than this at each of the last
+    --soft-resign-moves moves, search less and learn from few of its positions, so that the end of
+    lost games is seen but costs little (Wu 2019: -0.9); -2: never."""
+    soft_resign_moves: int = warn(5, at_least=1)
+    """Moves of both sides in a row that must agree on who has lost."""
 
     batch_size: int = warn(256, at_least=1)
     """Rows of an update."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from core.learner import Arithmetic
-from networks.control.zero import ZeroNetwork, folded, refold
+from networks.control.folding import folded, refold
+from networks.control.zero import ZeroNetwork
 from search.tree_search import Answer
 
 Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]

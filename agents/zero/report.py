@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.zero.config import ZeroConfig
 from agents.zero.self_play import GameInProgress
 from agents.zero.store import GameRecord
 from core.agent import Metrics
@@ -38,6 +39,7 @@ class Report:
         self._outcomes: list[int] = []
         self._divergences: list[float] = []
         self._would_resign = self._wrongly = self._resigned = 0
+        self._lost_hope = self._came_back = 0
         self._calibration = np.zeros((_BINS, 3))
         """Number, sum of expected and sum of true outcomes, by expected outcome."""
 
@@ -49,7 +51,7 @@ class Report:
             newest = result.policy_target[first].mean(axis=0)
             self._first_moves = 0.9 * self._first_moves + 0.1 * newest
 
-    def finished(self, record: GameRecord, game: GameInProgress, resign_below: float) -> None:
+    def finished(self, record: GameRecord, game: GameInProgress, config: ZeroConfig) -> None:
         """Take note of a game that ended."""
         self.last_game = record
         self._lengths.append(len(record.moves))
@@ -59,11 +61,15 @@ class Report:
         bins = ((expected + 1) / 2 * _BINS).astype(int).clip(0, _BINS - 1)
         rows = np.stack([np.ones_like(expected), expected, np.full_like(expected, record.outcome)])
         np.add.at(self._calibration, bins, rows.T)
-        if game.played_on and resign_below > -1:
-            for player, sign in ((0, 1), (1, -1)):
-                if game.lowest[player] < resign_below:
-                    self._would_resign += 1
-                    self._wrongly += sign * record.outcome >= 0
+        lost = game.lost_hope(config.soft_resign_below, config.soft_resign_moves)
+        for player, sign in ((0, 1), (1, -1)):
+            saved = sign * record.outcome >= 0
+            if game.played_on and config.resign_below > -1:
+                self._would_resign += game.lowest[player] < config.resign_below
+                self._wrongly += game.lowest[player] < config.resign_below and saved
+            if not record.resigned:
+                self._lost_hope += lost[player]
+                self._came_back += lost[player] and saved
 
     def drain(self, scalars: dict[str, float], evaluations: int, games: int) -> Metrics:
         """Everything since the last call, added to what the agent says."""
@@ -81,6 +87,9 @@ class Report:
             scalars["games/value_calibration_error"] = self._calibration_error()
         if self._would_resign:
             scalars["games/wrong_resignations"] = self._wrongly / self._would_resign
+        if self._lost_hope:
+            scalars["games/soft_resignations"] = self._lost_hope / len(self._lengths)
+            scalars["games/wrong_soft_resignations"] = self._came_back / self._lost_hope
         metrics = Metrics(scalars)
         if self._first_moves.any():
             metrics.images["games/first_move"] = self._heat_map()

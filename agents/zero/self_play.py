@@ -48,6 +48,22 @@ class GameInProgress:
         self.lowest[player] = min(self.lowest[player], settled)
         return settled
 
+    def hope(self, below: float, moves: int) -> float:
+        """lambda: while one side expected less than `below` at each of the last so many moves, how
+        far it is from certain loss, 0, to `below`, 1; else 1."""
+        last = np.array(self.expected[-moves:])
+        for losing in (last, -last):
+            if len(last) == moves and below > -1 and losing.max() < below:
+                return max(0.0, float(1 + losing[-1]) / (1 + below))
+        return 1.0
+
+    def lost_hope(self, below: float, moves: int) -> list[bool]:
+        """Whether each player once expected less than `below` at so many moves in a row."""
+        if len(self.expected) < moves:
+            return [False, False]
+        runs = np.lib.stride_tricks.sliding_window_view(np.array(self.expected), moves)
+        return [bool((sign * runs < below).all(axis=1).any()) for sign in (1, -1)]
+
     def learn_from(self, policy: np.ndarray, surprise: float) -> None:
         """Make a row of the position about to be played; `policy` is float16 [A]."""
         self.plies.append(len(self.moves))

@@ -10,18 +10,19 @@ Legend: B batch, C planes, F channels, H W board, A actions.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 MARGIN_SCALE = 20.0
 """Points per unit of the margin head and of the komi input."""
 POOLING_EVERY = 3
+BEYOND = -1e4
+"""Policy logit of a cell beyond the board: e to it is 0, times 0 still a number."""
 
 PolicyLayout = Literal["points", "columns", "own"]
 
@@ -60,10 +61,13 @@ class ConvNorm(nn.Module):
         self.norm: nn.Module = nn.BatchNorm2d(outputs)
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, H, W] to [B, outputs, H, W]"""
-        y: Tensor = self.norm(self.conv(x))
-        return y
+    def forward(self, x: Tensor, on_board: Tensor | None = None) -> Tensor:
+        """[B, inputs, H, W] to [B, outputs, H, W], 0 beyond the boards [B, 1, H, W]"""
+        y: Tensor = self.conv(x)
+        if on_board is None:
+            normal: Tensor = self.norm(y)
+            return normal
+        return masked_normalisation(self.norm, y, on_board) * on_board
 
     def fold(self) -> None:
         """Put the normalisation into the weights; for inference only."""
@@ -72,9 +76,32 @@ class ConvNorm(nn.Module):
             self.norm = nn.Identity()
 
 
-def pooled(x: Tensor) -> Tensor:
-    """Mean and maximum over the board, [B, F, H, W] to [B, 2 F]."""
-    return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+def masked_normalisation(norm: nn.Module, y: Tensor, on_board: Tensor) -> Tensor:
+    """Batch normalisation of maps [B, F, H, W] with the statistics of the cells on boards."""
+    if not (isinstance(norm, nn.BatchNorm2d) and norm.training):
+        normal: Tensor = norm(y)
+        return normal
+    cells = y.movedim(1, 3)  # [B, H, W, F]
+    where = on_board[:, 0] > 0
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    found = functional.batch_norm(
+        cells[where], norm.running_mean, norm.running_var, norm.weight, norm.bias,
+        training=True, momentum=norm.momentum or 0.0, eps=norm.eps,
+    )  # fmt: skip
+    return (
+        torch.zeros_like(cells, dtype=found.dtype)
+        .masked_scatter(where[..., None], found)
+        .movedim(3, 1)
+    )
+
+
+def pooled(x: Tensor, on_board: Tensor | None = None) -> Tensor:
+    """Mean and maximum over the board, [B, F, H, W] to [B, 2 F]; not negative, 0 beyond boards."""
+    if on_board is None:
+        return torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
+    mean = x.sum(dim=(2, 3)) / on_board.sum(dim=(2, 3))
+    return torch.cat([mean, x.amax(dim=(2, 3))], dim=1)
 
 
 class ResidualBlock(nn.Module):
@@ -86,12 +113,13 @@ class ResidualBlock(nn.Module):
         self.second = ConvNorm(channels, channels, 3)
         self.bias = nn.Linear(2 * channels, channels) if global_pooling else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, on_board: Tensor | None = None) -> Tensor:
         """[B, F, H, W]"""
-        y = functional.relu(self.first(x))
+        y = functional.relu(self.first(x, on_board))
         if self.bias is not None:
-            y = y + self.bias(pooled(y))[:, :, None, None]
-        return functional.relu(x + self.second(y))
+            y = y + self.bias(pooled(y, on_board))[:, :, None, None]
+            y = y if on_board is None else y * on_board
+        return functional.relu(x + self.second(y, on_board))
 
 
 class ZeroNetwork(nn.Module):
@@ -144,31 +172,43 @@ class ZeroNetwork(nn.Module):
                 nn.init.normal_(layer.weight, std=0.01)
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, planes: Tensor, handicap: Tensor) -> Outputs:
+    def forward(self, planes: Tensor, handicap: Tensor, on_board: Tensor | None = None) -> Outputs:
         """Args:
         planes: [B, C, H, W] of the network's dtype, 0 or 1.
         handicap: points given to the player to move, [B].
+        on_board: where boards of several sizes are padded to one: 1 on the board, 0 beyond it,
+            [B, 1, H, W]. What is said of a board is then what is said of it alone (Wu 2019,
+            appendix A.1); beyond it, policies are nearly 0 and nobody owns anything.
+
+        Raises:
+            ValueError: this network cannot tell boards from what is beyond them.
         """
         batch, _, height, width = planes.shape
         given = (handicap / MARGIN_SCALE).to(planes.dtype)[:, None, None, None]
-        x = torch.cat([planes, given.expand(batch, 1, height, width)], dim=1)
-        x = self._maps(x)  # [B, F, H, W]
-        value, margin, ownership = self._value_head(x)
-        return Outputs(self._policy_head(x), value, ownership, margin)
+        komi = given.expand(batch, 1, height, width) if on_board is None else given * on_board
+        x = self._maps(torch.cat([planes, komi], dim=1), on_board)  # [B, F, H, W]
+        value, margin, ownership = self._value_head(x, on_board)
+        return Outputs(self._policy_head(x, on_board), value, ownership, margin)
 
-    def _maps(self, x: Tensor) -> Tensor:
+    def _maps(self, x: Tensor, on_board: Tensor | None) -> Tensor:
         """Planes and komi [B, C + 1, H, W] to [B, F, H, W]."""
         if self.trunk is not None:
+            if on_board is not None:
+                raise ValueError("only the tower takes boards of several sizes in one batch")
             maps: Tensor = self.trunk(x)
             return maps
-        maps = self.tower(functional.relu(self.stem(x)))
-        return maps
+        x = functional.relu(self.stem(x, on_board))
+        for block in self.tower:
+            x = block(x, on_board)
+        return x
 
-    def _policy_head(self, x: Tensor) -> Tensor:
-        features = functional.relu(self.policy_features(x))
-        summary = pooled(features)
+    def _policy_head(self, x: Tensor, on_board: Tensor | None) -> Tensor:
+        features = functional.relu(self.policy_features(x, on_board))
+        summary = pooled(features, on_board)
         biased = functional.relu(features + self.policy_bias(summary)[:, :, None, None])
         cells = self.policy_cells(biased)[:, 0]  # [B, H, W]
+        if on_board is not None:
+            cells = cells.masked_fill(on_board[:, 0] == 0, BEYOND)
         if self.shape.layout == "columns":
             columns: Tensor = cells.mean(dim=1)  # [B, W]
             return columns
@@ -177,42 +217,10 @@ class ZeroNetwork(nn.Module):
             parts.append(self.policy_others(summary))
         return torch.cat(parts, dim=1)
 
-    def _value_head(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        features = functional.relu(self.value_features(x))
-        hidden = functional.relu(self.value_hidden(pooled(features)))
+    def _value_head(self, x: Tensor, on_board: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        features = functional.relu(self.value_features(x, on_board))
+        hidden = functional.relu(self.value_hidden(pooled(features, on_board)))
         value, margin = self.value_out(hidden).unbind(dim=1)
         ownership = torch.tanh(self.ownership_out(features)[:, 0])
+        ownership = ownership if on_board is None else ownership * on_board[:, 0]
         return torch.tanh(value), margin, ownership
-
-
-def folded(network: ZeroNetwork) -> ZeroNetwork:
-    """A copy for inference, the normalisations of tower and heads put into the convolutions."""
-    twin = copy.deepcopy(network).eval().requires_grad_(False)
-    for module in twin.modules():
-        if isinstance(module, ConvNorm):
-            module.fold()
-    return twin
-
-
-@torch.no_grad()
-def refold(network: nn.Module, twin: nn.Module) -> None:
-    """Put a network's present weights into what `folded` made of it, in the memory they have there:
-    CUDA graphs read it."""
-    if isinstance(network, ConvNorm) and isinstance(network.norm, nn.BatchNorm2d):
-        conv, norm = network.conv, network.norm
-        weights = fuse_conv_bn_weights(
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
-            norm.weight, norm.bias,
-        )  # fmt: skip
-        for own, weight in zip(twin.get_submodule("conv").parameters(), weights, strict=True):
-            own.copy_(weight)
-        return
-    for own, weight in zip(_own_tensors(twin), _own_tensors(network), strict=True):
-        own.copy_(weight)
-    for child, other in zip(network.children(), twin.children(), strict=True):
-        refold(child, other)
-
-
-def _own_tensors(module: nn.Module) -> list[Tensor]:
-    """Parameters and buffers of a module itself, not of its children."""
-    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from envs.games.options import ConnectFourOptions, GoOptions, OthelloOptions, Ti
 from envs.games.registry import load_game
 from envs.games.session import Session
 from envs.games.symmetry import symmetries, turn_actions, turn_planes
-from networks.control.zero import ZeroNetwork, ZeroShape, folded
+from networks.control.folding import folded
+from networks.control.zero import ZeroNetwork, ZeroShape
 
 # ------------------------------------------------------------------ losses
 
@@ -109,6 +111,61 @@ def test_folding_changes_nothing_but_speed() -> None:
         wanted, found = (one(planes, torch.ones(32) * 7) for one in (network, folded(network)))
     for one, other in zip(wanted, found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_padded_boards_are_answered_as_if_they_were_alone(training: bool) -> None:
+    """5x5 in 9x9: the numbers, the statistics kept for later, and what a loss teaches."""
+    torch.manual_seed(0)
+    alone, padded = (ZeroNetwork(ZeroShape(17, n, n, n * n + 1, "points"), 3, 16) for n in (5, 9))
+    for parameter in alone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    padded.load_state_dict(alone.state_dict())
+    planes, komi = torch.randint(0, 2, (8, 17, 5, 5)).float(), torch.randn(8) * 7
+    larger, on_board = torch.zeros(8, 17, 9, 9), torch.zeros(8, 1, 9, 9)
+    larger[:, :, :5, :5], on_board[:, :, :5, :5] = planes, 1.0
+    for network in (alone, padded):
+        network.train(training)
+    wanted, found = alone(planes, komi), padded(larger, komi, on_board)
+    logits = torch.cat(
+        [found.policy_logits[:, :-1].view(8, 9, 9)[:, :5, :5].flatten(1),
+         found.policy_logits[:, -1:]], dim=1
+    )  # fmt: skip
+    close = partial(torch.testing.assert_close, atol=1e-5, rtol=1e-5)
+    close(logits, wanted.policy_logits)
+    close(torch.logsumexp(found.policy_logits, 1), torch.logsumexp(wanted.policy_logits, 1))
+    close(found.value, wanted.value)
+    close(found.margin, wanted.margin)
+    close(found.ownership[:, :5, :5], wanted.ownership)
+    assert not found.ownership[:, 5:].any() and not found.ownership[:, :, 5:].any()
+    for outputs in (wanted, found):
+        (outputs.value.sum() + outputs.ownership.sum() + outputs.margin.sum()).backward()
+    for one, other in zip(alone.parameters(), padded.parameters(), strict=True):
+        if one.grad is not None:
+            torch.testing.assert_close(other.grad, one.grad, atol=1e-4, rtol=1e-3)
+    for kept, same in zip(alone.buffers(), padded.buffers(), strict=True):
+        close(same, kept)
+
+
+def test_boards_of_several_sizes_in_one_batch_leave_each_other_alone() -> None:
+    """Folded too, as self-play has it."""
+    torch.manual_seed(0)
+    network = ZeroNetwork(ZeroShape(17, 9, 9, 82, "points"), 2, 8)
+    network(torch.randint(0, 2, (8, 17, 9, 9)).float(), torch.randn(8))
+    twin, network = folded(network), network.eval()
+    planes, on_board = torch.zeros(3, 17, 9, 9), torch.zeros(3, 1, 9, 9)
+    sizes = (9, 5, 7)
+    for index, size in enumerate(sizes):
+        planes[index, :, :size, :size] = torch.randint(0, 2, (17, size, size)).float()
+        on_board[index, :, :size, :size] = 1.0
+    with torch.no_grad():
+        together = twin(planes, torch.ones(3), on_board)
+        for index, size in enumerate(sizes):
+            alone = network(planes[index : index + 1, :, :size, :size], torch.ones(1))
+            torch.testing.assert_close(together.value[index], alone.value[0], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                together.policy_logits[index, -1], alone.policy_logits[0, -1], atol=1e-5, rtol=1e-5
+            )
 
 
 def test_the_network_hears_komi() -> None:

@@ -13,7 +13,7 @@ from agents.zero.agent import REFRESH_EVERY, Zero
 from agents.zero.assess import RandomSide, UctSide, anchor_names, play_match, rate
 from agents.zero.build import assess_agent, build, pass_gate
 from agents.zero.config import ZeroConfig
-from agents.zero.self_play import without_passes
+from agents.zero.self_play import GameInProgress, without_passes
 from core.config import RunConfig, check
 from core.errors import UserError
 from core.lanes import Step
@@ -80,6 +80,28 @@ def test_giving_up_ends_games_early_and_is_checked(tmp_path: Path) -> None:
     assert "games/wrong_resignations" in agent.metrics().scalars or not any(
         not record.resigned for record in agent.store.games
     )
+
+
+def test_games_without_hope_are_searched_less_and_seldom_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = small_agent(tmp_path, game="tic-tac-toe", simulations=8, first_simulations=8,
+                        quick_simulations=2, first_rows=10_000)  # fmt: skip
+    seen: list[np.ndarray] = []
+    search = agent.search.run
+
+    def run(*given: Any, **named: Any) -> SearchResult:
+        result = search(*given, **named)
+        seen.append(result.visits.sum(axis=1))
+        return result
+
+    monkeypatch.setattr(agent.search, "run", run)
+    hopes = iter([1.0, 0.0, 0.5, 1.0] * 40)  # of four lanes
+    monkeypatch.setattr(GameInProgress, "hope", lambda game, below, moves: next(hopes))
+    self_play(agent, 40)
+    assert np.unique(np.stack(seen), axis=0).tolist() == [[8, 2, 5, 8]]
+    kept = sum(len(game.plies) for game in [*agent.store.games, *agent._games])
+    assert 0.55 < kept / 160 < 0.78  # (1 + 0.1 + 0.55 + 1) / 4 of 40 moves in four lanes
 
 
 def test_simulations_double_at_equal_distances(tmp_path: Path) -> None:

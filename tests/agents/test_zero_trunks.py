@@ -20,7 +20,8 @@ from core.learner import Arithmetic, load_weights
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from networks.adapters import build_trunk
-from networks.control.zero import ZeroNetwork, ZeroShape, folded, refold
+from networks.control.folding import folded, refold
+from networks.control.zero import ZeroNetwork, ZeroShape
 
 NAMES = ("transformer", "resnet20", "highway")
 

@@ -144,6 +144,17 @@ def test_games_of_a_batch_are_independent() -> None:
 
 
 @pytest.mark.parametrize("config", [PLAIN, HALVING])
+def test_each_game_may_have_a_budget_of_its_own(config: SearchConfig) -> None:
+    sessions, budgets = positions("othello", OthelloOptions(6), 4), [30, 0, 7, 30]
+    together = make_search(sessions, config).run(states_of(sessions), np.array(budgets))
+    assert together.visits.sum(axis=1).tolist() == budgets
+    for g, (session, budget) in enumerate(zip(sessions, budgets, strict=True)):
+        alone = make_search([session], config).run(states_of([session]), budget)
+        np.testing.assert_array_equal(alone.visits[0], together.visits[g])
+        assert alone.actions[0] == together.actions[g]
+
+
+@pytest.mark.parametrize("config", [PLAIN, HALVING])
 def test_several_leaves_a_tick_spend_the_same_budget(config: SearchConfig) -> None:
     sessions = positions("go", GoOptions(5), 2)
     search = make_search(sessions, config, leaves=8)
