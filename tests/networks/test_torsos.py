@@ -174,4 +174,12 @@ def test_images_too_small_for_any_convolution_can_use_the_perceptron() -> None:
         build_torso("auto", spec)
     torso = build_torso("mlp", spec)
     assert torso(torch.zeros(2, 2, 4, 9, dtype=torch.uint8)).shape == (2, 128)
-    assert set(TORSOS) == {"nature", "dqn2013", "impala", "transformer", "small", "mlp"}
+    assert set(TORSOS) == {
+        "nature",
+        "dqn2013",
+        "impala",
+        "impala_btr",
+        "transformer",
+        "small",
+        "mlp",
+    }
