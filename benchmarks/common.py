@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import tyro
 
@@ -22,6 +22,13 @@ class SkippedError(Exception):
 
 class EnoughError(Exception):
     """Raised out of a training loop once its speed is known."""
+
+
+class Clock(Protocol):
+    """What is told of steps, and says when it has seen enough."""
+
+    def tick(self, steps: int) -> bool:
+        """Count steps made. True at the end."""
 
 
 class Stopwatch:
@@ -51,9 +58,9 @@ class Stopwatch:
 
 
 class TimedLanes:
-    """Lanes that stop the training loop around them once its speed is known."""
+    """Lanes that stop the training loop around them once a clock has seen enough."""
 
-    def __init__(self, lanes: Any, stopwatch: Stopwatch) -> None:
+    def __init__(self, lanes: Any, stopwatch: Clock) -> None:
         self._lanes = lanes
         self._stopwatch = stopwatch
 
@@ -171,7 +178,7 @@ def report(
     for name, reason in skipped.items():
         print(f"  {name.ljust(width)}  skipped: {reason}")
     if out:
-        _write(
+        write_results(
             Path(out),
             {
                 "title": title,
@@ -186,7 +193,8 @@ def report(
         )
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_results(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON, with the facts of the machine."""
     from core.machine.environment_facts import environment_facts
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,12 @@ def linear(start: float, end: float, duration_steps: int, step: int) -> float:
     return start + (end - start) * step / duration_steps
 
 
+def exponential(start: float, end: float, duration_steps: int, step: int) -> float:
+    """``start`` at step 0, ``end`` from ``duration_steps`` on; between them equal steps change by
+    equal factors. Both are over 0."""
+    return math.exp(linear(math.log(start), math.log(end), duration_steps, step))
+
+
 def check_schedule(name: str, warmup: float) -> None:
     """Raise UserError for an unknown name, or a warm-up that the schedule cannot have."""
     if name not in SCHEDULES:

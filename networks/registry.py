@@ -211,6 +211,10 @@ TORSOS: dict[str, TorsoEntry] = {
         "networks.control.impala", "ImpalaCNN", 2018,
         "Espeholt et al., arXiv 1802.01561: fifteen convolutions",
     ),
+    "impala_btr": TorsoEntry(
+        "networks.control.impala", "impala_btr", 2024,
+        "Clark et al., arXiv 2411.03820: the same twice as wide, with spectral norms, pooled",
+    ),
     "transformer": TorsoEntry(
         "networks.control.transformer_torso", "TransformerTorso", 2017,
         "Vaswani et al., arXiv 1706.03762: attention among patches of images, or features of "

@@ -91,11 +91,18 @@ def require_image(spec: ObservationSpec, network: str, smallest: int) -> None:
 
 
 def scale_image(observation: Tensor) -> Tensor:
-    """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W]."""
+    """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W].
+
+    Under autocast in its dtype, to which the first layer would round them all the same: bf16 holds
+    0 to 255 exactly, and is one pass over half the bytes.
+    """
+    kind = observation.device.type
+    autocast = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if autocast else torch.get_default_dtype()
     if observation.dim() == 5:
         observation = observation.movedim(4, 2).flatten(1, 2)  # [B, K*C, H, W]
     # In place on a fresh copy: a second array of this size would cost as much as the arithmetic.
-    return observation.to(torch.get_default_dtype(), copy=True).mul_(1.0 / 255.0)
+    return observation.to(dtype, copy=True).mul_(1.0 / 255.0)
 
 
 def flattened_features(layers: nn.Module, channels: int, spec: ObservationSpec) -> int:

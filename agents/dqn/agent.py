@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.dqn.augmentation import random_shift
 from agents.dqn.config import DQNConfig
+from agents.dqn.horizon import horizon
 from agents.dqn.network import Draws, QNetwork, Returns
 from agents.dqn.objective import Batch, Draw, Objective, no_draws
 from agents.dqn.policy import EpsilonGreedy
@@ -66,9 +68,9 @@ class DQN:
         self.target = FrozenCopy(network)
         # Both see with the same eyes.
         self.normaliser = self.target.network.normaliser = network.normaliser
-        self.acting = FrozenCopy(network) if config.concurrent_ticks else None
-        """What acts while the network learns."""
         self.online = network
+        self.scored = self.target.network if config.target_acts else network  # acts, too
+        self.acting = FrozenCopy(self.scored) if config.concurrent_ticks else None  # meanwhile
         arithmetic.place(self.online)
         arithmetic.place(self.target.network)
         self.objective = Objective(
@@ -80,7 +82,7 @@ class DQN:
         self.learner = _build_learner(config, self.online, arithmetic)
         self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
-            self.online if self.acting is None else self.acting.network,
+            self.scored if self.acting is None else self.acting.network,
             FrameStack(lanes.observation_spec, lanes.num_lanes),
             lanes.num_actions,
             arithmetic,
@@ -163,40 +165,32 @@ class DQN:
         self._learned_until += due * config.update_every
         if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
-        if self.priorities is not None:
-            self.priorities.beta = self._beta(agent_steps)
+        discount = self._schedule(agent_steps)
         for _ in range(due):
             self.update(
                 self.sampler.sample(
-                    self.sampling_rng, config.batch_size, config.discount, config.clip_rewards
+                    self.sampling_rng, config.batch_size, discount, config.clip_rewards
                 )
             )
 
-    def _beta(self, agent_steps: int) -> float:
+    def _schedule(self, agent_steps: int) -> float:
+        """Set what changes over training; the discount is returned."""
         config = self.config
-        return linear(
-            config.priority_beta, config.priority_beta_end, config.priority_beta_steps, agent_steps
-        )
+        self.sampler.n_step, discount = horizon(config, agent_steps)
+        if config.learning_rate_falls:
+            self.learner.set_learning_rate(
+                linear(config.learning_rate, 0.0, config.run.total_steps, agent_steps)
+            )
+        if self.priorities is not None:
+            self.priorities.beta = linear(
+                config.priority_beta, config.priority_beta_end, config.priority_beta_steps,
+                agent_steps,
+            )  # fmt: skip
+        return discount
 
     def update(self, sample: Transitions) -> None:
         """One step of gradient descent, and now and then a copy to the target network."""
-        config, place = self.config, self.arithmetic.tensor
-        batch = Batch(
-            *(
-                place(array)
-                for array in (
-                    sample.observation,
-                    sample.action,
-                    sample.n_step_return,
-                    sample.bootstrap_discount,
-                    sample.next_observation,
-                )
-            ),
-            *(
-                None if array is None else place(array)
-                for array in (sample.legal, sample.next_legal, sample.weight)
-            ),
-        )
+        batch = self._batch(sample)
         draw: Draw = self._draw(len(sample.action)) if self.online.is_random else no_draws
         priorities = torch.empty(0)
 
@@ -210,7 +204,30 @@ class DQN:
         self.learner.update(loss_function)
         if self.priorities is not None:
             self._prioritise(self.priorities, sample, priorities)
-        if config.target_every:
+        self._follow()
+
+    def _batch(self, sample: Transitions) -> Batch:
+        place, pixels = self.arithmetic.tensor, self.config.shift_pixels
+        observations = sample.observation, sample.next_observation
+        if pixels and self.lanes.observation_spec.is_image:
+            here, there = (random_shift(self.sampling_rng, x, pixels) for x in observations)
+        else:
+            here, there = observations
+        returns = sample.n_step_return, sample.bootstrap_discount
+        return Batch(
+            *(place(array) for array in (here, sample.action, *returns, there)),
+            *(
+                None if array is None else place(array)
+                for array in (sample.legal, sample.next_legal, sample.weight)
+            ),
+        )
+
+    def _follow(self) -> None:
+        """Move the target network after the online one."""
+        config = self.config
+        if config.target_rate:
+            self.target.average(1 - config.target_rate)
+        elif config.target_every:
             period = max(1, config.target_every // config.update_every)
             if self.learner.updates % period == 0:
                 self.target.refresh()
@@ -242,6 +259,7 @@ class DQN:
         }
         scalars = {names[name]: value for name, value in drained.items()}
         scalars["exploration/epsilon"] = self.actor.epsilon
+        scalars["replay/n_step"] = self.sampler.n_step
         scalars["optimiser/learning_rate"] = self.learner.learning_rate
         scalars["replay/fill"] = self.replay.size / self.config.replay_capacity
         if self.priorities is not None:
@@ -260,7 +278,7 @@ class DQN:
     def evaluation_policy(self, lanes: Lanes, seed: int) -> EpsilonGreedy:
         """The policy to be scored: the same network, epsilon of the evaluation protocol."""
         policy = EpsilonGreedy(
-            self.online,
+            self.scored,
             FrameStack(lanes.observation_spec, lanes.num_lanes),
             lanes.num_actions,
             self.arithmetic,
@@ -281,15 +299,17 @@ class DQN:
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, replay, random streams and stacked frames."""
         learner = self.learner.state_dict()
+        online, target = learner.pop("network"), self.target.state_dict()
         replay: dict[str, Any] = {}
         if self.config.save_replay:
             replay = {"replay": self.replay.checkpoint()}
             if self.priorities is not None:
                 replay["priorities"] = self.priorities.state_dict()
         return {
-            "network": learner.pop("network"),
+            # The first is what a policy is made of.
+            "network": target if self.config.target_acts else online,
             "learner": learner,
-            "target": self.target.state_dict(),
+            "target": online if self.config.target_acts else target,
             **replay,
             "agent": {
                 "learned_until": self._learned_until,
@@ -301,8 +321,11 @@ class DQN:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
-        self.learner.load_state_dict({"network": state["network"], **state["learner"]})
-        self.target.load_state_dict(state["target"])
+        online, target = state["network"], state["target"]
+        if self.config.target_acts:
+            online, target = target, online
+        self.learner.load_state_dict({"network": online, **state["learner"]})
+        self.target.load_state_dict(target)
         if "replay" in state:  # absent where it was not saved, or a fresh one was asked for
             self.replay.restore(state["replay"])
             if self.priorities is not None:
@@ -351,6 +374,10 @@ def build_network(config: DQNConfig, lanes: Lanes) -> QNetwork:
 
 def _build_learner(config: DQNConfig, network: QNetwork, arithmetic: Arithmetic) -> Learner:
     optimiser = build_optimiser(
-        config.optimiser, network.parameters(), config.learning_rate, config.optimiser_epsilon
+        config.optimiser,
+        network.parameters(),
+        config.learning_rate,
+        config.optimiser_epsilon,
+        weight_decay=config.weight_decay,
     )
     return Learner(network, optimiser, arithmetic, config.max_gradient_norm)

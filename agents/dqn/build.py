@@ -127,7 +127,7 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         frame_shape=observation.shape,
         frame_dtype=observation.dtype,
         stack=observation.stack,
-        n_step=config.n_step,
+        n_step=max(config.n_step, config.n_step_start),
         storage=config.replay,
         headroom=min(HEADROOM, max(LEAST_HEADROOM, config.replay_capacity)),
         durable=config.save_replay,

@@ -41,6 +41,8 @@ class DQNConfig:
     """Choose the next action with the online network (van Hasselt et al. 2016)."""
     n_step: int = locked(1, at_least=1)
     """Rewards summed before bootstrapping."""
+    n_step_start: int = locked(0, at_least=0)
+    """The same at first (Schwarzer et al. 2023, BBF: 10, then 3); 0 for n_step all along."""
     distribution: Literal["none", "c51", "quantile", "iqn"] = locked("none")
     """Learn of the return its mean; a distribution over atoms (C51, Bellemare et al. 2017); fixed
     quantiles (QR-DQN, Dabney et al. 2018); or all quantiles (IQN, Dabney et al. 2018b)."""
@@ -77,6 +79,10 @@ class DQNConfig:
     have losses of their own."""
     discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
+    discount_start: float = warn(0.0, at_least=0, under=1)
+    """The same at first (Schwarzer et al. 2023: 0.97, then 0.997); 0 for discount all along."""
+    horizon_steps: int = warn(0, at_least=0)
+    """Agent steps from the warm-up's end until n_step and discount have their last values."""
     clip_rewards: bool = warn(True)
     """Learn from the sign of rewards; scores are raw always. Off outside Atari unless asked for."""
     optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adam")
@@ -85,6 +91,11 @@ class DQNConfig:
     """Step size of the optimiser."""
     optimiser_epsilon: float = locked(1.5e-4)
     """Constant in the optimiser's denominator (inside the root for rmsprop)."""
+    learning_rate_falls: bool = warn(False)
+    """Let the step size fall to 0 at the last step, on a straight line (Gallici et al. 2025)."""
+    weight_decay: float = locked(0.0, at_least=0, under=1)
+    """Share of the weights that goes at each step, times the step size; for adamw (Loshchilov &
+    Hutter 2019; Schwarzer et al. 2023: 0.1)."""
     max_gradient_norm: float = warn(0.0, at_least=0)
     """Clip the gradient to this norm; 0 for not at all."""
     batch_size: int = warn(32, at_least=1)
@@ -95,6 +106,11 @@ class DQNConfig:
     """Updates made together: 8 with an update every 2 steps learns after 16 steps of one policy."""
     target_every: int = warn(8_000, at_least=0)
     """Agent steps between copies to the target network; 0 for no target network."""
+    target_rate: float = locked(0.0, at_least=0, at_most=1)
+    """Instead of copies: the share of the online weights that the target network takes up at each
+    update (Lillicrap et al. 2016; Schwarzer et al. 2023: 0.005); 0 for copies."""
+    target_acts: bool = locked(False)
+    """Act, and be scored, with the target network (Schwarzer et al. 2023)."""
     warmup_steps: int = warn(20_000, at_least=0)
     """Agent steps before learning starts."""
     epsilon_start: float = warn(1.0, at_least=0, at_most=1)
@@ -121,6 +137,8 @@ class DQNConfig:
     """The same at last."""
     priority_beta_steps: int = warn(10_000_000, at_least=0)
     """Agent steps from first to last."""
+    shift_pixels: int = warn(0, at_least=0)
+    """Learn from images shifted at random by up to so many pixels (Yarats et al. 2021, DrQ: 4)."""
     save_replay: bool = free(True)
     """Keep the replay in checkpoints; without it, a resumed run warms up again, and the disk is
     spared: every Atari frame takes 7 kB."""
@@ -139,6 +157,11 @@ class DQNConfig:
                 f"--lowest-return {self.lowest_return} must be under --highest-return "
                 f"{self.highest_return}"
             )
+        if self.weight_decay and self.optimiser != "adamw":
+            raise UserError(f"--weight-decay is for --optimiser adamw, not {self.optimiser}")
+        if not self.target_every and (self.target_rate or self.target_acts):
+            option = "--target-rate" if self.target_rate else "--target-acts"
+            raise UserError(f"{option} needs a target network, and --target-every 0 has none")
         if self.munchausen and self.double:
             raise UserError(
                 "--munchausen follows a softmax and has no best action for --double to choose; "

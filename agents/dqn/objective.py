@@ -121,7 +121,8 @@ class Objective:
         losses, divergence = categorical_loss(taken, target)
         with torch.no_grad():
             q_tm1 = self.online.mean(logits_tm1)
-            errors = target @ atoms - taken.softmax(dim=1) @ atoms
+            # No product of matrices, which autocast would round to bf16.
+            errors = ((target - taken.softmax(dim=1)) * atoms).sum(dim=1)
         return Judged(_weighted(losses, batch.weight), q_tm1, errors, divergence)
 
     def _quantiles(self, batch: Batch, draw: Draw) -> Judged:

@@ -156,6 +156,43 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "optimiser_epsilon": 0.01 / 32,
         },
     ),
+    # github.com/VIPTankz/BeyondTheRainbowICML, main.py and Agent.py. Unlike it: epsilon falls on a
+    # straight line and stays, where theirs decays and ends half way; priorities are the losses,
+    # where it takes mean absolute errors, and are drawn over all lanes, where it draws a lane a
+    # batch; the bonus is the target network's, as in Vieillard et al. 2020; every lane has noise
+    # of its own; scored by the protocol's epsilon of 0.001, where theirs is 0.01.
+    "btr": (
+        "Beyond the Rainbow (Clark et al. 2024): IMPALA's network, Munchausen IQN, 64 lanes",
+        {
+            "network": "impala_btr",
+            "lanes": 64,
+            "dueling": True,
+            "n_step": 3,
+            "distribution": "iqn",
+            "fractions": 8,
+            "target_fractions": 8,
+            "policy_fractions": 8,
+            "munchausen": True,  # 0.9, 0.03 and -1, the defaults
+            "noisy": True,
+            "noisy_sigma": 0.5,
+            "prioritised": True,
+            "priority_exponent": 0.2,
+            "priority_beta": 0.4,
+            "priority_beta_steps": 50_000_000,
+            "discount": 0.997,
+            "learning_rate": 1e-4,
+            "optimiser_epsilon": 0.005 / 256,
+            "max_gradient_norm": 10.0,
+            "batch_size": 256,
+            "update_every": 64,
+            "target_every": 32_000,  # 500 updates
+            "warmup_steps": 200_000,
+            "epsilon_decay_steps": 2_000_000,
+            "epsilon_after_warmup": False,
+            "replay_capacity": 1_048_576,
+            "run": {"total_steps": 50_000_000},
+        },
+    ),
     "gymnasium": ("any Gymnasium environment (default elsewhere)", GYMNASIUM),
     "cartpole": (
         "CartPole-v1 to the full score of 500 in two minutes",

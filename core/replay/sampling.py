@@ -47,6 +47,8 @@ class TransitionSampler:
 
     def __init__(self, replay: FrameReplay) -> None:
         self.replay = replay
+        self.n_step = replay.spec.n_step
+        """Rewards summed, at most the memory's own."""
 
     def can_sample(self, batch_size: int) -> bool:
         """Tell whether at least `batch_size` different transitions can be drawn."""
@@ -56,7 +58,7 @@ class TransitionSampler:
             replay.window_start,
             replay.oldest,
             replay.end,
-            spec.n_step,
+            self.n_step,
             spec.stack,
             batch_size,
         )
@@ -96,7 +98,7 @@ class TransitionSampler:
                 columns["reward"],
                 replay.oldest,
                 replay.end,
-                spec.n_step,
+                self.n_step,
                 float(discount),
                 bool(clip_rewards),
                 n_step_return,

@@ -160,6 +160,19 @@ def test_an_update_minimises_what_the_papers_say(options: dict[str, Any], weight
         np.testing.assert_allclose(judged.priorities, slow[:, 0], rtol=1e-4)
 
 
+@pytest.mark.parametrize("distribution", ["none", "c51", "quantile", "iqn"])
+def test_what_is_learned_from_is_fp32_where_networks_compute_in_bf16(distribution: str) -> None:
+    config, online = network(1, distribution=distribution, dueling=True)
+    _, target = network(2, distribution=distribution, dueling=True)
+    batch = a_batch(True)
+    exact = Objective(config, online, target)(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        judged = Objective(config, online, target)(batch)
+    for name in ("loss", "errors", "priorities"):
+        assert getattr(judged, name).dtype == torch.float32
+        torch.testing.assert_close(getattr(judged, name), getattr(exact, name), rtol=0.1, atol=0.05)
+
+
 def test_every_forward_has_noise_and_fractions_of_its_own() -> None:
     config, online = network(
         1, distribution="iqn", noisy=True, double=True, fractions=3, target_fractions=2

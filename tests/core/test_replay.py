@@ -322,3 +322,12 @@ def test_a_full_disk_harms_nothing(
     restored = FrameReplay(replace(SPEC, storage=storage), tmp_path)
     restored.restore(state)
     assert_agrees(restored, model)
+
+
+def test_a_sampler_may_sum_fewer_rewards_than_the_memory_allows(tmp_path: Path) -> None:
+    """It then draws what a memory of fewer rewards would give it."""
+    longer, _ = filled(replace(SPEC, n_step=5), tmp_path / "longer", 40)
+    shorter, _ = filled(replace(SPEC, n_step=2), tmp_path / "shorter", 40)
+    sampler = TransitionSampler(longer)
+    sampler.n_step = 2
+    assert_same(sampler.sample(np.random.default_rng(3), 200, 0.9, False), draw(shorter))

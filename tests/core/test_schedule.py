@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.errors import UserError
-from core.schedule import SCHEDULES, learning_rate_factor, linear
+from core.schedule import SCHEDULES, exponential, learning_rate_factor, linear
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,13 @@ from core.schedule import SCHEDULES, learning_rate_factor, linear
 )
 def test_linear(step: int, expected: float) -> None:
     assert linear(1.0, 0.1, 100, step) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 8.0), (10, 4.0), (20, 2.0), (30, 1.0), (99, 1.0)]
+)
+def test_exponential(step: int, expected: float) -> None:
+    assert exponential(8.0, 1.0, 30, step) == pytest.approx(expected)
 
 
 def test_no_duration_is_the_end_at_once() -> None:

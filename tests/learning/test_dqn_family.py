@@ -24,6 +24,8 @@ FAMILY: dict[str, dict[str, Any]] = {
     "all of iqn": {
         "distribution": "iqn", "fractions": 8, "target_fractions": 8, "policy_fractions": 8,
         "munchausen": True, "double": False, "dueling": True, "noisy": True, "prioritised": True,
+        "n_step_start": 5, "discount_start": 0.9, "horizon_steps": 600, "shift_pixels": 1,
+        "optimiser": "adamw", "weight_decay": 0.1, "target_rate": 0.02, "target_acts": True,
     },
 }  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 
 from core.errors import UserError
 from core.lanes import ObservationSpec
-from networks.control.impala import ImpalaCNN
+from networks.control.impala import ImpalaCNN, SpectralConv2d
 from networks.registry import build_torso
 
 ATARI = ObservationSpec((84, 84), "uint8", 4)
@@ -47,6 +49,49 @@ def test_features_equal_a_slow_formula() -> None:
     wanted = F.linear(x.clamp(min=0).flatten(1), linear.weight, linear.bias).clamp(min=0)
     torch.testing.assert_close(torso(frames), wanted, atol=1e-5, rtol=1e-5)
     assert not weights and wanted.shape == (3, torso.num_features)
+
+
+def test_btr_doubles_channels_divides_by_norms_and_pools() -> None:
+    """12 of its 15 convolutions are divided; 6x6 pixels are left, whatever the frame."""
+    count, inputs = 0, 4
+    for channels in (32, 64, 64):
+        count += (9 * inputs + 1) * channels + 4 * (9 * channels + 1) * channels
+        inputs = channels
+    count += (6 * 6 * 64 + 1) * 512
+    torso = build_torso("impala_btr", ATARI)
+    assert sum(parameter.numel() for parameter in torso.parameters()) == count
+    assert sum(isinstance(module, SpectralConv2d) for module in torso.modules()) == 12
+    assert sum(isinstance(module, nn.Conv2d) for module in torso.modules()) == 15
+    assert torso.drop_hidden() == 2_304
+
+
+def test_spectral_norms_are_torchs_and_stand_still_without_gradients() -> None:
+    torch.manual_seed(0)
+    ours, plain = SpectralConv2d(4, 6, 3, padding=1), nn.Conv2d(4, 6, 3, padding=1)
+    plain.load_state_dict({"weight": ours.weight.detach(), "bias": ours.bias.detach()})  # type: ignore[union-attr]
+    theirs = nn.utils.parametrizations.spectral_norm(plain)
+    power: Any = theirs.parametrizations.weight[0]  # type: ignore[union-attr, index]
+    power._u.copy_(ours.left)
+    power._v.copy_(ours.right)
+    x = torch.randn(2, 4, 5, 5)
+    for _ in range(2):
+        with torch.no_grad():
+            ours(x)  # theirs would iterate
+        outputs = [layer(x) for layer in (ours, theirs)]
+        torch.testing.assert_close(*outputs)
+        for layer, output in zip((ours, theirs), outputs, strict=True):
+            layer.zero_grad()
+            output.square().sum().backward()
+        torch.testing.assert_close(
+            ours.weight.grad,
+            theirs.parametrizations.weight.original.grad,  # type: ignore[union-attr]
+        )
+    norm = torch.linalg.matrix_norm(ours.weight.detach().flatten(1), ord=2)
+    kernel = ours(torch.eye(4).reshape(4, 4, 1, 1)).detach()  # each input's weights in the middle
+    middle = (kernel[:, :, 0, 0] - ours.bias.detach()).T  # type: ignore[union-attr]
+    torch.testing.assert_close(
+        middle, ours.weight.detach()[:, :, 1, 1] / norm, rtol=1e-3, atol=1e-4
+    )
 
 
 def test_layouts_of_memory_agree() -> None:

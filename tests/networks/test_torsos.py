@@ -115,6 +115,14 @@ def test_dueling_is_the_papers_network() -> None:
     torch.testing.assert_close(fast, slow / 2**0.5)
 
 
+def test_frames_are_scaled_to_bf16_as_autocast_would_round_them() -> None:
+    frames = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    exact = scale_image(frames)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scale_image(frames), exact.bfloat16())
+    assert exact.dtype == torch.float32
+
+
 @pytest.mark.parametrize("actions", [4, 18])
 def test_dueling_has_the_papers_parameters(actions: int) -> None:
     """512 hidden units in each stream, on the convolutions."""
@@ -174,4 +182,12 @@ def test_images_too_small_for_any_convolution_can_use_the_perceptron() -> None:
         build_torso("auto", spec)
     torso = build_torso("mlp", spec)
     assert torso(torch.zeros(2, 2, 4, 9, dtype=torch.uint8)).shape == (2, 128)
-    assert set(TORSOS) == {"nature", "dqn2013", "impala", "transformer", "small", "mlp"}
+    assert set(TORSOS) == {
+        "nature",
+        "dqn2013",
+        "impala",
+        "impala_btr",
+        "transformer",
+        "small",
+        "mlp",
+    }

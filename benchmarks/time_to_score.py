@@ -1,0 +1,277 @@
+"""Scores against the time they took: ours beside stable-baselines3's DQN and PPO on one Atari game.
+
+Each contender trains in turn, in a process of its own, for the same time by the clock, and is
+scored at the same moments: raw scores of whole games, under the same protocol (sticky actions),
+by the same code. The clock runs from before anything is loaded, start-up probe and compiling of
+kernels included, and stands still during evaluations.
+
+stable-baselines3 has the Atari settings of rl-baselines3-zoo, on our lanes (as `tengen train
+sb3-dqn` and `sb3-ppo` have), so that all play the same game. The zoo's DQN plays at random for its
+first 100,000 steps, more than two cores make in twenty minutes; so it starts a second time with as
+short a warm-up as ours.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # started as a file: its folder, not the repository, is first on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.common import (
+    EnoughError,
+    SkippedError,
+    TimedLanes,
+    in_own_process,
+    parse_options,
+    write_results,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Score against training time, ours beside stable-baselines3."""
+
+    seconds: float = 1200.0
+    """Of training, per contender and round."""
+    evaluations: int = 8
+    """Of each contender, at equal distances, the last at the end."""
+    episodes: int = 10
+    """Games of each evaluation."""
+    rounds: int = 1
+    """How often each trains, with another seed each time."""
+    game: str = "Pong"
+    """Atari game."""
+    protocol: str = "dopamine"
+    """Rules for all, see `envs/atari/protocol.py`."""
+    agent: str = "dqn"
+    """Ours."""
+    settings: str = "--preset cpu"
+    """Options of ours, as after `tengen train AGENT`."""
+    warmup: int = 5_000
+    """Random steps of stable-baselines3's DQN with a short warm-up."""
+    exploration: int = 30_000
+    """Steps over which its epsilon falls."""
+    only: str = ""
+    """Leave out contenders without this in their names."""
+    out: str = "runs/benchmarks/time_to_score.json"
+    """Where the results go; the figure lies beside it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """An evaluation."""
+
+    seconds: float
+    """Of training until then."""
+    agent_steps: int
+    mean: float
+    scores: list[float]
+
+
+class TrainingClock:
+    """Counts steps, stops the time for evaluations, and says when the time is over."""
+
+    def __init__(self, options: Options) -> None:
+        self.marks = [
+            options.seconds * (i + 1) / options.evaluations for i in range(options.evaluations)
+        ]
+        self.points: list[Point] = []
+        self.passed = 0
+        self.steps = 0
+        self.evaluate: Callable[[int], list[float]] | None = None
+        """From agent steps to scores; set before the first tick."""
+        self._started = time.perf_counter()
+
+    def tick(self, steps: int) -> bool:
+        """Count steps made, and evaluate where it is time to. True once the time is over."""
+        self.steps += steps
+        now = time.perf_counter()
+        seconds = now - self._started
+        passed = sum(mark <= seconds for mark in self.marks)
+        if passed > self.passed:
+            self.passed = passed  # several at once, where a step takes that long
+            assert self.evaluate is not None
+            scores = self.evaluate(self.steps)
+            self.points.append(Point(seconds, self.steps, sum(scores) / len(scores), scores))
+            point = self.points[-1]
+            print(f"  {seconds:6.0f} s {self.steps:>9,} steps {point.mean:7.2f}", flush=True)
+            self._started += time.perf_counter() - now
+        return self.passed == len(self.marks)
+
+
+def main() -> None:
+    """Train, print, write and draw."""
+    options = parse_options(Options)
+    env = f"--env ALE/{options.game}-v5 --protocol {options.protocol}"
+    short = (
+        f"--learning-starts {options.warmup} --total-steps 10000000 "
+        f"--exploration-fraction {options.exploration / 10_000_000}"
+    )
+    contenders = {
+        f"tengen {options.agent} {options.settings}": (options.agent, options.settings),
+        "stable-baselines3 DQN, zoo": ("sb3-dqn", ""),
+        "stable-baselines3 DQN, zoo, short warm-up": ("sb3-dqn", short),
+        "stable-baselines3 PPO, zoo": ("sb3-ppo", ""),
+    }
+    contenders = {name: work for name, work in contenders.items() if options.only in name}
+    curves: dict[str, list[list[Point]]] = {name: [] for name in contenders}
+    skipped: dict[str, str] = {}
+    for seed in range(1, options.rounds + 1):
+        for name, (agent, settings) in contenders.items():
+            print(f"round {seed}: {name}", flush=True)
+            command = shlex.split(f"{env} {settings} --seed {seed}")
+            measure = measure_sb3 if agent.startswith("sb3-") else measure_ours
+            work = partial(in_own_process, measure, options, agent, command)
+            try:
+                curves[name].append(work(limit_seconds=600 + 5 * options.seconds))
+            except SkippedError as reason:
+                skipped[name] = str(reason)
+                print(f"  skipped: {reason}", flush=True)
+    _report(options, curves, skipped)
+
+
+def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[Point]:
+    """Scores of an agent of this suite, trained as its command line trains it."""
+    clock = TrainingClock(options)
+    from agents.registry import AGENTS, load_object
+    from core.files.run_folder import RunFolder
+    from core.machine.memory import keep_freed_memory
+    from core.report.progress import Progress
+    from core.trainer import Trainer
+
+    keep_freed_memory()
+    config = _config(options, agent, command)
+    with tempfile.TemporaryDirectory() as parent:
+        folder = RunFolder.create(Path(parent), agent, config.env, config.run.seed)
+        build = load_object(AGENTS[agent].build_module).build
+        built = build(config, folder.replay, lambda line: print(f"  {line}", flush=True))
+        clock.evaluate = _scorer(built.task, config.run.seed)
+        on_lanes: Any = built.agent
+        on_lanes.lanes = TimedLanes(on_lanes.lanes, clock)
+        trainer = Trainer(
+            built.agent,
+            built.task,
+            config.run,
+            folder,
+            identity={},
+            hyperparameters={},
+            progress=Progress(enabled=False),
+            arithmetic=built.arithmetic,
+        )
+        try:
+            trainer.run()
+        except EnoughError:
+            pass
+        finally:
+            built.agent.close()
+    return clock.points
+
+
+def measure_sb3(options: Options, agent: str, command: Sequence[str]) -> list[Point]:
+    """Scores of stable-baselines3's, in that library's own loop."""
+    clock = TrainingClock(options)
+    import numpy as np
+    from stable_baselines3.common.callbacks import BaseCallback
+
+    from agents.baselines.build import build_env, build_model
+    from agents.baselines.policy import SB3Policy
+    from core.lanes import Lanes
+    from envs.atari.protocol import PROTOCOLS
+    from envs.task import make_task
+
+    config = _config(options, agent, command)
+    env = build_env(config)
+    model = build_model(config, env)
+    epsilon = PROTOCOLS[config.atari.protocol].evaluation_epsilon
+
+    def policy(lanes: Lanes, seed: int) -> SB3Policy:
+        return SB3Policy(model, lanes, np.random.default_rng(seed), epsilon)
+
+    task = make_task(config.env, config.atari, config.gymnasium, config.run, policy)
+    clock.evaluate = _scorer(task, config.run.seed)
+
+    class Watch(BaseCallback):
+        def _on_step(self) -> bool:
+            return not clock.tick(config.lanes)
+
+    model.learn(config.run.total_steps, callback=Watch())
+    env.close()
+    return clock.points
+
+
+def _config(options: Options, agent: str, command: Sequence[str]) -> Any:
+    """The options of a command line, of a run that evaluates and saves nothing by itself."""
+    from agents.registry import AGENTS
+    from commands.options import parse_training
+
+    own = f"--evaluate-every 0 --checkpoint-seconds 1e9 --evaluate-episodes {options.episodes}"
+    argv = [*command, *shlex.split(own), "--no-video", "--no-progress"]
+    return parse_training(AGENTS[agent], argv)[0]
+
+
+def _scorer(task: Any, seed: int) -> Callable[[int], list[float]]:
+    """From agent steps to the scores of an evaluation."""
+
+    def evaluate(agent_steps: int) -> list[float]:
+        assessment = task.evaluate(agent_steps, seed + agent_steps, lambda: False)
+        return [float(score) for score in assessment.scores]
+
+    return evaluate
+
+
+def _report(
+    options: Options, curves: dict[str, list[list[Point]]], skipped: dict[str, str]
+) -> None:
+    """Print the last scores, write all points, draw them."""
+    print(f"\n{options.game}, {options.protocol}, after {options.seconds:,.0f} s of training")
+    width = max(map(len, curves))
+    for name, runs in curves.items():
+        for run in runs:
+            last, best = run[-1], max(run, key=lambda point: point.mean)
+            print(
+                f"  {name.ljust(width)}  {last.mean:7.2f} at {last.agent_steps:>9,} steps, "
+                f"best {best.mean:7.2f} at {best.seconds:,.0f} s"
+            )
+    if not options.out:
+        return
+    path = Path(options.out)
+    points = {name: [[asdict(p) for p in run] for run in runs] for name, runs in curves.items()}
+    write_results(path, {"options": asdict(options), "curves": points, "skipped": skipped})
+    if any(curves.values()):
+        draw(options, curves, path.with_suffix(".png"))
+
+
+def draw(options: Options, curves: dict[str, list[list[Point]]], path: Path) -> None:
+    """Scores over minutes, a line for each run."""
+    from studies.training import new_figure, save_figure
+
+    figure, (ax,) = new_figure(1)
+    for number, (name, runs) in enumerate(curves.items()):
+        for run in runs:
+            ax.plot(
+                [point.seconds / 60 for point in run],
+                [point.mean for point in run],
+                color=f"C{number}",
+                marker="o",
+                markersize=3,
+                label=name if run is runs[0] else None,
+            )
+    ax.set_xlabel("minutes of training, evaluations left out")
+    ax.set_ylabel(f"score, mean of {options.episodes} games")
+    ax.set_title(f"{options.game}, protocol {options.protocol}", fontsize=10)
+    ax.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+    print(f"drawn as {path}")
+
+
+if __name__ == "__main__":
+    main()
