@@ -16,6 +16,12 @@ from core.errors import UserError, did_you_mean
 STUDIES = {
     "double-descent": "larger networks, longer trainings, more data: worse before they are better",
     "lottery-ticket": "a small part of a network, begun again from its first weights, is enough",
+    "signal-propagation": "how large a signal is after many layers, by the first weights",
+    "batch-norm-rates": "batch normalisation lets a network bear higher learning rates",
+    "highway-depth": "plain networks stop learning with depth, highway networks do not",
+    "degradation": "more layers train worse, unless they have shortcuts",
+    "decoupled-decay": "the best weight decay moves with the learning rate, or does not",
+    "ode-net": "a differential equation in the place of six residual blocks",
 }
 
 
