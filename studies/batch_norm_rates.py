@@ -54,10 +54,10 @@ def run(options: Options) -> dict[str, Any]:
         {"kind": kind, "normalised": normalised, "rate": rate, "seed": seed,
          "network": {**NETWORKS[kind], "normalisation": layer}, "optimiser": SGD,
          "task": tasks[kind]}
+        for seed in options.each_seed
         for kind in (("plain",) if quick else NETWORKS)
         for rate in ((0.01, 0.1, 1.0) if quick else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
         for normalised, layer in KINDS.items()
-        for seed in options.each_seed
     ])  # fmt: skip
     highest = {
         f"{kind}, {normalised}": max(

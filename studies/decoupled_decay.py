@@ -51,10 +51,10 @@ def run(options: Options) -> dict[str, Any]:
     found = trainings(options, [
         {"kind": kind, "rate": rate, "decay": decay, "seed": seed, "network": {"name": "lenet5"},
          "optimiser": optimiser(kind, rate, decay), "task": of}
+        for seed in options.each_seed
         for kind, decays in DECAYS.items()
         for rate in RATES[::step]
         for decay in decays[::step]
-        for seed in options.each_seed
     ])  # fmt: skip
     kinds = {}
     for kind, decays in DECAYS.items():

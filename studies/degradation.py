@@ -33,7 +33,7 @@ class Options(ImageOptions):
 def run(options: Options) -> dict[str, Any]:
     """All trainings; the rate falls to a tenth at half and again at three quarters of them."""
     quick = options.quick
-    of = task(options, train=4_000 if quick else 10_000, test=2_000 if quick else 5_000, side=14,
+    of = task(options, train=4_000 if quick else 10_000, test=2_000 if quick else 4_000, side=14,
               epochs=4 if quick else 10, batch_size=128, schedule="step", curves=True)  # fmt: skip
     return {"trainings": trainings(options, [
         {"kind": f"{kind}-{layers}", "rate": rate, "seed": seed, "task": of,
