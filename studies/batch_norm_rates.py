@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.config import free
 from studies.image_study import SGD, ImageOptions, labels_of, mean, table, task, trainings
 
 TITLE = "Batch normalisation and learning rates"
@@ -37,8 +36,6 @@ TRAINS_FROM = 0.5
 class Options(ImageOptions):
     """Final training accuracy against the learning rate, with and without batch normalisation."""
 
-    seeds: int = free(2, at_least=1, at_most=100)
-    """Trainings of each network; only one with --quick."""
     out: str = "runs/studies/batch-norm-rates"
     """Folder of journal, results.json, figure.png and page.md."""
 
@@ -47,15 +44,15 @@ def run(options: Options) -> dict[str, Any]:
     """All trainings, and the highest rate at which each kind trains, as the mean of its seeds."""
     quick = options.quick
     tasks = {
-        "plain": task(options, train=2_000 if quick else 10_000, side=14, epochs=4, batch_size=128),
-        "vgg": task(options, train=4_000, side=32, epochs=4, batch_size=64),  # five pools need 32
+        "plain": task(options, train=2_000 if quick else 5_000, side=14, epochs=4, batch_size=64),
+        "vgg": task(options, train=3_000, side=32, epochs=4, batch_size=64),  # five pools need 32
     }
     found = trainings(options, [
         {"kind": kind, "normalised": normalised, "rate": rate, "seed": seed,
          "network": {**NETWORKS[kind], "normalisation": layer}, "optimiser": SGD,
          "task": tasks[kind]}
-        for seed in options.each_seed
         for kind in (("plain",) if quick else NETWORKS)
+        for seed in options.each_seed
         for rate in ((0.01, 0.1, 1.0) if quick else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
         for normalised, layer in KINDS.items()
     ])  # fmt: skip

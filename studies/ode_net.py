@@ -33,7 +33,7 @@ class Options(ImageOptions):
 
 def run(options: Options) -> dict[str, Any]:
     """The trainings of both; 64 channels and dopri5 with a tolerance of 0.001 as in the paper."""
-    train, test, epochs = (1_000, 1_000, 3) if options.quick else (3_000, 2_000, 10)
+    train, test, epochs = (500, 500, 3) if options.quick else (2_000, 1_000, 8)
     of = task(options, train=train, test=test, side=14, epochs=epochs, batch_size=100,
               schedule="cosine", curves=True)  # fmt: skip
     # With 32 channels and fewer each is normalised on its own: the dynamics cannot move its mean.
