@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.config import free
 from studies.image_study import SGD, ImageOptions, labels_of, mean, table, task, trainings
 
 TITLE = "Plain and residual networks of 20 and 56 layers"
@@ -26,21 +27,22 @@ BLOCKS = {20: 3, 56: 9}
 class Options(ImageOptions):
     """Training and test error of plain and residual networks, epoch by epoch."""
 
+    rate: float = free(0.03, over=0)
+    """Learning rate; it falls to a tenth at half and again at three quarters of the epochs."""
     out: str = "runs/studies/degradation"
     """Folder of journal, results.json, figure.png and page.md."""
 
 
 def run(options: Options) -> dict[str, Any]:
-    """All trainings; the rate falls to a tenth at half and again at three quarters of them."""
+    """All trainings."""
     quick = options.quick
     of = task(options, train=2_000 if quick else 5_000, test=2_000, side=14,
               epochs=4 if quick else 8, batch_size=64, schedule="step", curves=True)  # fmt: skip
     return {"trainings": trainings(options, [
-        {"kind": f"{kind}-{layers}", "rate": rate, "seed": seed, "task": of,
+        {"kind": f"{kind}-{layers}", "rate": options.rate, "seed": seed, "task": of,
          "optimiser": {**SGD, "weight_decay": 1e-4},
          "network": {"name": "resnet20", "blocks": blocks, "widths": (8, 16, 32),
                      "shortcuts": kind == "residual"}}
-        for rate in ((0.03,) if quick else (0.03, 0.1))  # 0.1 is the paper's
         for kind in ("plain", "residual")
         for layers, blocks in BLOCKS.items()
         for seed in options.each_seed
@@ -51,10 +53,9 @@ def page(results: Mapping[str, Any]) -> list[str]:
     """Errors in the last epoch."""
     found = results["trainings"]
     return table(
-        ["rate", "network", "training error", "test error"],
-        [[f"{rate:g}", kind, *(f"{mean(found, score, rate=rate, kind=kind):.1%}"
-                               for score in ("error", "test_error"))]
-         for rate in labels_of(found, "rate") for kind in labels_of(found, "kind")],
+        ["network", "training error", "test error"],
+        [[kind, *(f"{mean(found, score, kind=kind):.1%}" for score in ("error", "test_error"))]
+         for kind in labels_of(found, "kind")],
     )[:-1]  # fmt: skip
 
 
@@ -64,17 +65,16 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     from studies.training import new_figure, save_figure
 
     found = results["trainings"]
-    kinds, rates = labels_of(found, "kind"), labels_of(found, "rate")
-    figure, axes = new_figure(2 * len(rates), width=4.2 * 2 * len(rates))
-    panels = [(rate, part) for rate in rates for part in ("training", "test")]
-    for ax, (rate, part) in zip(axes, panels, strict=True):
-        for each in (each for each in found if each["rate"] == rate):
+    kinds = labels_of(found, "kind")
+    figure, axes = new_figure(2)
+    for ax, part in zip(axes, ("training", "test"), strict=True):
+        for each in found:
             number = kinds.index(each["kind"])
             percent = [100 * error for error in each[part]]
             ax.plot(range(1, len(percent) + 1), percent, ("--", "-")[number % 2],
                     color=COLOURS[number // 2], linewidth=(1.2, 2.4)[number % 2],
                     label=each["kind"] if each["seed"] == 1 else None)  # fmt: skip
-        ax.set(title=f"{part} error, rate {rate:g}", xlabel="epoch", ylabel="percent",
+        ax.set(title=f"{part} error", xlabel="epoch", ylabel="percent",
                yscale="log")  # fmt: skip
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter("{x:g}")
