@@ -71,7 +71,7 @@ def compute(cell: Cell) -> Found:
 
 def page(results: Mapping[str, Any]) -> list[str]:
     """Mean squares after the last layer."""
-    rows = [[name, f"{curve[-1]:.2g}"] for name, curve in results["mean_squares"].items()]
+    rows = [[name, f"{curve[-1]:.3g}"] for name, curve in results["mean_squares"].items()]
     layers = len(next(iter(results["mean_squares"].values()))) - 1
     return table(["first weights, units", f"mean square after {layers} layers"], rows)[:-1]
 
