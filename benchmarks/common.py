@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -204,5 +205,14 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
 
 
 def parse_options(options: type[T]) -> T:
-    """The command line as a dataclass; its docstring is the help."""
-    return tyro.cli(options, description=options.__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    """The command line as a dataclass; its docstring is the help. A value that cannot work, see
+    `core.config.check`, ends the program with one line."""
+    from core.config import check
+    from core.errors import UserError
+
+    parsed = tyro.cli(options, description=options.__doc__, config=(tyro.conf.OmitArgPrefixes,))
+    try:
+        check(parsed)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    return parsed

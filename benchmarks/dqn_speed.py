@@ -35,6 +35,7 @@ from benchmarks.common import (
     report,
     run_rounds,
 )
+from core.config import free
 
 LEARNING_STARTS = 1_000
 MEASURE_FROM = 1_400
@@ -52,9 +53,9 @@ CLEANRL_REPORT_STEPS = 100
 class Options:
     """Speed of the DQN training loop, in rounds that alternate between the contenders."""
 
-    seconds: float = 30.0
+    seconds: float = free(30.0, over=0)
     """Measured per contender and round, after the warm-up."""
-    rounds: int = 3
+    rounds: int = free(3, at_least=1)
     """How often each contender is measured."""
     game: str = "Pong"
     """Atari game."""

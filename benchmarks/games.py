@@ -23,15 +23,16 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import SkippedError, in_own_process, parse_options, report, run_rounds
+from core.config import free
 
 
 @dataclass(frozen=True)
 class Options:
     """Playouts and moves per second."""
 
-    seconds: float = 5.0
+    seconds: float = free(5.0, over=0)
     """Measured per contender and round."""
-    rounds: int = 5
+    rounds: int = free(5, at_least=1)
     """How often each is measured."""
     out: str = "runs/benchmarks/games.json"
     """Where the results go."""

@@ -31,6 +31,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import SkippedError, parse_options
+from core.config import free
 from core.machine.environment_facts import environment_facts, usable_cores
 from core.machine.memory import keep_freed_memory
 from networks.language import bert, gpt, gpt2
@@ -49,11 +50,11 @@ Name = Literal["resnet18", "vgg11", "googlenet", "gpt2", "bert"]
 class Options:
     """Time of a training step, ours and the reference implementations'; time of sampling."""
 
-    rounds: int = 15
+    rounds: int = free(15, at_least=1)
     """How often each is measured."""
-    steps: int = 3
+    steps: int = free(3, at_least=1)
     """Training steps of each contender in a round, of which the median counts."""
-    sampling_rounds: int = 3
+    sampling_rounds: int = free(3, at_least=1)
     """How often a text is written with and without kept keys and values; 0 for never."""
     threads: int = 0
     """Processor threads; 0 for all cores."""

@@ -21,6 +21,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import parse_options
+from core.config import free
 from core.machine.kernels import kernel
 from core.machine.random_numbers import random_state
 from envs.games.go.game import GO
@@ -34,9 +35,9 @@ from envs.games.state import copy_state
 class Options:
     """Playouts per second."""
 
-    seconds: float = 2.0
+    seconds: float = free(2.0, over=0)
     """Measured per kind, size and round."""
-    rounds: int = 5
+    rounds: int = free(5, at_least=1)
     """How often each is measured."""
 
 

@@ -22,6 +22,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import in_own_process, parse_options, report, run_rounds
+from core.config import free
 
 YARDSTICK = "stable-baselines3 ReplayBuffer"
 COLUMN_BYTES = 9
@@ -32,9 +33,9 @@ COLUMN_BYTES = 9
 class Options:
     """Speed and size of replay memories, in rounds that alternate between them."""
 
-    seconds: float = 5.0
+    seconds: float = free(5.0, over=0)
     """Of drawing batches, per contender and round."""
-    rounds: int = 3
+    rounds: int = free(3, at_least=1)
     """How often each is measured."""
     game: str = "Pong"
     """Atari game."""

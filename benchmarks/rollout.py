@@ -30,6 +30,7 @@ from benchmarks.common import (
     report,
     run_rounds,
 )
+from core.config import free
 
 WARMUP_STEPS = 2_000
 
@@ -38,9 +39,9 @@ WARMUP_STEPS = 2_000
 class Options:
     """Speed of random play, in rounds that alternate between ours and the bare emulators."""
 
-    seconds: float = 10.0
+    seconds: float = free(10.0, over=0)
     """Measured per contender and round."""
-    rounds: int = 5
+    rounds: int = free(5, at_least=1)
     """How often each is measured."""
     game: str = "Pong"
     """Atari game."""

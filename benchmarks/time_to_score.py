@@ -13,6 +13,7 @@ short a warm-up as ours.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tempfile
@@ -34,19 +35,24 @@ from benchmarks.common import (
     parse_options,
     write_results,
 )
+from core.config import field_types, free
+from core.errors import UserError, did_you_mean
+
+MOST_STEPS = 10_000_000
+"""Given to stable-baselines3's DQN with a short warm-up, whose exploration is a share of them."""
 
 
 @dataclass(frozen=True)
 class Options:
     """Score against training time, ours beside stable-baselines3."""
 
-    seconds: float = 1200.0
+    seconds: float = free(1200.0, over=0)
     """Of training, per contender and round."""
-    evaluations: int = 8
+    evaluations: int = free(8, at_least=1)
     """Of each contender, at equal distances, the last at the end."""
-    episodes: int = 10
+    episodes: int = free(10, at_least=1)
     """Games of each evaluation."""
-    rounds: int = 1
+    rounds: int = free(1, at_least=1)
     """How often each trains, with another seed each time."""
     game: str = "Pong"
     """Atari game."""
@@ -56,14 +62,76 @@ class Options:
     """Ours."""
     settings: str = "--preset cpu"
     """Options of ours, as after `tengen train AGENT`."""
-    warmup: int = 5_000
+    warmup: int = free(5_000, at_least=0)
     """Random steps of stable-baselines3's DQN with a short warm-up."""
-    exploration: int = 30_000
+    exploration: int = free(30_000, at_least=1, at_most=MOST_STEPS)
     """Steps over which its epsilon falls."""
     only: str = ""
     """Leave out contenders without this in their names."""
     out: str = "runs/benchmarks/time_to_score.json"
     """Where the results go; the figure lies beside it."""
+
+    def validate(self) -> None:
+        """Raise UserError for what would fail only when its turn comes."""
+        from agents.registry import AGENTS, load_object
+        from envs.atari.lanes import rom_name
+
+        if self.agent not in AGENTS:
+            raise UserError(
+                f"there is no agent {self.agent!r}{did_you_mean(self.agent, AGENTS)} (known: "
+                f"{', '.join(AGENTS)})"
+            )
+        if "atari" not in field_types(load_object(AGENTS[self.agent].config)):
+            raise UserError(f"--agent {self.agent} plays no Atari games")
+        rom_name(f"ALE/{self.game}-v5")
+        if not any(self.only in name for name in _all_contenders(self)):
+            raise UserError(
+                f"--only {self.only!r} is in no contender's name: "
+                f"{'; '.join(_all_contenders(self))}"
+            )
+        for agent, settings in contenders(self).values():
+            _config(self, agent, command_line(self, settings, seed=1))
+        if self.out:
+            _require_writable(Path(self.out))
+
+
+def _require_writable(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {path}: {error.strerror}: {error.filename}") from None
+    if path.suffix == ".png":
+        raise UserError(f"--out {path} is where the figure goes; give it another ending")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UserError(f"--out {path} is no file that can be written")
+
+
+def _all_contenders(options: Options) -> dict[str, tuple[str, str]]:
+    short = (
+        f"--learning-starts {options.warmup} --total-steps {MOST_STEPS} "
+        f"--exploration-fraction {options.exploration / MOST_STEPS}"
+    )
+    return {
+        f"tengen {options.agent} {options.settings}": (options.agent, options.settings),
+        "stable-baselines3 DQN, zoo": ("sb3-dqn", ""),
+        "stable-baselines3 DQN, zoo, short warm-up": ("sb3-dqn", short),
+        "stable-baselines3 PPO, zoo": ("sb3-ppo", ""),
+    }
+
+
+def contenders(options: Options) -> dict[str, tuple[str, str]]:
+    """Agent and settings of all that train, by name."""
+    return {name: work for name, work in _all_contenders(options).items() if options.only in name}
+
+
+def command_line(options: Options, settings: str, seed: int) -> list[str]:
+    """What stands after `tengen train AGENT`. Raises UserError for a quote that is not closed."""
+    try:
+        words = shlex.split(settings)
+    except ValueError as error:
+        raise UserError(f"--settings {settings!r}: {error}") from None
+    env = ["--env", f"ALE/{options.game}-v5", "--protocol", options.protocol]
+    return [*env, *words, "--seed", str(seed)]
 
 
 @dataclass(frozen=True)
@@ -109,34 +177,31 @@ class TrainingClock:
 
 
 def main() -> None:
-    """Train, print, write and draw."""
+    """Train, write, print and draw."""
     options = parse_options(Options)
-    env = f"--env ALE/{options.game}-v5 --protocol {options.protocol}"
-    short = (
-        f"--learning-starts {options.warmup} --total-steps 10000000 "
-        f"--exploration-fraction {options.exploration / 10_000_000}"
-    )
-    contenders = {
-        f"tengen {options.agent} {options.settings}": (options.agent, options.settings),
-        "stable-baselines3 DQN, zoo": ("sb3-dqn", ""),
-        "stable-baselines3 DQN, zoo, short warm-up": ("sb3-dqn", short),
-        "stable-baselines3 PPO, zoo": ("sb3-ppo", ""),
-    }
-    contenders = {name: work for name, work in contenders.items() if options.only in name}
-    curves: dict[str, list[list[Point]]] = {name: [] for name in contenders}
+    curves: dict[str, list[list[Point]]] = {name: [] for name in contenders(options)}
     skipped: dict[str, str] = {}
     for seed in range(1, options.rounds + 1):
-        for name, (agent, settings) in contenders.items():
+        for name, (agent, settings) in contenders(options).items():
             print(f"round {seed}: {name}", flush=True)
-            command = shlex.split(f"{env} {settings} --seed {seed}")
             measure = measure_sb3 if agent.startswith("sb3-") else measure_ours
-            work = partial(in_own_process, measure, options, agent, command)
+            work = partial(
+                in_own_process, measure, options, agent, command_line(options, settings, seed)
+            )
             try:
-                curves[name].append(work(limit_seconds=600 + 5 * options.seconds))
+                points = work(limit_seconds=600 + 5 * options.seconds)
+                if not points:
+                    raise SkippedError("its training ended before the first evaluation")
             except SkippedError as reason:
                 skipped[name] = str(reason)
                 print(f"  skipped: {reason}", flush=True)
-    _report(options, curves, skipped)
+            else:
+                curves[name].append(points)
+            if any(curves.values()):  # now: what follows may take hours, and fail
+                _write(options, curves, skipped)
+    if not any(curves.values()):
+        sys.exit("error: no contender was scored; nothing is written")
+    _report(options, curves)
 
 
 def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[Point]:
@@ -228,10 +293,15 @@ def _scorer(task: Any, seed: int) -> Callable[[int], list[float]]:
     return evaluate
 
 
-def _report(
-    options: Options, curves: dict[str, list[list[Point]]], skipped: dict[str, str]
-) -> None:
-    """Print the last scores, write all points, draw them."""
+def _write(options: Options, curves: dict[str, list[list[Point]]], skipped: dict[str, str]) -> None:
+    if options.out:
+        points = {name: [[asdict(p) for p in run] for run in runs] for name, runs in curves.items()}
+        content = {"options": asdict(options), "curves": points, "skipped": skipped}
+        write_results(Path(options.out), content)
+
+
+def _report(options: Options, curves: dict[str, list[list[Point]]]) -> None:
+    """Print the last scores, and draw all."""
     print(f"\n{options.game}, {options.protocol}, after {options.seconds:,.0f} s of training")
     width = max(map(len, curves))
     for name, runs in curves.items():
@@ -241,13 +311,8 @@ def _report(
                 f"  {name.ljust(width)}  {last.mean:7.2f} at {last.agent_steps:>9,} steps, "
                 f"best {best.mean:7.2f} at {best.seconds:,.0f} s"
             )
-    if not options.out:
-        return
-    path = Path(options.out)
-    points = {name: [[asdict(p) for p in run] for run in runs] for name, runs in curves.items()}
-    write_results(path, {"options": asdict(options), "curves": points, "skipped": skipped})
-    if any(curves.values()):
-        draw(options, curves, path.with_suffix(".png"))
+    if options.out:
+        draw(options, curves, Path(options.out).with_suffix(".png"))
 
 
 def draw(options: Options, curves: dict[str, list[list[Point]]], path: Path) -> None:

@@ -23,6 +23,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import in_own_process, parse_options, report, run_rounds
+from core.config import free
 
 YARDSTICK = "stable-baselines3 DQN"
 UPDATE_EVERY = 4
@@ -33,9 +34,9 @@ FILL_STEPS = 2_000
 class Options:
     """Time of one DQN update, in rounds that alternate between the contenders."""
 
-    seconds: float = 5.0
+    seconds: float = free(5.0, over=0)
     """Of updates, per contender and round."""
-    rounds: int = 3
+    rounds: int = free(3, at_least=1)
     """How often each is measured."""
     game: str = "Pong"
     """Atari game."""

@@ -23,6 +23,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
 import contextlib
 
 from benchmarks.common import parse_options
+from core.config import free
 from core.machine.environment_facts import environment_facts
 from tasks.words.config import WordsConfig
 from tasks.words.corpus import Corpus, load_corpus
@@ -43,7 +44,7 @@ class Options:
     """As for tengen train words."""
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads."""
-    rounds: int = 3
+    rounds: int = free(3, at_least=1)
     """Passes over the text of each contender, of which the median counts."""
     out: str = ""
     """File for the results as JSON."""

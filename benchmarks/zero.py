@@ -23,15 +23,16 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import in_own_process, parse_options, report, run_rounds
+from core.config import free
 
 
 @dataclass(frozen=True)
 class Options:
     """Simulations and evaluations per second."""
 
-    seconds: float = 8.0
+    seconds: float = free(8.0, over=0)
     """Measured per contender and round."""
-    rounds: int = 3
+    rounds: int = free(3, at_least=1)
     """How often each is measured."""
     device: str = "cpu"
     blocks: int = 6

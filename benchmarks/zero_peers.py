@@ -28,6 +28,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import SkippedError, in_own_process, parse_options, report, run_rounds
+from core.config import free
 
 ACTIONS = 82
 
@@ -36,9 +37,9 @@ ACTIONS = 82
 class Options:
     """Moves of self-play per second, beside OpenSpiel and alpha-zero-general."""
 
-    seconds: float = 15.0
+    seconds: float = free(15.0, over=0)
     """Measured per contender and round."""
-    rounds: int = 2
+    rounds: int = free(2, at_least=1)
     """How often each is measured."""
     simulations: int = 32
     """Simulations a move."""

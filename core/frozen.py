@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from core.learner import load_weights
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+@runtime_checkable
+class FitsBuffers(Protocol):
+    """A module whose buffers belong to its weights so closely that their average fits none, as the
+    average of unit vectors is none: an average over time copies them, and has them fitted."""
+
+    def fit_buffers(self) -> None:
+        """Fit them to the present weights."""
 
 
 class FrozenCopy(Generic[Network]):
@@ -32,14 +41,27 @@ class FrozenCopy(Generic[Network]):
     @torch.no_grad()
     def average(self, decay: float) -> None:
         """Keep the share ``decay`` of the copy, take the rest from the source's present weights.
-        Whole numbers are copied."""
+        Whole numbers are copied, and so are the buffers of modules that then fit them."""
         newest, own = self.source.state_dict(), self.network.state_dict()
-        averaged = [name for name, value in own.items() if value.dtype.is_floating_point]
+        fitted: list[FitsBuffers] = []
+        copied: set[str] = set()
+        for name, module in self.network.named_modules():
+            buffers = module.named_buffers(recurse=False)
+            if isinstance(module, FitsBuffers):
+                fitted.append(module)
+                copied |= {f"{name}.{buffer}".removeprefix(".") for buffer, _ in buffers}
+        averaged = [
+            name
+            for name, value in own.items()
+            if value.dtype.is_floating_point and name not in copied
+        ]
         # In one call, which counts on a GPU.
         average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average_all([own[name] for name in averaged], [newest[name] for name in averaged], 0)
         for name in own.keys() - set(averaged):
             own[name].copy_(newest[name])
+        for fitting in fitted:
+            fitting.fit_buffers()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The copy's own weights."""

@@ -163,9 +163,9 @@ class DQN:
         if due < config.updates_at_once:
             return
         self._learned_until += due * config.update_every
+        discount = self._schedule(agent_steps)  # first: what can be drawn depends on n
         if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
-        discount = self._schedule(agent_steps)
         for _ in range(due):
             self.update(
                 self.sampler.sample(
@@ -209,7 +209,7 @@ class DQN:
     def _batch(self, sample: Transitions) -> Batch:
         place, pixels = self.arithmetic.tensor, self.config.shift_pixels
         observations = sample.observation, sample.next_observation
-        if pixels and self.lanes.observation_spec.is_image:
+        if pixels:
             here, there = (random_shift(self.sampling_rng, x, pixels) for x in observations)
         else:
             here, there = observations

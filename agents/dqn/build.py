@@ -15,6 +15,7 @@ from agents.dqn.config import LEAST_HEADROOM, DQNConfig
 from agents.dqn.policy import EpsilonGreedy
 from core.built import Built, Note
 from core.concurrent import on_lanes
+from core.errors import UserError
 from core.evaluation import Policy
 from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, load_weights
@@ -43,13 +44,13 @@ def build(
         arithmetic: of the run that is resumed; None to choose by measuring.
 
     Raises:
-        UserError: unknown environment or network, too little memory or disk, or lanes or a batch
-            that several processes cannot share.
+        UserError: unknown environment or network, options that are not for its observations, too
+            little memory or disk, or lanes or a batch that several processes cannot share.
     """
     config = ranks.own_options(config, "lanes", "batch_size")
     capacity = max(1, config.replay_capacity // ranks.count())
     config = replace(config, replay_capacity=capacity)
-    lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
+    lanes = _open_lanes(config, config.lanes)
     try:
         spec = replay_spec(config, lanes)
         plan = plan_replay(spec)
@@ -109,7 +110,7 @@ def build_policy(
 
 def describe(config: DQNConfig) -> list[str]:
     """What a dry run says: the network's size and what the replay will take."""
-    lanes = make_lanes(config.env, 1, config.atari, config.gymnasium)
+    lanes = _open_lanes(config, 1)
     try:
         network = build_network(config, lanes)
         plan = plan_replay(replay_spec(config, lanes))
@@ -133,6 +134,18 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         durable=config.save_replay,
         columns=(legal_column(lanes.num_actions),) if observation.masked else (),
     )
+
+
+def _open_lanes(config: DQNConfig, num_lanes: int) -> Lanes:
+    lanes = make_lanes(config.env, num_lanes, config.atari, config.gymnasium)
+    spec = lanes.observation_spec
+    if config.shift_pixels and not spec.is_image:
+        lanes.close()
+        raise UserError(
+            f"--shift-pixels {config.shift_pixels} is for images, and {config.env} shows vectors "
+            f"of shape {spec.shape}"
+        )
+    return lanes
 
 
 def parameter_count(network: torch.nn.Module) -> int:

@@ -42,7 +42,8 @@ class DQNConfig:
     n_step: int = locked(1, at_least=1)
     """Rewards summed before bootstrapping."""
     n_step_start: int = locked(0, at_least=0)
-    """The same at first (Schwarzer et al. 2023, BBF: 10, then 3); 0 for n_step all along."""
+    """The same at first (Schwarzer et al. 2023, BBF: 10, then 3), until horizon_steps have passed;
+    0 for n_step all along."""
     distribution: Literal["none", "c51", "quantile", "iqn"] = locked("none")
     """Learn of the return its mean; a distribution over atoms (C51, Bellemare et al. 2017); fixed
     quantiles (QR-DQN, Dabney et al. 2018); or all quantiles (IQN, Dabney et al. 2018b)."""
@@ -80,7 +81,8 @@ class DQNConfig:
     discount: float = warn(0.99, at_least=0, at_most=1)
     """Discount per agent step."""
     discount_start: float = warn(0.0, at_least=0, under=1)
-    """The same at first (Schwarzer et al. 2023: 0.97, then 0.997); 0 for discount all along."""
+    """The same at first (Schwarzer et al. 2023: 0.97, then 0.997), until horizon_steps have passed;
+    0 for discount all along."""
     horizon_steps: int = warn(0, at_least=0)
     """Agent steps from the warm-up's end until n_step and discount have their last values."""
     clip_rewards: bool = warn(True)
@@ -159,6 +161,7 @@ class DQNConfig:
             )
         if self.weight_decay and self.optimiser != "adamw":
             raise UserError(f"--weight-decay is for --optimiser adamw, not {self.optimiser}")
+        self._validate_horizon()
         if not self.target_every and (self.target_rate or self.target_acts):
             option = "--target-rate" if self.target_rate else "--target-acts"
             raise UserError(f"{option} needs a target network, and --target-every 0 has none")
@@ -177,6 +180,27 @@ class DQNConfig:
             raise UserError(
                 f"--concurrent-ticks {self.concurrent_ticks} of {self.lanes} lanes are more than "
                 f"the replay takes at once, {most:,} steps; give at most {most // self.lanes:,}"
+            )
+
+    def _validate_horizon(self) -> None:
+        starts = {
+            "--n-step-start": self.n_step_start,
+            "--discount-start": self.discount_start,
+        }
+        given = [f"{option} {value}" for option, value in starts.items() if value]
+        if given and not self.horizon_steps:
+            raise UserError(
+                f"{given[0]} needs --horizon-steps, over which it goes to its last value"
+            )
+        if self.horizon_steps and not given:
+            raise UserError(
+                f"--horizon-steps {self.horizon_steps} needs --n-step-start or --discount-start, "
+                f"one of which is to change over them"
+            )
+        if self.discount_start and self.discount == 1:
+            raise UserError(
+                f"--discount-start {self.discount_start} goes to --discount by factors of its "
+                f"distance from 1, which never reach 1; give --discount under 1, such as 0.997"
             )
 
 

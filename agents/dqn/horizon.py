@@ -3,6 +3,9 @@
 Long returns and a low discount learn fast at first, short returns and a high discount get further
 in the end: Schwarzer et al. 2023, "Bigger, Better, Faster", arXiv 2305.19452, section 4. Both
 change exponentially, the discount by its distance from 1.
+
+Deviation: BBF starts anew at every reset of its network and counts gradient steps from there; here
+there are no resets, and both change once, over agent steps from the warm-up's end.
 """
 
 from __future__ import annotations

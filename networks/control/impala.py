@@ -56,6 +56,11 @@ class SpectralConv2d(nn.Conv2d):
         self.register_buffer("right", functional.normalize(torch.randn(matrix.shape[1]), dim=0))
         self._iterate(matrix, steps=15)
 
+    @torch.no_grad()
+    def fit_buffers(self) -> None:
+        """One step of power iteration, as in training: the vectors follow the weight."""
+        self._iterate(self.weight.flatten(1))
+
     def _iterate(self, matrix: Tensor, steps: int = 1) -> None:
         for _ in range(steps):
             functional.normalize(matrix @ self.right, dim=0, eps=LEAST_NORM, out=self.left)
@@ -98,6 +103,7 @@ class ImpalaCNN(Torso):
         spec: ObservationSpec,
         hidden: Sequence[int] = (),
         *,
+        name: str = "impala",
         units: int = 256,
         width: int = 1,
         convolution: Convolution = nn.Conv2d,
@@ -106,6 +112,7 @@ class ImpalaCNN(Torso):
         """Args:
             spec: the observations.
             hidden: units of each layer after the convolutions; empty for one of ``units``.
+            name: what errors call it.
             units: D.
             width: channels are multiplied by it.
             convolution: of the residual blocks.
@@ -115,7 +122,7 @@ class ImpalaCNN(Torso):
             UserError: frames are not images of 5x5 or more.
         """
         super().__init__()
-        require_image(spec, "impala", 5)
+        require_image(spec, name, 5)
         channels = image_channels(spec)
         sections: list[nn.Module] = []
         widths = [width * section for section in SECTIONS]
@@ -137,5 +144,7 @@ class ImpalaCNN(Torso):
         return features
 
 
-impala_btr = partial(ImpalaCNN, units=512, width=2, convolution=SpectralConv2d, pooled=6)
+impala_btr = partial(
+    ImpalaCNN, name="impala_btr", units=512, width=2, convolution=SpectralConv2d, pooled=6
+)
 """What BTR sees through (Clark et al. 2024, section 3 and appendix; 2,304 numbers of 84x84)."""

@@ -120,9 +120,37 @@ def test_returns_are_as_long_as_the_horizon_says(tmp_path: Path) -> None:
     assert agent.metrics().scalars["replay/n_step"] == 1
 
 
+def test_what_can_be_drawn_is_judged_by_the_present_length(tmp_path: Path) -> None:
+    """After a resume the sampler has the longest, of which fewer can be drawn."""
+    agent = an_agent(tmp_path, n_step=1, n_step_start=4, horizon_steps=1_000, update_every=8)
+    agent.sampler.n_step = 1
+    most = max(size for size in range(1, 81) if agent.sampler.can_sample(size))
+    agent.sampler.n_step = 4
+    assert not agent.sampler.can_sample(most)
+    agent.config = dataclasses.replace(agent.config, batch_size=most)
+    agent._learned_until = 1_056
+    agent.learn(64 + 1_000)
+    assert agent.learner.updates == 1
+
+
+def test_only_images_are_shifted(tmp_path: Path) -> None:
+    config = DQNConfig(env="CartPole-v1", network="mlp", shift_pixels=4, replay_capacity=1_000)
+    with pytest.raises(UserError, match=r"--shift-pixels 4 is for images, and CartPole-v1 shows"):
+        build.build(config, tmp_path, lambda line: None, Arithmetic("cpu", threads=1))
+    with pytest.raises(UserError, match="--shift-pixels 4 is for images"):
+        build.describe(config)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        ({"n_step_start": 10}, "--n-step-start 10 needs --horizon-steps"),
+        ({"discount_start": 0.9}, "--discount-start 0.9 needs --horizon-steps"),
+        ({"horizon_steps": 9}, "--horizon-steps 9 needs --n-step-start or --discount-start"),
+        (
+            {"discount": 1.0, "discount_start": 0.97, "horizon_steps": 9},
+            "--discount-start 0.97 goes .* give --discount under 1",
+        ),
         ({"weight_decay": 0.1}, "--weight-decay is for --optimiser adamw, not adam"),
         ({"target_every": 0, "target_rate": 0.1}, "--target-rate needs a target network"),
         ({"target_every": 0, "target_acts": True}, "--target-acts needs a target network"),
