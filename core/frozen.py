@@ -30,6 +30,13 @@ class FrozenCopy(Generic[Network]):
     def __init__(self, source: Network) -> None:
         self.source = source
         self.network = copy.deepcopy(source).requires_grad_(False)
+        self._fitting: list[FitsBuffers] = []
+        self._copied: set[str] = set()
+        for name, module in self.network.named_modules():
+            buffers = module.named_buffers(recurse=False)
+            if isinstance(module, FitsBuffers):
+                self._fitting.append(module)
+                self._copied |= {f"{name}.{buffer}".removeprefix(".") for buffer, _ in buffers}
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -43,25 +50,18 @@ class FrozenCopy(Generic[Network]):
         """Keep the share ``decay`` of the copy, take the rest from the source's present weights.
         Whole numbers are copied, and so are the buffers of modules that then fit them."""
         newest, own = self.source.state_dict(), self.network.state_dict()
-        fitted: list[FitsBuffers] = []
-        copied: set[str] = set()
-        for name, module in self.network.named_modules():
-            buffers = module.named_buffers(recurse=False)
-            if isinstance(module, FitsBuffers):
-                fitted.append(module)
-                copied |= {f"{name}.{buffer}".removeprefix(".") for buffer, _ in buffers}
         averaged = [
             name
             for name, value in own.items()
-            if value.dtype.is_floating_point and name not in copied
+            if value.dtype.is_floating_point and name not in self._copied
         ]
         # In one call, which counts on a GPU.
         average_all = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         average_all([own[name] for name in averaged], [newest[name] for name in averaged], 0)
         for name in own.keys() - set(averaged):
             own[name].copy_(newest[name])
-        for fitting in fitted:
-            fitting.fit_buffers()
+        for module in self._fitting:
+            module.fit_buffers()
 
     def state_dict(self) -> dict[str, Tensor]:
         """The copy's own weights."""

@@ -149,7 +149,7 @@ def test_who_plays_a_board_where_nobody_is_named(size: int) -> None:
     assert name == {6: "uct", 9: "shipped"}.get(size, f"pretrained/zero-go{size}")
     found = make_player(name, threads=1)
     found.check(load_game("go"), GoOptions(size))
-    assert size == 6 or isinstance(found, ZeroPlayer) and found.config.size == size
+    assert size == 6 or (isinstance(found, ZeroPlayer) and found.config.size == size)
 
 
 def test_gtp_shows_what_the_network_thinks(
