@@ -61,7 +61,7 @@ class ZeroConfig:
     passes_from: int = warn(0, at_least=0)
     """Self-play does not pass before this move of a game while it can play. Without it early
     networks of Go end their games before there is anything to learn from. With --sizes this is for
-    the largest board; smaller ones have as many moves less as they have points less."""
+    the largest board, and on smaller ones less in proportion to their points."""
     temperature_moves: int = warn(12, at_least=0)
     """Moves of a game that a puct root draws by visits, before it takes the most visited."""
     surprise_share: float = warn(0.5, at_least=0, at_most=1)

@@ -37,8 +37,8 @@ def sizes_config(sizes: str = "3,5", **changes: Any) -> ZeroConfig:
     run = RunConfig(total_steps=4_000, evaluate_every=0, evaluate_episodes=8, seed=3)
     options: dict[str, Any] = {
         "sizes": sizes, "lanes": 9, "blocks": 2, "channels": 8, "simulations": 4,
-        "first_simulations": 4, "first_rows": 60, "batch_size": 16, "passes_from": 12,
-        "komi_spread": 2.0, "evaluation_simulations": 2, "run": run,
+        "first_simulations": 4, "first_rows": 60, "batch_size": 32, "passes_from": 12,
+        "komi_spread": 2.0, "rows_per_new_row": 1.5, "evaluation_simulations": 2, "run": run,
     }  # fmt: skip
     return ZeroConfig(**(options | changes))
 
@@ -156,8 +156,8 @@ def test_self_play_on_several_boards_feeds_one_network(tmp_path: Path) -> None:
     small, large = agent.boards
     for board, komi, cells, passes_from in ((small, 18, 9, 4), (large, 50, 25, 12)):
         games = board.store.games
-        assert len(games) >= 4
-        assert abs(np.mean([game.komi for game in games]) - komi) < 6
+        assert len(games) >= 3
+        assert all(abs(game.komi - komi) <= 16 for game in games)
         for game in games:
             assert game.policies.shape[1] == cells + 1
             # Legal on its own board, and played out by its own rules.
