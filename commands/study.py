@@ -21,6 +21,12 @@ STUDIES = {
     "lottery-ticket": "a small part of a network, begun again from its first weights, is enough",
     "komi-sweep": "Go under every komi: does a network of Zero know what a small board is worth?",
     "connect-four": "how often Zero chooses a right move, by an exact solver",
+    "signal-propagation": "how large a signal is after many layers, by the first weights",
+    "batch-norm-rates": "batch normalisation lets a network bear higher learning rates",
+    "highway-depth": "plain networks stop learning with depth, highway networks do not",
+    "degradation": "more layers train worse, unless they have shortcuts",
+    "decoupled-decay": "the best weight decay moves with the learning rate, or does not",
+    "ode-net": "a differential equation in the place of six residual blocks",
 }
 
 

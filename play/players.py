@@ -127,9 +127,11 @@ def default_referee(options: GoOptions) -> str:
 
 
 def default_player(game: str, options: Any) -> str:
-    """The best player at hand: the trained one for the board it was trained on, else uct."""
-    trained = game == "go" and options.size == 9 and SHIPPED.is_dir()
-    return "shipped" if trained else "uct"
+    """The best player at hand: a trained one for the board it was trained on, else uct."""
+    trained = f"pretrained/zero-go{options.size}" if game == "go" else ""
+    if not trained or not (SHIPPED.parents[1] / trained).is_dir():
+        return "uct"
+    return "shipped" if trained.endswith(SHIPPED.name) else trained
 
 
 def _run_of(name: str) -> tuple[Path | None, str]:

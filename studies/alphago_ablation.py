@@ -40,7 +40,6 @@ VARIANTS = {
 }
 """Which policy gives the priors, and what the player is told to use; alone it searches nothing."""
 QUICK = ("policy", "policy + rollouts", "policy + value", "policy + value + rollouts")
-PARTS = ("policy", "rl", "value", "rollout")
 _GNU_GO = re.compile(r"gnugo:(10|[1-9])")
 
 
@@ -60,7 +59,7 @@ class Options:
     rollout: str = ""
     """Weights of a rollout policy; else those in the box."""
     anchors: str = "uct:1000 gnugo:1 gnugo:10"
-    """Other players, the first at 0 Elo: gnugo:LEVEL, or as in tengen match."""
+    """Other players, the first at 0 Elo: gnugo:LEVEL, or as in tengen match; no commas between."""
     games: int = free(100, at_least=2)
     """Games of each pair."""
     at_once: int = free(50, at_least=2)
@@ -79,23 +78,22 @@ class Options:
     """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where the networks are: cpu or cuda."""
-    seed: int = 1
+    seed: int = free(1, at_least=0)
     out: str = "runs/studies/alphago-ablation"
     """Folder of journal, results.json, figure.png and page.md."""
 
 
 def run(options: Options) -> dict[str, Any]:
     """All cells, or what is missing of them; ratings of all players."""
-    from agents.alphago.runs import fingerprint, load_policy_network
     from agents.zero.assess import rate
+    from core.machine.probe import resolve_device
 
     if options.games % 2 or options.at_once % 2:
         raise UserError("--games and --at-once must be even: every opening is played twice")
+    resolve_device(options.device)
     runs = runs_of(options)
-    parts = {name: fingerprint(path) for name, path in runs.items()}
-    _, size = load_policy_network(runs["policy"])
-    _try_anchors(options, size)
-    cells = cells_of(options, parts, size)
+    size, parts = opened(runs)
+    cells = cells_of(options, parts | known_anchors(options, size), size)
     compute = partial(play, runs={name: str(path) for name, path in runs.items()},
                       device=options.device)  # fmt: skip
     found = run_grid(compute, cells, Path(options.out), options.processes)
@@ -123,30 +121,59 @@ def runs_of(options: Any) -> dict[str, Path]:
     return runs
 
 
+def opened(runs: Mapping[str, Path]) -> tuple[int, dict[str, str]]:
+    """The lines of the board, and each part's digest. Raises UserError where a part is none, or
+    of another board."""
+    from agents.alphago.runs import fingerprint, load_policy_network, load_value_network
+
+    loaders = {"policy": load_policy_network, "rl": load_policy_network,
+               "value": load_value_network}  # fmt: skip
+    sizes = {name: load(runs[name])[1] for name, load in loaders.items()}
+    size = sizes["policy"]
+    others = [f"{runs[name]} of {other}" for name, other in sizes.items() if other != size]
+    if others:
+        raise UserError(f"{runs['policy']} is of {size} lines, {others[0]}")
+    return size, {name: fingerprint(path) for name, path in runs.items()}
+
+
 def players_of(options: Options) -> list[str]:
     """Names of all players, the first anchor first: it has 0 Elo."""
     if options.quick:
         return ["uct:200", *QUICK]
-    anchors = options.anchors.replace(",", " ").split()
-    return [*dict.fromkeys(anchors), *VARIANTS]
+    return [*dict.fromkeys(options.anchors.split()), *VARIANTS]
 
 
-def _try_anchors(options: Options, size: int) -> None:
-    """Raise UserError for an anchor that cannot play, before hours of games."""
+def known_anchors(options: Options, size: int) -> dict[str, str]:
+    """What tells an anchor from another of its name: the digest of its weights, or the version of
+    GNU Go. Raises UserError for one that cannot play here, before hours of games."""
+    from agents.alphago.player import AlphaGoPlayer
+    from agents.zero.player import ZeroPlayer
+    from core.files.tensor_file import digest
     from envs.games.go.game import GO
     from envs.games.options import GoOptions
+    from play.engine_player import EnginePlayer
     from play.players import make_player
 
-    board = GoOptions(size=size, komi=options.komi)
-    for name in players_of(options):
-        if name not in VARIANTS:
-            player = make_player(text_of(name, {}, board, {}, ""), threads=1)
-            player.check(GO, board)
-            player.close()
+    board, known = GoOptions(size=size, komi=options.komi), {}
+    for name in options.anchors.split():
+        if name in VARIANTS:
+            raise UserError(f"--anchors {name}: that is a variant, which plays here anyhow")
+        player = make_player(text_of(name, {}, board, {}, ""), threads=1)
+        if isinstance(player, AlphaGoPlayer):
+            raise UserError(f"--anchors {name}: AlphaGo's search is here in all its variants")
+        if isinstance(player, ZeroPlayer) and player.options.seconds:
+            raise UserError(f"--anchors {name}: games side by side take visits, not seconds")
+        player.check(GO, board)
+        if isinstance(player, ZeroPlayer):
+            known[name] = digest(player.weights)
+        elif isinstance(player, EnginePlayer) and _GNU_GO.fullmatch(name):
+            known[name] = f"{player.name} {player.engine.send('version').strip()}"
+        player.close()
+    return known
 
 
 def cells_of(options: Options, parts: Mapping[str, str], size: int) -> list[Cell]:
-    """Games of every pair, in parts of at most `at_once`."""
+    """Games of every pair, in parts of at most `at_once`; `parts`: digests, also of anchors."""
     games, visits = options.games, options.visits
     if options.quick:
         games, visits = min(games, 10), min(visits, 50)
@@ -154,8 +181,8 @@ def cells_of(options: Options, parts: Mapping[str, str], size: int) -> list[Cell
               "visits": visits, "lambda": options.mixing}  # fmt: skip
     cells: list[Cell] = []
     for first, second in combinations(players_of(options), 2):
-        needed = {part for name in (first, second) for part in parts_of(name)}
-        weights = {name: parts[name] for name in PARTS if name in needed}
+        needed = {first, second} | parts_of(first) | parts_of(second)
+        weights = {name: digest for name, digest in parts.items() if name in needed}
         for begin in range(0, games, options.at_once):
             count = min(options.at_once, games - begin)
             cells.append({"first": first, "second": second, "games": count, "weights": weights,

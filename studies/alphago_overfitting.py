@@ -8,6 +8,8 @@ the same number of updates on
     all of few      as many positions, all those of so few games
     all of all      all positions of all games
 
+of those from which the reinforced policy alone decides,
+
 and is asked about games held out from all three, one position each.
 
     tengen study alphago-overfitting --folder runs/alphago
@@ -72,6 +74,9 @@ class Options:
 
 def run(options: Options) -> dict[str, Any]:
     """All cells, or what is missing of them; errors at the end and on the way."""
+    from core.machine.probe import resolve_device
+
+    resolve_device(options.device)
     data = options.data or str(Path(options.folder) / "selfplay")
     shared = cell_of(options)
     source = load({**shared, "learned": LEARNED[0]}, data)
@@ -143,7 +148,7 @@ def compute(cell: Cell, data: str, device: str) -> Found:
     import numpy as np
     import torch
 
-    from core.learner import Arithmetic
+    from core.learner import Arithmetic, DivergedError
     from core.machine.probe import resolve_device
     from core.schedule import learning_rate_factor
 
@@ -170,6 +175,9 @@ def compute(cell: Cell, data: str, device: str) -> Found:
             group["lr"] = cell["learning_rate"] * learning_rate_factor("cosine", update / updates)
         network.train()
         loss, _ = outcomes.loss(network, batch)
+        if not torch.isfinite(loss):
+            raise DivergedError(f"update {update + 1}: the loss is {loss.item()}; lower "
+                                "--learning-rate")  # fmt: skip
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -76,25 +76,25 @@ class Options:
     """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where the networks are: cpu or cuda."""
-    seed: int = 1
+    seed: int = free(1, at_least=0)
     out: str = "runs/studies/alphago-values"
     """Folder of journal, results.json, figure.png and page.md."""
 
 
 def run(options: Options) -> dict[str, Any]:
     """All cells, or what is missing of them; errors by stage and by number of rollouts."""
-    from agents.alphago.runs import fingerprint, load_policy_network
-    from studies.alphago_ablation import runs_of
+    from core.machine.probe import resolve_device
+    from studies.alphago_ablation import opened, runs_of
 
     runs = runs_of(options)
-    _, size = load_policy_network(runs["policy"])
+    resolve_device(options.device)
+    size, digests = opened(runs)
     games = min(40, options.games) if options.quick else options.games
     source: Cell = {"size": size, "komi": options.komi, "part": options.part, "seed": options.seed,
                     "stage": options.stage, "games": games}  # fmt: skip
     data = options.data or games_of(runs["policy"])
     chosen = held_out(data, source)
-    cells = cells_of(options, {name: fingerprint(path) for name, path in runs.items()},
-                     {**source, "data": chosen.digest}, chosen.games)  # fmt: skip
+    cells = cells_of(options, digests, {**source, "data": chosen.digest}, chosen.games)
     compute = partial(tell, runs={name: str(path) for name, path in runs.items()}, data=data,
                       device=options.device)  # fmt: skip
     found = run_grid(compute, cells, Path(options.out), options.processes)
@@ -156,7 +156,7 @@ def held_out(data: str, source: Mapping[str, Any]) -> Chosen:
     import numpy as np
 
     from agents.alphago.positions import TRAINING
-    from agents.alphago.value import positions_of
+    from agents.alphago.value import first_decided, positions_of
     from agents.alphago.value_config import GoValueConfig
     from agents.alphago.value_games import chunk_files
     from envs.games.go.game import GO
@@ -173,11 +173,8 @@ def held_out(data: str, source: Mapping[str, Any]) -> Chosen:
         wanted &= positions.results != 0  # may be unknown
     if source["part"] == "held out":
         wanted &= positions.parts != TRAINING
-    first = positions.starts[:-1].copy()
-    if made:  # earlier moves are another policy's, or at random
-        owners = np.searchsorted(positions.starts, one, side="right") - 1
-        first[:] = positions.starts[1:]
-        first[owners] = one
+    # Earlier moves of games made here are another policy's, or at random.
+    first = first_decided(positions, one) if made else positions.starts[:-1]
     random = np.random.default_rng(source["seed"])
     chosen = np.sort(random.permutation(np.flatnonzero(wanted))[: source["games"]])
     numbers, places = [], []

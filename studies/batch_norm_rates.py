@@ -8,135 +8,98 @@ Inception without it failed at five times its rate. Here two kinds of small netw
             are normalised, or none
     vgg     a narrow VGG-11; its two hidden layers are not normalised in either form, as published
 
-    python -m studies.batch_norm_rates
-    python -m studies.batch_norm_rates --network vgg
+    tengen study batch-norm-rates
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-import torch
-import tyro
-from torch import nn
+from studies.image_study import SGD, ImageOptions, labels_of, mean, table, task, trainings
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from core.optimisers import build_optimiser
-from core.report.plots import COLOURS
-from networks.registry import build_network
-from studies.training import (
-    Clock,
-    Part,
-    evaluate,
-    load_parts,
-    new_figure,
-    save_figure,
-    train,
-    write_results,
-)
-
+TITLE = "Batch normalisation and learning rates"
 KINDS = {"without": "none", "with": "batch"}
 """Names of networks.blocks.normalisation."""
+NETWORKS = {
+    "plain": {"name": "plain20", "blocks": 2, "widths": (8, 16, 32)},
+    "vgg": {"name": "vgg11", "num_classes": 10, "widths": (8, 16, 32, 64, 64), "hidden": 128,
+            "dropout": 0.0},
+}  # fmt: skip
+TRAINS_FROM = 0.5
+"""Training accuracy from which a network counts as one that trains; guessing has 0.1."""
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ImageOptions):
     """Final training accuracy against the learning rate, with and without batch normalisation."""
 
-    data: str = "fashion-mnist"
-    network: Literal["plain", "vgg"] = "plain"
-    train_images: int = 10_000
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-    """Of SGD, constant."""
-    momentum: float = 0.9
-    epochs: int = 4
-    batch_size: int = 128
-    trains_from: float = 0.5
-    """Training accuracy from which a network counts as one that trains; guessing has 0.1."""
-    seeds: tuple[int, ...] = (1, 2)
-    device: str = "cpu"
-    out: Path = Path("runs/studies/batch-norm-rates.json")
-    """Where the results go; the picture lies beside it."""
+    out: str = "runs/studies/batch-norm-rates"
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Train, print, write, draw."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    clock = Clock()
-    side = 14 if options.network == "plain" else 32  # the five pools of VGG need 32
-    part, _ = load_parts(options.data, options.train_images, 1, options.device, side)
-    found: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
-    print("training accuracy\nlearning rate" + "".join(f"{kind:>10}" for kind in KINDS))
-    for rate in options.rates:
-        for kind in KINDS:
-            found[kind].append(
-                [accuracy(kind, rate, seed, part, options) for seed in options.seeds]
-            )
-        means = [mean(found[kind][-1]) for kind in KINDS]
-        print(f"{rate:>13g}" + "".join(f"{value:>10.1%}" for value in means), flush=True)
+def run(options: Options) -> dict[str, Any]:
+    """All trainings, and the highest rate at which each kind trains, as the mean of its seeds."""
+    quick = options.quick
+    tasks = {
+        "plain": task(options, train=2_000 if quick else 5_000, side=14, epochs=4, batch_size=64),
+        "vgg": task(options, train=3_000, side=32, epochs=4, batch_size=64),  # five pools need 32
+    }
+    found = trainings(options, [
+        {"kind": kind, "normalised": normalised, "rate": rate, "seed": seed,
+         "network": {**NETWORKS[kind], "normalisation": layer}, "optimiser": SGD,
+         "task": tasks[kind]}
+        for kind in (("plain",) if quick else NETWORKS)
+        for seed in options.each_seed
+        for rate in ((0.01, 0.1, 1.0) if quick else (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0))
+        for normalised, layer in KINDS.items()
+    ])  # fmt: skip
     highest = {
-        kind: max((rate for rate, values in zip(options.rates, rows, strict=True)
-                   if mean(values) >= options.trains_from), default=None)
-        for kind, rows in found.items()
+        f"{kind}, {normalised}": max(
+            (rate for rate in labels_of(found, "rate")
+             if accuracy(found, kind, normalised, rate) >= TRAINS_FROM), default=None)
+        for kind in labels_of(found, "kind") for normalised in KINDS
     }  # fmt: skip
-    print(f"highest rate that trains: {highest}")
-    write_results(
-        options.out, options, clock, {"training_accuracy": found, "highest_rate": highest}
-    )
-    draw(found, options, options.out.with_suffix(".png"))
+    return {"highest_rate": highest, "trainings": found}
 
 
-def accuracy(kind: str, rate: float, seed: int, part: Part, options: Options) -> float:
-    """On the images that it was trained with, after training; statistics of batches are those
-    that were averaged in training."""
-    torch.manual_seed(seed)
-    network = build(options.network, KINDS[kind], part.images.shape[1]).to(options.device)
-    optimiser = build_optimiser("sgd", network.parameters(), rate, 0.0, momentum=options.momentum)
-    for _ in train(network, optimiser, part, options.epochs, options.batch_size, seed):
-        pass
-    return 1 - evaluate(network, part).error
+def accuracy(found: list[dict[str, Any]], kind: str, normalised: str, rate: float) -> float:
+    """On the images that it was trained with, after training, with statistics averaged in it."""
+    return 1 - mean(found, "fitted_error", kind=kind, normalised=normalised, rate=rate)
 
 
-def build(network: str, normalisation: str, channels: int) -> nn.Module:
-    """A narrow network for images of so many channels and ten classes."""
-    if network == "plain":
-        return build_network(
-            "plain20", in_channels=channels, blocks=2, widths=(8, 16, 32),
-            normalisation=normalisation,
-        )  # fmt: skip
-    return build_network(
-        "vgg11", in_channels=channels, num_classes=10, widths=(8, 16, 32, 64, 64), hidden=128,
-        dropout=0.0, normalisation=normalisation,
-    )  # fmt: skip
+def page(results: Mapping[str, Any]) -> list[str]:
+    """Accuracy at each rate, and the highest that trains."""
+    found, highest = results["trainings"], results["highest_rate"]
+    columns = [(kind, normalised) for kind in labels_of(found, "kind") for normalised in KINDS]
+    rows = [[f"{rate:g}", *(f"{accuracy(found, *column, rate):.1%}" for column in columns)]
+            for rate in labels_of(found, "rate")]  # fmt: skip
+    last = ["highest that trains", *(f"{rate or 'none'}" for rate in highest.values())]
+    return table(["learning rate", *highest], [*rows, last])[:-1]
 
 
-def mean(values: Sequence[float]) -> float:
-    """Of seeds."""
-    return sum(values) / len(values)
-
-
-def draw(found: Mapping[str, Sequence[Sequence[float]]], options: Options, path: Path) -> None:
+def draw(results: Mapping[str, Any], path: Path) -> None:
     """Accuracy against the rate: a dot for each seed, a line through their means."""
-    figure, (ax,) = new_figure(1, width=6.0)
-    for colour, (kind, rows) in zip(COLOURS, found.items(), strict=False):
-        for rate, values in zip(options.rates, rows, strict=True):
-            ax.plot([rate] * len(values), [100 * v for v in values], ".", color=colour, alpha=0.4)
-        means = [100 * mean(values) for values in rows]
-        ax.plot(options.rates, means, "o-", color=colour, label=f"{kind} batch normalisation")
-    ax.axhline(10, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)))
-    ax.annotate("guessing", (options.rates[0], 11), fontsize=8, color="#555555")
-    ax.set(title=f"{options.network} network after {options.epochs} epochs", xlabel="learning rate",
-           ylabel="training accuracy, percent", xscale="log", ylim=(0, 105))  # fmt: skip
-    ax.grid(axis="y", alpha=0.25)
-    ax.legend(frameon=False, fontsize=9, loc="upper right")
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
+
+    found = results["trainings"]
+    rates, kinds = labels_of(found, "rate"), labels_of(found, "kind")
+    figure, axes = new_figure(len(kinds), width=5.0 * len(kinds))
+    for ax, kind in zip(axes, kinds, strict=True):
+        for colour, normalised in zip(COLOURS, KINDS, strict=False):
+            for each in found:
+                if each["kind"] == kind and each["normalised"] == normalised:
+                    right = 100 - 100 * each["fitted_error"]
+                    ax.plot(each["rate"], right, ".", color=colour, alpha=0.4)
+            ax.plot(rates, [100 * accuracy(found, kind, normalised, rate) for rate in rates], "o-",
+                    color=colour, label=f"{normalised} batch normalisation")  # fmt: skip
+        ax.axhline(10, color="#777777", linewidth=0.9, linestyle=(0, (4, 3)))
+        ax.annotate("guessing", (rates[0], 11), fontsize=8, color="#555555")
+        ax.set(title=f"{kind} network", xlabel="learning rate", xscale="log", ylim=(0, 105),
+               ylabel="training accuracy, percent")  # fmt: skip
+        ax.grid(axis="y", alpha=0.25)
+        ax.legend(frameon=False, fontsize=9, loc="upper right")
     save_figure(figure, path)
-
-
-if __name__ == "__main__":
-    main()

@@ -105,7 +105,8 @@ def network_cells(options: Options, drawn: Cell) -> list[Cell]:
     """Every network of the run's pool and its newest, with every number of simulations."""
     if not options.run:
         return []
-    from studies.zero_networks import digest, load_run
+    from core.files.tensor_file import digest
+    from studies.zero_networks import load_run
 
     counts = [1, 16] if options.quick else [int(count) for count in options.simulations.split()]
     trained = load_run(Path(options.run), "connect-four")

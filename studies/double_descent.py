@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import free
-from studies.grid import Cell, Found, key, run_grid
+from studies.grid import Cell, Found, GridOptions, key, run_grid
 
 TITLE = "Deep double descent"
 FITTED = 0.01
@@ -38,15 +38,13 @@ PUBLISHED = {5: 0.575, 9: 0.49, 16: 0.472, 27: 0.507, 36: 0.528, 47: 0.541, 61: 
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(GridOptions):
     """Test error against width, epochs and examples, with a picture and a page."""
 
     quick: bool = False
     """Fewer widths and epochs, one seed, no CNNs: two minutes."""
     seeds: int = free(3, at_least=1, at_most=100)
     """Trainings of each network."""
-    processes: int = free(0, at_least=0)
-    """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where they are trained: cpu or cuda."""
     out: str = "runs/studies/double-descent"

@@ -20,9 +20,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.config import free
 from core.errors import UserError
 from core.files.json_files import disk_errors, json_text
 from core.machine.interrupt import Interrupt
@@ -33,6 +35,18 @@ Found = dict[str, Any]
 Compute = Callable[[Cell], Found]
 """A function of a module, by which a process of its own finds it again."""
 POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class GridOptions:
+    """What every study can be told."""
+
+    quick: bool = False
+    """A smaller grid: two minutes at most."""
+    processes: int = free(0, at_least=0)
+    """Cells at once; 0: one on each core."""
+    out: str = ""
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
 class Stopped(UserError):
@@ -112,7 +126,7 @@ def run_grid(
                 run(compute, missing, journal, processes, asked_to_stop), start=1
             ):
                 journal.write({"cell": cell, "found": found, "seconds": round(seconds, 2)})
-                journal.found[key(cell)] = json.loads(json.dumps(found))
+                journal.found[key(cell)] = json.loads(json_text(found))  # as it is read back
                 left = (time.perf_counter() - began) / number * (len(missing) - number)
                 print(
                     f"{len(cells) - len(missing) + number}/{len(cells)}  {_short(cell)}  "
@@ -130,11 +144,18 @@ Results = Iterator[tuple[Cell, Found, float]]
 def _in_this_process(
     compute: Compute, cells: Sequence[Cell], journal: Journal, _: int, stop: Callable[[], bool]
 ) -> Results:
-    for cell in cells:
-        if stop():
-            raise _stopped(journal)
-        journal.write({"cell": cell, "state": "begun"})
-        yield cell, *_timed(compute, cell)
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums are in another order on several
+    try:
+        for cell in cells:
+            if stop():
+                raise _stopped(journal)
+            journal.write({"cell": cell, "state": "begun"})
+            yield cell, *_timed(compute, cell)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _in_processes(

@@ -55,7 +55,8 @@ def run(options: Options) -> dict[str, Any]:
     Raises:
         UserError: there is no such run on Go, or nothing is known of its board.
     """
-    from studies.zero_networks import digest, load_run
+    from core.files.tensor_file import digest
+    from studies.zero_networks import load_run
 
     trained = load_run(Path(options.run), "go", options.size)
     size = trained.options.size

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import free
-from studies.grid import Cell, Found, key, run_grid
+from studies.grid import Cell, Found, GridOptions, key, run_grid
 
 TITLE = "Lottery tickets"
 KINDS = ("ticket", "random", "redrawn", "signs")
@@ -44,15 +44,13 @@ STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(GridOptions):
     """Tickets against other networks of their size, with a picture and a page."""
 
     quick: bool = False
     """One fully connected network, one seed, fewer rounds: two minutes."""
     seeds: int = free(3, at_least=1, at_most=10)
     """Trainings of everything."""
-    processes: int = free(0, at_least=0)
-    """Cells at once; 0: one on each core."""
     device: str = "cpu"
     """Where they are trained: cpu or cuda."""
     out: str = "runs/studies/lottery-ticket"

@@ -5,151 +5,99 @@ residual network with a third of its parameters; the solver calls the dynamics m
 training goes on, and about half as often backwards as forwards. Here the same networks on fewer
 and smaller images.
 
-    python -m studies.ode_net
+    tengen study ode-net
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import tyro
-from torch.nn import functional
+from studies.grid import Cell, Found
+from studies.image_study import SGD, ImageOptions, labels_of, mean, table, task, train_cell
+from studies.image_study import trainings as all_trainings
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from core.optimisers import build_optimiser
-from core.report.plots import COLOURS
-from networks.registry import build_network
-from networks.vision.neural_ode import NeuralODE
-from studies.training import (
-    Clock,
-    Part,
-    evaluate,
-    load_parts,
-    new_figure,
-    save_figure,
-    train,
-    write_results,
-)
-
-KINDS = {"ODE-Net": "odenet", "ResNet, 6 blocks": "odenet_resnet"}
+TITLE = "An ODE-Net and its residual network"
+NETWORKS = {"ODE-Net": "odenet", "ResNet, 6 blocks": "odenet_resnet"}
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(ImageOptions):
     """Test error, parameters and function evaluations of an ODE-Net and its residual network."""
 
-    data: str = "fashion-mnist"
-    train_images: int = 3_000
-    test_images: int = 2_000
-    side: int = 14
-    """Images are averaged or padded to this height and width, of 10 or more."""
-    width: int = 64
-    """Channels, as in the paper. With 32 and fewer each channel is normalised on its own, so that
-    the dynamics cannot move its mean."""
-    tolerance: float = 1e-3
-    """Of the solver, dopri5."""
-    epochs: int = 10
-    """The learning rate falls to 0 along half a cosine."""
-    batch_size: int = 100
-    learning_rate: float = 0.1
-    """Of SGD with momentum 0.9."""
-    seed: int = 1
-    device: str = "cpu"
-    out: Path = Path("runs/studies/ode-net.json")
-    """Where the results go; the picture lies beside it."""
+    out: str = "runs/studies/ode-net"
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Train, print, write, draw."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    clock = Clock()
-    parts = load_parts(
-        options.data, options.train_images, options.test_images, options.device, options.side
-    )
-    found = {kind: learn(preset, parts, options) for kind, preset in KINDS.items()}
-    print(
-        f"{'network':<18}{'parameters':>11}{'training error':>16}{'test error':>12}{'seconds':>9}"
-    )
-    for kind, result in found.items():
-        print(
-            f"{kind:<18}{result['parameters']:>11,}{result['training_errors'][-1]:>16.2%}"
-            f"{result['test_errors'][-1]:>12.2%}{result['processor_seconds']:>9.0f}"
-        )
-    for epoch, (ahead, back) in enumerate(found["ODE-Net"]["evaluations"]):
-        print(f"after {epoch:>2} epochs: {ahead} evaluations forwards, {back} backwards")
-    write_results(options.out, options, clock, {"networks": found})
-    draw(found, options.out.with_suffix(".png"))
+def run(options: Options) -> dict[str, Any]:
+    """The trainings of both; 64 channels and dopri5 with a tolerance of 0.001 as in the paper."""
+    train, test, epochs = (500, 500, 3) if options.quick else (2_000, 1_000, 8)
+    of = task(options, train=train, test=test, side=14, epochs=epochs, batch_size=100,
+              schedule="cosine", curves=True)  # fmt: skip
+    # With 32 channels and fewer each is normalised on its own: the dynamics cannot move its mean.
+    cells = [
+        {"kind": kind, "rate": 0.1, "seed": seed, "optimiser": SGD, "task": of,
+         "network": {"name": name, "width": 64, "tolerance": 1e-3}}
+        for kind, name in NETWORKS.items() for seed in options.each_seed
+    ]  # fmt: skip
+    return {"trainings": all_trainings(options, cells, compute)}
 
 
-def learn(preset: str, parts: tuple[Part, Part], options: Options) -> dict[str, Any]:
-    """Errors after each epoch; evaluations forwards and backwards before and after each."""
-    torch.manual_seed(options.seed)
-    clock = Clock()
-    network = build_network(
-        preset,
-        in_channels=parts[0].images.shape[1],
-        width=options.width,
-        tolerance=options.tolerance,
-    ).to(options.device)
-    assert isinstance(network, NeuralODE)
-    optimiser = build_optimiser(
-        "sgd", network.parameters(), options.learning_rate, 0.0, momentum=0.9
-    )
-    evaluations = [count_evaluations(network, parts[1], options.batch_size)]
-    training_errors, test_errors = [], []
-    for score in train(
-        network, optimiser, parts[0], options.epochs, options.batch_size, options.seed, "cosine"
-    ):
-        training_errors.append(score.error)
-        test_errors.append(evaluate(network, parts[1]).error)
-        evaluations.append(count_evaluations(network, parts[1], options.batch_size))
-    return {
-        "parameters": sum(weights.numel() for weights in network.parameters()),
-        "training_errors": training_errors,
-        "test_errors": test_errors,
-        "evaluations": evaluations,
-        **clock.seconds(),
-    }
+def compute(cell: Cell) -> Found:
+    """A training with its evaluations forwards and backwards before and after each epoch."""
+    return train_cell(cell, evaluations)
 
 
-def count_evaluations(network: NeuralODE, part: Part, count: int) -> tuple[int, int]:
+def evaluations(network: Any, test: Any) -> tuple[int, int]:
     """Calls of the dynamics forwards and backwards for the first images; the weights stay."""
+    from torch.nn import functional
+
     network.train()
     network.reset_evaluations()
-    loss = functional.cross_entropy(network(part.images[:count]), part.labels[:count])
+    loss = functional.cross_entropy(network(test.images[:100]), test.labels[:100])
     forwards = network.function_evaluations
     loss.backward()  # type: ignore[no-untyped-call]
     network.zero_grad()
     return forwards, network.function_evaluations - forwards
 
 
-def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def page(results: Mapping[str, Any]) -> list[str]:
+    """Both networks, and the evaluations of the first seed."""
+    found = results["trainings"]
+    lines = table(
+        ["network", "parameters", "training error", "test error", "processor seconds"],
+        [[kind, f"{mean(found, 'parameters', kind=kind):,.0f}",
+          *(f"{mean(found, score, kind=kind):.1%}" for score in ("error", "test_error")),
+          f"{mean(found, 'processor_seconds', kind=kind):.0f}"]
+         for kind in labels_of(found, "kind")],
+    )  # fmt: skip
+    told = ", ".join(f"{ahead} and {back}" for ahead, back in found[0]["watched"])
+    return [*lines, f"Evaluations forwards and backwards, before and after each epoch: {told}."]
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
     """Test error over the epochs, and evaluations of the ODE-Net."""
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
+
+    found = results["trainings"]
     figure, (left, right) = new_figure(2)
-    for colour, (kind, result) in zip(COLOURS, found.items(), strict=False):
-        percent = [100 * error for error in result["test_errors"]]
-        label = f"{kind}: {result['parameters']:,} parameters"
-        left.plot(range(1, len(percent) + 1), percent, color=colour, label=label)
+    for each in found:
+        percent = [100 * error for error in each["test"]]
+        left.plot(range(1, len(percent) + 1), percent,
+                  color=COLOURS[list(NETWORKS).index(each["kind"])],
+                  label=f"{each['kind']}: {each['parameters']:,} parameters"
+                  if each["seed"] == 1 else None)  # fmt: skip
     left.set(title="test error", xlabel="epoch", ylabel="percent")
-    left.legend(frameon=False, fontsize=9)
-    evaluations = found["ODE-Net"]["evaluations"]
-    for colour, direction, counts in zip(
-        COLOURS[2:], ("forwards", "backwards"), zip(*evaluations, strict=True), strict=False
+    counts = zip(*found[0]["watched"], strict=True)
+    for colour, direction, calls in zip(
+        COLOURS[2:], ("forwards", "backwards"), counts, strict=False
     ):
-        right.plot(range(len(counts)), counts, "o-", color=colour, label=direction)
+        right.plot(range(len(calls)), calls, "o-", color=colour, label=direction)
     right.set(title="function evaluations of a batch", xlabel="epoch", ylabel="calls", ylim=0)
-    right.legend(frameon=False, fontsize=9)
     for ax in (left, right):
+        ax.legend(frameon=False, fontsize=9)
         ax.grid(axis="y", alpha=0.25)
     save_figure(figure, path)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,11 +72,3 @@ def load_run(path: Path, game: str, size: int = 0) -> TrainedZero:
     return TrainedZero(
         config, load_game(game), boards[-1], loaded.step, loaded.state["network"], pool
     )
-
-
-def digest(weights: dict[str, Any]) -> str:
-    """What tells these weights from others, 16 hexadecimal digits."""
-    whole = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        whole.update(name.encode() + tensor.cpu().contiguous().float().numpy().tobytes())
-    return whole.hexdigest()[:16]

@@ -15,7 +15,7 @@ from agents.alphago.self_play import PolicyPlayer
 from agents.registry import AGENTS, load_object
 from core.config import from_toml
 from core.errors import UserError
-from core.files import checkpoint
+from core.files import checkpoint, tensor_file
 from core.files.json_files import disk_errors
 from core.files.run_folder import RunFolder
 from core.learner import Arithmetic, load_weights
@@ -44,15 +44,11 @@ def fingerprint(path: Path) -> str:
     Raises:
         UserError: it cannot be read.
     """
-    digest = hashlib.sha256()
     if path.is_file():
         with disk_errors("read", path):
-            digest.update(path.read_bytes())
-        return digest.hexdigest()[:12]
-    weights = checkpoint.load(RunFolder.open(path).checkpoints, keys=["network"]).state["network"]
-    for name, tensor in sorted(weights.items()):
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return digest.hexdigest()[:12]
+            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    loaded = checkpoint.load(RunFolder.open(path).checkpoints, keys=["network"])
+    return tensor_file.digest(loaded.state["network"])
 
 
 def policy_player(run: Path, size: int, device: str = "cpu") -> PolicyPlayer:

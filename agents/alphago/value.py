@@ -55,7 +55,10 @@ class Outcomes:
         self.positions, one = positions_of(config)
         every = [self.positions.samples(part) for part in (TRAINING, VALIDATION, TEST)]
         known = np.flatnonzero(self.positions.results != 0)
-        if not chunk_files(Path(config.data)):  # in files of others 0 may be an unknown result
+        if chunk_files(Path(config.data)):
+            first = first_decided(self.positions, one)
+            every = [n[n >= first[self._games_of(n)]] for n in every]
+        else:  # in files of others 0 may be an unknown result
             every = [n[np.isin(self._games_of(n), known)] for n in every]
             one = one[np.isin(self._games_of(one), known)]
         where = self.positions.parts[self._games_of(one)]
@@ -195,6 +198,14 @@ def positions_of(config: GoValueConfig) -> tuple[Positions, np.ndarray]:
     there = games["sampled"] >= 0
     numbers = (starts[:-1] + games["sampled"])[there]
     return Positions(arrays, {"filters": {"size": config.size}, "digest": digest}), numbers
+
+
+def first_decided(positions: Positions, one: np.ndarray) -> np.ndarray:
+    """Of each game made here, int64 [N]: the first position from which the reinforced policy alone
+    decides, one of `one`; the game's end where there is none."""
+    first: np.ndarray = positions.starts[1:].copy()
+    first[np.searchsorted(positions.starts, one, side="right") - 1] = one
+    return first
 
 
 def _policies(config: GoValueConfig) -> Callable[[], list[Any]]:

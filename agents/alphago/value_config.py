@@ -30,7 +30,8 @@ class GoValueConfig:
     reinforced: str = warn("")
     """Run of go-rl that plays their other moves."""
     positions: Literal["one", "all"] = warn("one")
-    """Learn one position of each game, or all, which overfits: they share their outcome."""
+    """Learn one position of each game, or all, of games made here from that one on, which overfits:
+    they share their outcome."""
     size: int = locked(9, at_least=2, at_most=19)
     """Lines of the board; games of other sizes are left out."""
     komi: float = locked(7.0)

@@ -47,7 +47,7 @@ class ZeroPlayer(TreePlayer):
         self.config: ZeroConfig = from_toml(ZeroConfig, folder.read_config(), config_file)
         # The newest: differences between late checkpoints are smaller than evaluations can tell.
         loaded = checkpoint.load(folder.checkpoints, keys=["network"])
-        self._weights, self._step = loaded.state["network"], loaded.step
+        self.weights, self._step = loaded.state["network"], loaded.step
         self._threads = threads or usable_cores()
         torch.set_num_threads(self._threads)
         self._arithmetic = Arithmetic(resolve_device(options.device), self._threads)
@@ -64,7 +64,7 @@ class ZeroPlayer(TreePlayer):
     ) -> TreeSearch:  # fmt: skip
         """The search with the run's network."""
         network = network_for(self.config, game, options)
-        load_weights(network, self._weights)
+        load_weights(network, self.weights)
         self.evaluator = NetworkEvaluator(network, self._arithmetic)
         config = SearchConfig(
             root="puct", forced_playouts=0.0, exploration=self.config.search.exploration

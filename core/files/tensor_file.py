@@ -142,3 +142,11 @@ def to_array(tensor: torch.Tensor) -> np.ndarray:
     if tensor.dtype == torch.bfloat16:
         raise TensorFileError("bfloat16 cannot be a numpy array")
     return tensor.numpy()
+
+
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """What tells weights from others, 16 hexadecimal digits: their names and numbers."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        whole.update(name.encode() + tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    return whole.hexdigest()[:16]

@@ -120,7 +120,11 @@ def test_one_position_of_a_game_is_learned_or_all(folder: Path) -> None:
     assert learned.states[:, 1].tolist() == sampled.tolist()
     signs = 1 - 2 * (sampled % 2)
     assert (learned.results == games["results"][one._games_of(one.learned)] * signs).all()
-    assert everything.num_examples > 5 * one.num_examples
+    # All: that position and those after it.
+    owners = everything._games_of(everything.learned)
+    after = everything.learned - everything.positions.starts[owners]
+    assert (after >= games["sampled"][owners]).all() and (games["sampled"][owners] >= 0).all()
+    assert everything.num_examples > 2 * one.num_examples
     assert everything.held_out.keys() == one.held_out.keys()
     batch = one.batch(np.arange(8), np.random.default_rng(0))
     assert (batch["planes"][:, 48] == (sampled[:8] % 2 == 0)[:, None, None]).all()

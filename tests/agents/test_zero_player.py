@@ -15,7 +15,7 @@ from envs.games.go import rules
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
-from play.players import make_player
+from play.players import default_player, make_player
 from search.player import RESIGN, Limits
 
 
@@ -141,6 +141,15 @@ def test_what_is_no_run_of_zero_is_said(tmp_path: Path) -> None:
         make_player(str(tmp_path))
     with pytest.raises(UserError, match="not of zero"):
         make_player("pretrained/dqn-pong")
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 9])
+def test_who_plays_a_board_where_nobody_is_named(size: int) -> None:
+    name = default_player("go", GoOptions(size))
+    assert name == {6: "uct", 9: "shipped"}.get(size, f"pretrained/zero-go{size}")
+    found = make_player(name, threads=1)
+    found.check(load_game("go"), GoOptions(size))
+    assert size == 6 or isinstance(found, ZeroPlayer) and found.config.size == size
 
 
 def test_gtp_shows_what_the_network_thinks(

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agents.alphago.networks import build_policy_network
-from agents.alphago.positions import TRAINING, VALIDATION
+from agents.alphago.positions import TRAINING
 from agents.alphago.rl_config import GoRLConfig
 from agents.alphago.self_play import PolicyPlayer
 from agents.alphago.value import positions_of
@@ -196,4 +196,9 @@ def test_what_is_missing_is_said_before_anything_is_played(stages: Path, tmp_pat
         main(["alphago-ablation", "--folder", str(stages), "--anchors", "uctt:5", *out])
     with pytest.raises(UserError, match="must be even"):
         main(["alphago-ablation", "--folder", str(stages), "--games", "5", *out])
-    assert VALIDATION != TRAINING and not (tmp_path / "study").exists()
+    for anchor, said in (("policy", "plays here anyhow"), ("shipped:5s", "not seconds")):
+        with pytest.raises(UserError, match=said):
+            main(["alphago-ablation", "--folder", str(stages), "--anchors", anchor, *out])
+    with pytest.raises(UserError, match="is a run of go-policy, not of go-value"):
+        main(["alphago-ablation", "--folder", str(stages), "--value", str(stages / "policy"), *out])
+    assert not (tmp_path / "study").exists()

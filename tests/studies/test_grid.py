@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from core.errors import UserError
 from studies.grid import Cell, Found, Journal, key, run_grid
@@ -56,6 +58,16 @@ def test_what_the_journal_has_is_not_computed_again(tmp_path: Path) -> None:
     COMPUTED.clear()
     run_grid(powers, CELLS, tmp_path, processes=1)
     assert COMPUTED == []
+
+
+def undefined(cell: Cell) -> Found:
+    return {"loss": math.nan, "scores": (1, 2), "threads": torch.get_num_threads()}
+
+
+def test_what_was_just_computed_is_as_it_is_read_back(tmp_path: Path) -> None:
+    fresh = run_grid(undefined, CELLS[:1], tmp_path, processes=1)
+    assert fresh == {key(CELLS[0]): {"loss": None, "scores": [1, 2], "threads": 1}}
+    assert run_grid(undefined, CELLS[:1], tmp_path, processes=1) == fresh
 
 
 def test_a_stop_keeps_what_is_finished(tmp_path: Path) -> None:
