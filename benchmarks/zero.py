@@ -154,14 +154,16 @@ def measure_self_play(seconds: float, device: str, blocks: int, channels: int, g
         ticks = 0
         while ticks < 3 or time.perf_counter() - began < seconds:
             if ticks == 2:  # two ticks compile and warm up
-                evaluations, began = agent.search.evaluations, time.perf_counter()
+                evaluations, began = agent.boards[0].search.evaluations, time.perf_counter()
             actions = agent.act(step, 0)
             agent.lanes.send(actions)
             outcome = agent.lanes.receive()
             agent.observe(step, actions, outcome)
             step = outcome
             ticks += 1
-        return float((agent.search.evaluations - evaluations) / (time.perf_counter() - began))
+        return float(
+            (agent.boards[0].search.evaluations - evaluations) / (time.perf_counter() - began)
+        )
 
 
 def measure_network(seconds: float, device: str, blocks: int, channels: int, games: int) -> float:

@@ -19,11 +19,10 @@ from typing import Any
 
 from core.config import free
 from core.errors import UserError
+from envs.games.options import BOARD_VALUES
 from studies.grid import Cell, Found, key, run_grid
 
 TITLE = "Go under every komi"
-KNOWN = {5: 25.0, 7: 9.0}
-"""What a board is worth to Black, by its size."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Options:
 
     run: str = field(default="pretrained/zero-go5", metadata={"positional": True})
     """Folder of a run of zero on Go."""
+    size: int = free(0, at_least=0)
+    """Lines of the board, of a run that learned several sizes; 0: the largest."""
     quick: bool = False
     """4 games for each of 5 values of komi, 16 simulations: a minute."""
     known: float = free(-1.0)
@@ -57,15 +58,16 @@ def run(options: Options) -> dict[str, Any]:
     from core.files.tensor_file import digest
     from studies.zero_networks import load_run
 
-    trained = load_run(Path(options.run), "go")
-    size = trained.config.size
-    known = options.known if options.known >= 0 else KNOWN.get(size)
+    trained = load_run(Path(options.run), "go", options.size)
+    size = trained.options.size
+    known = options.known if options.known >= 0 else BOARD_VALUES.get(size)
     if known is None:
         raise UserError(f"nobody says what {size}x{size} is worth: give --known POINTS")
     quick = replace(options, reach=1.0, games=4, simulations=16) if options.quick else options
     steps = round(2 * quick.reach)
-    shared = {"run": options.run, "agent_steps": trained.step, "weights": digest(trained.weights),
-              "games": quick.games, "simulations": quick.simulations}  # fmt: skip
+    shared = {"run": options.run, "size": size, "agent_steps": trained.step,
+              "weights": digest(trained.weights), "games": quick.games,
+              "simulations": quick.simulations}  # fmt: skip
     cells = [{"komi": known + step / 2, **shared} for step in range(-steps, steps + 1)]
     found = run_grid(compute, cells, Path(options.out), options.processes)
     rows = [{"komi": cell["komi"], **found[key(cell)]} for cell in cells]
@@ -93,7 +95,7 @@ def compute(cell: Cell) -> Found:
     from envs.games.state import OUTCOME, UNDECIDED
     from studies.zero_networks import load_run
 
-    trained = load_run(Path(cell["run"]), "go")
+    trained = load_run(Path(cell["run"]), "go", cell["size"])
     start = trained.game.initial_state(replace(trained.options, komi=cell["komi"]))
     states = np.repeat(start[None], cell["games"], axis=0)  # [G, S]
     search = trained.search(trained.weights, cell["games"], cell["simulations"])

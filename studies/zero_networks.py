@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.zero.build import build_network
+from agents.zero.build import network_for
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
 from core.config import from_toml
@@ -38,7 +38,7 @@ class TrainedZero:
 
     def search(self, weights: dict[str, Any], games: int, simulations: int) -> TreeSearch:
         """A search for so many games with a network, in this thread."""
-        network = build_network(self.config, self.game)
+        network = network_for(self.config, self.game, self.options)
         load_weights(network, weights)
         return TreeSearch(
             self.game, self.options, games, self.config.search,
@@ -46,11 +46,13 @@ class TrainedZero:
         )  # fmt: skip
 
 
-def load_run(path: Path, game: str) -> TrainedZero:
+def load_run(path: Path, game: str, size: int = 0) -> TrainedZero:
     """Read a run of Zero on a game; a relative path may begin at the application's own folder.
+    `size`: one of the boards that it learned; 0: the largest.
 
     Raises:
-        UserError: there is no such run, or it is of another agent or game.
+        UserError: there is no such run, or it is of another agent or game, or did not
+            learn such boards.
     """
     own = Path(__file__).resolve().parents[1] / path
     folder = RunFolder.open(path if path.exists() or not own.exists() else own)
@@ -59,11 +61,14 @@ def load_run(path: Path, game: str) -> TrainedZero:
     config = from_toml(ZeroConfig, folder.read_config(), f"{path}/config.toml")
     if config.game != game:
         raise UserError(f"{path} plays {config.game}, this study needs {game}")
+    boards = [board for board in config.boards() if size in (0, *board.shape[:1])]
+    if not boards:
+        raise UserError(f"{path} learned {config.env}, not boards of {size} lines")
     loaded = checkpoint.load(folder.checkpoints)
     pool = {
         int(member["name"].removeprefix("step ")): member["weights"]
         for member in loaded.state.get("pool", {}).values()
     }
     return TrainedZero(
-        config, load_game(game), config.game_options(), loaded.step, loaded.state["network"], pool
+        config, load_game(game), boards[-1], loaded.step, loaded.state["network"], pool
     )

@@ -4,12 +4,16 @@
     learn     draw positions of stored games, pull policy and value towards search and outcome
     observe   note the moves; where a game ended, store it
 
+Boards of several sizes (Wu 2019, appendix A.1) have lanes, searches and stores of their own. The
+network takes each as it is in self-play, where a batch is of one size; the learner's batches mix
+them, padded and masked.
+
 Legend: L lanes, B batch, A actions, H W board.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,23 +22,21 @@ import torch
 from agents.zero import losses
 from agents.zero.config import ZeroConfig
 from agents.zero.evaluator import NetworkEvaluator
-from agents.zero.report import Report
-from agents.zero.self_play import GameInProgress, draw_openings, surprises, without_passes
-from agents.zero.store import GameRecord, GameStore, Rows
+from agents.zero.mixture import MixedStore
+from agents.zero.playing import SelfPlay
+from agents.zero.report import drain_all
+from agents.zero.self_play import GameInProgress
+from agents.zero.store import GameStore, Rows
 from core.agent import Metrics
 from core.frozen import FrozenCopy
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
 from core.schedule import linear
-from envs.games.lanes import GameLanes
-from envs.games.state import MOVE_NUMBER, TO_MOVE
+from envs.games.lanes import GameLanes, MixedLanes
 from networks.control.zero import MARGIN_SCALE, ZeroNetwork
-from search.tree_search import SearchResult, TreeSearch
 
 ADAM_EPSILON = 1e-8
-LEAST_RECORDED = 0.1
-"""Share of the positions of a game without hope that are learned from (Wu 2019)."""
 REFRESH_EVERY = 4
 """Updates before the averaged weights are copied to self-play again, between two ticks."""
 
@@ -45,23 +47,25 @@ class Zero:
     def __init__(
         self,
         config: ZeroConfig,
-        lanes: GameLanes,
-        store: GameStore,
+        lanes: Sequence[GameLanes],
+        stores: Sequence[GameStore],
         network: ZeroNetwork,
         arithmetic: Arithmetic,
         threads: int,
     ) -> None:
         """Args:
         config: the options.
-        lanes: games to play.
-        store: an empty store of the same game.
+        lanes: games to play, for each size of the board, the largest last.
+        stores: empty, of the same boards.
         network: to be trained; placed by the caller.
         arithmetic: of the network.
         threads: of rules and trees.
         """
-        self.config, self.store, self.arithmetic = config, store, arithmetic
-        self.lanes: Lanes = lanes
-        self.boards = lanes
+        self.config, self.arithmetic = config, arithmetic
+        several = len(lanes) > 1
+        self._mixed = MixedLanes(lanes)
+        self.lanes: Lanes = self._mixed if several else lanes[0]
+        self.store = MixedStore(stores) if several else stores[0]
         self.learner = build_learner(network, config, arithmetic)
         self.network = network
         self.averaged = FrozenCopy(network)
@@ -69,18 +73,19 @@ class Zero:
         self.evaluator = NetworkEvaluator(self.played.network, arithmetic)
         self.rng = np.random.default_rng([config.run.seed, 7])
         self.learning_rng = np.random.default_rng([config.run.seed, 8])
-        self.search = TreeSearch(
-            lanes.game, lanes.options, lanes.num_lanes, config.search, self.evaluator,
-            max_simulations=max(config.simulations, config.quick_simulations,
-                                config.first_simulations),
-            threads=threads, seed=config.run.seed,
-        )  # fmt: skip
-        self.report = Report(lanes.game, lanes.options)
+        most_cells = np.prod(lanes[-1].options.shape)
+        self.boards = [
+            SelfPlay(
+                config, games, store, self.evaluator, self.rng, threads=threads,
+                seed=config.run.seed + number,
+                passes_from=int(config.passes_from * np.prod(games.options.shape) / most_cells),
+            )
+            for number, (games, store) in enumerate(zip(lanes, stores, strict=True))
+        ]  # fmt: skip
+        """Self-play on each size."""
         self.pool: list[dict[str, Any]] = []
         """Earlier networks and all results among them, kept by `assess`."""
         self.results: list[dict[str, Any]] = []
-        self._games: list[GameInProgress] = []
-        self._finished: list[GameRecord] = []
         self._owed = 0.0
         self._refresh_due = False
         self._agent_steps = 0
@@ -90,26 +95,8 @@ class Zero:
     def act(self, step: Step, agent_steps: int) -> np.ndarray:
         """Search all positions; return a move of each, int64 [L]."""
         self._agent_steps = agent_steps
-        config, lanes = self.config, self.boards
-        if not self._games:
-            self._games = [self._begin(lane) for lane in range(lanes.num_lanes)]
-        full = bool(self.rng.random() < config.full_share)
         most = self.simulations(agent_steps)
-        quick = min(config.quick_simulations, most)
-        hopes = np.array([game.hope(config.soft_resign_below, config.soft_resign_moves)
-                          for game in self._games])  # fmt: skip
-        plies = lanes.states[:, MOVE_NUMBER]
-        result = self.search.run(
-            lanes.states,
-            np.rint(quick + hopes * (most - quick)).astype(np.int32) if full else quick,
-            noise=full,
-            temperature=(plies < config.temperature_moves).astype(np.float64),
-        )
-        if lanes.game.has_pass:
-            result = without_passes(result, plies < config.passes_from)
-        if full:
-            self._note(result, hopes)
-        return self._choose(result)
+        return np.concatenate([board.act(most) for board in self.boards])
 
     def simulations(self, agent_steps: int) -> int:
         """Simulations of a full search: doubled at equal distances from first to last."""
@@ -120,76 +107,23 @@ class Zero:
         passed = min(1.0, agent_steps / self.config.run.total_steps)
         return int(min(last, first * 2 ** np.floor(passed * (doublings + 1))))
 
-    def _begin(self, lane: int) -> GameInProgress:
-        """Start a lane's game over, with komi of its own."""
-        config, rng = self.config, self.rng
-        komi = 0
-        if hasattr(self.boards.options, "komi"):
-            komi = round(2 * (config.komi + config.komi_spread * rng.standard_normal()))
-            self.boards.begin(lane, self.store.encoded(komi))
-        opening = int(rng.exponential(config.opening_moves)) if config.opening_moves else 0
-        return GameInProgress(komi, opening, bool(rng.random() < config.resign_checked))
-
-    def _note(self, result: SearchResult, hopes: np.ndarray) -> None:
-        """Remember what full searches say is to be learned, of games without hope, float64 [L],
-        little."""
-        surprise = surprises(result.policy_target, result.priors)
-        self.report.searched(result, surprise, self.boards.states[:, MOVE_NUMBER])
-        policies = result.policy_target.astype(np.float16)
-        for game, policy, divergence, hope in zip(
-            self._games, policies, surprise.tolist(), hopes.tolist(), strict=True
-        ):
-            if hope == 1 or self.rng.random() < LEAST_RECORDED + (1 - LEAST_RECORDED) * hope:
-                game.learn_from(policy, divergence)
-
-    def _choose(self, result: SearchResult) -> np.ndarray:
-        """The moves, openings drawn at random, and who gives up."""
-        actions = result.actions.copy()
-        plies = self.boards.states[:, MOVE_NUMBER]
-        opening = np.array([game.opening for game in self._games])
-        drawn = np.flatnonzero(plies < opening)
-        if len(drawn):
-            actions[drawn] = draw_openings(result, drawn, self.config.opening_temperature, self.rng)
-        resigning = np.zeros(len(actions), np.bool_)
-        players = self.boards.states[:, TO_MOVE].tolist()
-        values = result.root_values.tolist()
-        for lane, game in enumerate(self._games):
-            settled = game.think(players[lane], values[lane])
-            if settled < self.config.resign_below and not game.played_on:
-                resigning[lane] = True
-        self.boards.resign(resigning)
-        return actions
-
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Note the moves; store the games that ended, at the next `commit` where self-play and
         learning are concurrent."""
-        resigned = self.boards.resigned.tolist()
-        for game, action, gave_up in zip(self._games, actions.tolist(), resigned, strict=True):
-            if not gave_up:
-                game.moves.append(action)
-        for lane in np.flatnonzero(outcome.terminated).tolist():
-            self._finish(lane, int(outcome.reward[lane]), bool(self.boards.resigned[lane]))
+        by_board = map(self._mixed.split, (actions, outcome.reward, outcome.terminated))
+        for board, own in zip(self.boards, zip(*by_board, strict=True), strict=True):
+            board.observe(*own)
         if not self.config.concurrent_ticks:
             self.commit()
 
     def commit(self) -> None:
         """Store the games that ended, and play with newer weights where it is time."""
-        for record in self._finished:
-            self.store.add(record)
-            self._owed += record.rows * self.config.rows_per_new_row
-        self._finished = []
+        for board in self.boards:
+            for record in board.commit():
+                self._owed += record.rows * self.config.rows_per_new_row
         if self._refresh_due:
             self.play_averaged()
             self._refresh_due = False
-
-    def _finish(self, lane: int, outcome: int, resigned: bool) -> None:
-        game = self._games[lane]
-        margin = 0 if resigned else self.store.finish(game.komi, game.moves)[1]
-        record = game.record(outcome, margin, resigned, self.config.surprise_share, self.rng)
-        if record.rows:
-            self._finished.append(record)
-        self.report.finished(record, game, self.config)
-        self._games[lane] = self._begin(lane)
 
     # ---------------------------------------------------------------- learn
 
@@ -242,7 +176,7 @@ class Zero:
             * self.config.batch_size
             / max(1, self._agent_steps),
         }
-        return self.report.drain(scalars, self.search.evaluations, self.store.total_games)
+        return drain_all(self.boards, scalars)
 
     def needs_checkpoint(self) -> bool:
         """Never: stored games are only added to."""
@@ -259,11 +193,11 @@ class Zero:
             "replay": self.store.checkpoint(),
             "pool": {str(index): member for index, member in enumerate(self.pool)},
             "agent": {
-                "games": [game.state_dict() for game in self._games],
+                "games": [game.state_dict() for board in self.boards for game in board.games],
                 "owed": self._owed,
                 "rng": self.rng.bit_generator.state,
                 "learning_rng": self.learning_rng.bit_generator.state,
-                "search": self.search.state_dict(),
+                "searches": [board.search.state_dict() for board in self.boards],
                 "results": list(self.results),
             },
         }
@@ -284,12 +218,18 @@ class Zero:
         pool = state["pool"]
         self.pool = [dict(pool[str(index)]) for index in range(len(pool))]
         agent = state["agent"]
-        self._games = [GameInProgress.from_state(game) for game in agent["games"]]
+        games = [GameInProgress.from_state(game) for game in agent["games"]]
+        for board in self.boards:
+            board.games = games[: board.lanes.num_lanes]
+            games = games[board.lanes.num_lanes :]
         self._owed = float(agent["owed"])
         self.rng.bit_generator.state = agent["rng"]
         if "learning_rng" in agent:  # earlier versions had one stream for both
             self.learning_rng.bit_generator.state = agent["learning_rng"]
-        self.search.load_state_dict(agent["search"])
+        # Earlier versions had one board.
+        searches = agent["searches"] if "searches" in agent else [agent["search"]]
+        for board, search in zip(self.boards, searches, strict=True):
+            board.search.load_state_dict(search)
         self.results = [dict(result) for result in agent["results"]]
 
     def start_from(self, network: Mapping[str, Any]) -> None:
@@ -300,7 +240,8 @@ class Zero:
 
     def lanes_restarted(self, last: Step) -> None:
         """The games in progress are gone."""
-        self._games = []
+        for board in self.boards:
+            board.games = []
 
 
 _TAGS = {
@@ -334,7 +275,9 @@ def zero_loss(
     board = tensor(rows.planes).float()
     if arithmetic.channels_last:
         board = board.to(memory_format=torch.channels_last)
-    outputs = network(board, tensor(rows.handicap).float() / 2)
+    on_board = None if rows.on_board is None else tensor(rows.on_board).float()  # [B, H, W]
+    mask = None if on_board is None else on_board[:, None]
+    outputs = network(board, tensor(rows.handicap).float() / 2, mask)
     policy_target, settled = tensor(rows.policy), tensor(rows.settled).float()
     policy_logits = outputs.policy_logits.float()
     parts = {
@@ -345,7 +288,9 @@ def zero_loss(
     loss = parts["policy"] + parts["value"] + config.normaliser_weight * parts["normaliser"]
     if config.ownership_weight > 0:
         owners = tensor(rows.ownership).float().view(outputs.ownership.shape)
-        parts["ownership"] = losses.ownership_loss(outputs.ownership.float(), owners, settled)
+        parts["ownership"] = losses.ownership_loss(
+            outputs.ownership.float(), owners, settled, on_board
+        )
         loss = loss + config.ownership_weight * parts["ownership"]
     if config.margin_weight > 0:
         margin = tensor(rows.margin).float() / (2 * MARGIN_SCALE)

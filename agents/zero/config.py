@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,9 @@ class ZeroConfig:
     """go, othello, gomoku, connect-four or tic-tac-toe."""
     size: int = locked(9)
     """Lines of the board, for games that have sizes."""
+    sizes: str = locked("")
+    """Go: learn boards of several sizes with one network, such as 5,7,9, instead of --size (Wu
+    2019). Lanes are shared equally. Komi up to 7x7 is what the board is worth, beyond it --komi."""
     komi: float = locked(7.0)
     """Go: points for White in evaluation, and the middle of what self-play draws."""
     komi_spread: float = warn(1.0, at_least=0)
@@ -56,7 +60,8 @@ class ZeroConfig:
     """Flattens the policy that openings are drawn from; large: any legal move."""
     passes_from: int = warn(0, at_least=0)
     """Self-play does not pass before this move of a game while it can play. Without it early
-    networks of Go end their games before there is anything to learn from."""
+    networks of Go end their games before there is anything to learn from. With --sizes this is for
+    the largest board, and on smaller ones less in proportion to their points."""
     temperature_moves: int = warn(12, at_least=0)
     """Moves of a game that a puct root draws by visits, before it takes the most visited."""
     surprise_share: float = warn(0.5, at_least=0, at_most=1)
@@ -118,8 +123,10 @@ class ZeroConfig:
 
     @property
     def env(self) -> str:
-        """The game with its size, as results name it."""
-        return f"{self.game}-{self.size}" if self.game in ("go", "othello", "gomoku") else self.game
+        """The game with its size or sizes, as results name it."""
+        if self.game not in ("go", "othello", "gomoku"):
+            return self.game
+        return "-".join([self.game, *map(str, self.board_sizes())])
 
     @staticmethod
     def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:
@@ -142,7 +149,8 @@ class ZeroConfig:
                 f"{self.window_rows}"
             )
         self._check_gate()
-        self.game_options()
+        self._check_sizes()
+        self.boards()
 
     def _check_gate(self) -> None:
         if self.gate and not self.run.evaluate_every:
@@ -151,18 +159,51 @@ class ZeroConfig:
                 "--evaluate-every, or leave --gate out"
             )
 
-    def game_options(self) -> Any:
-        """The game's own options. Raises UserError where they cannot be."""
+    def _check_sizes(self) -> None:
+        if not self.sizes:
+            return
+        sizes = self.board_sizes()
+        if self.game != "go":
+            raise UserError(f"--sizes is for Go; {self.game} has one --size a run")
+        if len(set(sizes)) < len(sizes):
+            raise UserError(f"--sizes names a size twice: {self.sizes}")
+        if self.lanes < len(sizes):
+            raise UserError(f"{len(sizes)} sizes need as many --lanes at least, got {self.lanes}")
+        if len(sizes) > 1 and self.network != "tower":
+            raise UserError(
+                f"only the tower learns from boards of several --sizes together, not "
+                f"--network {self.network}"
+            )
+
+    def board_sizes(self) -> list[int]:
+        """Lines of the boards, the largest last. Raises UserError where --sizes has no numbers."""
+        if not self.sizes:
+            return [self.size]
+        words = self.sizes.replace(",", " ").split()
+        if not words or not all(re.fullmatch("[0-9]{1,4}", word) for word in words):
+            raise UserError(f"--sizes must be numbers such as 5,7,9, got {self.sizes!r}")
+        return sorted(int(word) for word in words)
+
+    def boards(self) -> list[Any]:
+        """The game's own options for each size, the largest last. Raises UserError where they
+        cannot be."""
+        from envs.games.options import BOARD_VALUES
+
+        if not self.sizes:
+            return [self._options(self.size, self.komi)]
+        sizes = self.board_sizes()
+        return [self._options(size, BOARD_VALUES.get(size, self.komi)) for size in sizes]
+
+    def _options(self, size: int, komi: float) -> Any:
         from envs.games.options import GoOptions
         from envs.games.registry import find_game
 
         entry, _ = find_game(self.game)
         if entry.options is GoOptions:
             # Two moves a point are more than a sensible game takes.
-            limit = 2 * self.size * self.size + 20
-            return GoOptions(self.size, self.komi, "cgos", move_limit=limit)
+            return GoOptions(size, komi, "cgos", move_limit=2 * size * size + 20)
         sized = "size" in entry.options.__dataclass_fields__
-        return entry.options(size=self.size) if sized else entry.options()
+        return entry.options(size=size) if sized else entry.options()
 
 
 Preset = tuple[str, Mapping[str, Any]]

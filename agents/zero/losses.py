@@ -39,10 +39,19 @@ def value_loss(value: Tensor, outcome: Tensor) -> Tensor:
     return functional.mse_loss(value, outcome)
 
 
-def ownership_loss(ownership: Tensor, owners: Tensor, settled: Tensor) -> Tensor:
-    """Mean squared error of owners [B, H, W] over the games whose end is known, [B]."""
-    errors = (ownership - owners).square().mean(dim=(1, 2))
-    return (errors * settled).sum() / settled.sum().clamp(min=1)
+def ownership_loss(
+    ownership: Tensor, owners: Tensor, settled: Tensor, on_board: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of owners [B, H, W] over the games whose end is known, [B].
+
+    Where boards are padded, `on_board` [B, H, W] is 1 on them; nobody owns what is beyond.
+    """
+    errors = (ownership - owners).square()
+    if on_board is None:
+        means = errors.mean(dim=(1, 2))
+    else:
+        means = (errors * on_board).sum(dim=(1, 2)) / on_board.sum(dim=(1, 2))
+    return (means * settled).sum() / settled.sum().clamp(min=1)
 
 
 def margin_loss(margin: Tensor, target: Tensor, settled: Tensor) -> Tensor:

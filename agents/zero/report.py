@@ -6,7 +6,8 @@ Legend: L lanes, A actions, H W board.
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from envs.games.game import Game
 from envs.games.picture import board_picture
 from envs.games.session import Session
 from search.tree_search import SearchResult
+
+if TYPE_CHECKING:
+    from agents.zero.playing import SelfPlay
 
 _BINS = 10
 _CELL_PIXELS = 24
@@ -119,3 +123,24 @@ class Report:
         for action in record.moves.tolist():
             session.play(action)
         return board_picture(session, _CELL_PIXELS)
+
+
+def drain_all(boards: Sequence[SelfPlay], scalars: dict[str, float]) -> Metrics:
+    """What all boards report, added to what the agent says. Of several, each by the name of the
+    board, and what can be added up as a sum besides."""
+    if len(boards) == 1:
+        return _drained(boards[0], scalars)
+    everything = Metrics(scalars)
+    for board in boards:
+        own = _drained(board, {"store/rows": float(board.store.window_rows)})
+        for tag, value in own.scalars.items():
+            everything.scalars[f"{tag}_{board.name}"] = value
+            if tag.startswith("speed/") or tag == "store/total_games":
+                everything.scalars[tag] = everything.scalars.get(tag, 0.0) + value
+        for tag, image in own.images.items():
+            everything.images[f"{tag}_{board.name}"] = image
+    return everything
+
+
+def _drained(board: SelfPlay, scalars: dict[str, float]) -> Metrics:
+    return board.report.drain(scalars, board.search.evaluations, board.store.total_games)

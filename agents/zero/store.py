@@ -72,6 +72,8 @@ class Rows:
     """Half points, int32 [B]"""
     settled: np.ndarray
     """Whether ownership and margin are known, bool [B]"""
+    on_board: np.ndarray | None = None
+    """Where boards of several sizes are padded to one: 1 on the board, uint8 [B, H, W]"""
 
 
 class GameStore:

@@ -52,6 +52,11 @@ MOST_MOVES = 10_000
 """The latest that a game of Go can be made to end by its number of moves."""
 
 
+BOARD_VALUES = {2: 1.0, 3: 9.0, 4: 2.0, 5: 25.0, 6: 4.0, 7: 9.0}
+"""What an empty board is worth to Black by area scoring, by its size. Up to 5x5 solved (van der
+Werf and Winands 2009); 6x6 and 7x7 (Li Zhe 2015) are not proved."""
+
+
 @dataclass(frozen=True)
 class GoOptions:
     """Go with area scoring."""

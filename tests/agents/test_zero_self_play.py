@@ -88,19 +88,19 @@ def test_games_without_hope_are_searched_less_and_seldom_learned_from(
     agent = small_agent(tmp_path, game="tic-tac-toe", simulations=8, first_simulations=8,
                         quick_simulations=2, first_rows=10_000)  # fmt: skip
     seen: list[np.ndarray] = []
-    search = agent.search.run
+    search = agent.boards[0].search.run
 
     def run(*given: Any, **named: Any) -> SearchResult:
         result = search(*given, **named)
         seen.append(result.visits.sum(axis=1))
         return result
 
-    monkeypatch.setattr(agent.search, "run", run)
+    monkeypatch.setattr(agent.boards[0].search, "run", run)
     hopes = iter([1.0, 0.0, 0.5, 1.0] * 40)  # of four lanes
     monkeypatch.setattr(GameInProgress, "hope", lambda game, below, moves: next(hopes))
     self_play(agent, 40)
     assert np.unique(np.stack(seen), axis=0).tolist() == [[8, 2, 5, 8]]
-    kept = sum(len(game.plies) for game in [*agent.store.games, *agent._games])
+    kept = sum(len(game.plies) for game in [*agent.store.games, *agent.boards[0].games])
     assert 0.55 < kept / 160 < 0.78  # (1 + 0.1 + 0.55 + 1) / 4 of 40 moves in four lanes
 
 
@@ -221,17 +221,18 @@ def test_gate_keeps_the_network_in_use_until_a_better_one_comes(tmp_path: Path) 
         return all(torch.equal(played[name], value) for name, value in weights.items())
 
     assert in_use(before)
-    game, options = agent.boards.game, agent.boards.options
+    lanes = agent.boards[0].lanes
+    game, options = lanes.game, lanes.options
     weak, strong = RandomSide(game, options, 1), UctSide(game, options, 400, 1)
-    share = pass_gate(agent, weak, 20, 1, lambda: False, 1)
+    share = pass_gate(agent, [weak], 20, 1, lambda: False, 1)
     assert share is not None
     assert share < 0.55
     assert in_use(before)
-    share = pass_gate(agent, strong, 20, 1, lambda: False, 1)
+    share = pass_gate(agent, [strong], 20, 1, lambda: False, 1)
     assert share is not None
     assert share >= 0.55
     assert in_use(agent.averaged.state_dict())
-    assert pass_gate(agent, strong, 20, 1, lambda: True, 1) is None
+    assert pass_gate(agent, [strong], 20, 1, lambda: True, 1) is None
 
 
 @pytest.mark.parametrize(("every", "members"), [(1, [1, 2, 3, 4, 5]), (2, [1, 3, 5]), (4, [1, 5])])

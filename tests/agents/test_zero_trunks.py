@@ -134,7 +134,7 @@ def test_self_play_learns_and_is_restored(name: str, tmp_path: Path) -> None:
     state = agent.state_dict()
     other = build(config, tmp_path / "two", lambda text: None, Arithmetic()).agent.agent
     other.load_state_dict({key: value for key, value in state.items() if key != "replay"})
-    planes = np.ones((2, agent.boards.game.planes, 3, 3), np.uint8)
+    planes = np.ones((2, agent.boards[0].lanes.game.planes, 3, 3), np.uint8)
     handicap = np.zeros(2, np.int32)
     wanted, found = (one.evaluator.begin(planes, handicap)() for one in (agent, other))
     np.testing.assert_array_equal(wanted[0], found[0])
