@@ -76,6 +76,31 @@ class TimedLanes:
         return step
 
 
+def train_until_enough(built: Any, run: Any, folder: Any, clock: Clock) -> None:
+    """Train what an agent's `build` made in the trainer's own loop, until a clock has seen enough.
+
+    Args:
+        built: the agent, its task and arithmetic.
+        run: RunConfig.
+        folder: RunFolder of the training.
+        clock: told of every tick.
+    """
+    from core.report.progress import Progress
+    from core.trainer import Trainer
+
+    built.agent.lanes = TimedLanes(built.agent.lanes, clock)
+    trainer = Trainer(
+        built.agent, built.task, run, folder, identity={}, hyperparameters={},
+        progress=Progress(enabled=False), arithmetic=built.arithmetic,
+    )  # fmt: skip
+    try:
+        trainer.run()
+    except EnoughError:
+        pass
+    finally:
+        built.agent.close()
+
+
 def in_own_process(work: Callable[..., Any], *arguments: Any, limit_seconds: float) -> Any:
     """Call ``work`` in a fresh interpreter, so that threads and memory settings stay its own.
 

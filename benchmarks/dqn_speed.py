@@ -20,20 +20,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import (
-    EnoughError,
     SkippedError,
     Stopwatch,
-    TimedLanes,
     in_own_process,
     parse_options,
     report,
     run_rounds,
+    train_until_enough,
 )
 from core.config import free
 
@@ -106,8 +105,6 @@ def measure_ours(options: Options, lanes: int, precision: Literal["auto", "fp32"
     from core.config import RunConfig, resolve
     from core.files.run_folder import RunFolder
     from core.machine.memory import keep_freed_memory
-    from core.report.progress import Progress
-    from core.trainer import Trainer
 
     keep_freed_memory()
     config = resolve(DQNConfig, PRESETS["sb3"][1])
@@ -129,24 +126,7 @@ def measure_ours(options: Options, lanes: int, precision: Literal["auto", "fp32"
     with tempfile.TemporaryDirectory() as parent:
         folder = RunFolder.create(Path(parent), "dqn", config.env, 1)
         built = build(config, folder.replay, lambda line: print(f"  {line}", flush=True))
-        on_lanes: Any = built.agent
-        on_lanes.lanes = TimedLanes(on_lanes.lanes, stopwatch)
-        trainer = Trainer(
-            built.agent,
-            built.task,
-            config.run,
-            folder,
-            identity={},
-            hyperparameters={},
-            progress=Progress(enabled=False),
-            arithmetic=built.arithmetic,
-        )
-        try:
-            trainer.run()
-        except EnoughError:
-            pass
-        finally:
-            built.agent.close()
+        train_until_enough(built, config.run, folder, stopwatch)
     return stopwatch.rate
 
 

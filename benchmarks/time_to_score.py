@@ -28,11 +28,10 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import (
-    EnoughError,
     SkippedError,
-    TimedLanes,
     in_own_process,
     parse_options,
+    train_until_enough,
     write_results,
 )
 from core.config import field_types, free
@@ -210,8 +209,6 @@ def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[P
     from agents.registry import AGENTS, load_object
     from core.files.run_folder import RunFolder
     from core.machine.memory import keep_freed_memory
-    from core.report.progress import Progress
-    from core.trainer import Trainer
 
     keep_freed_memory()
     config = _config(options, agent, command)
@@ -220,24 +217,7 @@ def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[P
         build = load_object(AGENTS[agent].build_module).build
         built = build(config, folder.replay, lambda line: print(f"  {line}", flush=True))
         clock.evaluate = _scorer(built.task, config.run.seed)
-        on_lanes: Any = built.agent
-        on_lanes.lanes = TimedLanes(on_lanes.lanes, clock)
-        trainer = Trainer(
-            built.agent,
-            built.task,
-            config.run,
-            folder,
-            identity={},
-            hyperparameters={},
-            progress=Progress(enabled=False),
-            arithmetic=built.arithmetic,
-        )
-        try:
-            trainer.run()
-        except EnoughError:
-            pass
-        finally:
-            built.agent.close()
+        train_until_enough(built, config.run, folder, clock)
     return clock.points
 
 

@@ -15,8 +15,10 @@ def folded(network: ZeroNetwork) -> ZeroNetwork:
     """A copy for inference, the normalisations of tower and heads put into the convolutions."""
     twin = copy.deepcopy(network).eval().requires_grad_(False)
     for module in twin.modules():
-        if isinstance(module, ConvNorm):
-            module.fold()
+        if isinstance(module, ConvNorm) and isinstance(module.norm, nn.BatchNorm2d):
+            module.conv.bias = nn.Parameter(torch.zeros_like(module.norm.bias), requires_grad=False)
+            module.norm = nn.Identity()
+    refold(network, twin)
     return twin
 
 

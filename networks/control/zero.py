@@ -16,7 +16,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 MARGIN_SCALE = 20.0
 """Points per unit of the margin head and of the komi input."""
@@ -53,7 +52,7 @@ class Outputs(NamedTuple):
 
 
 class ConvNorm(nn.Module):
-    """Convolution and batch normalisation; `fold` makes one convolution of both."""
+    """Convolution and batch normalisation; `networks/control/folding.py` makes one of both."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__()
@@ -68,12 +67,6 @@ class ConvNorm(nn.Module):
             normal: Tensor = self.norm(y)
             return normal
         return masked_normalisation(self.norm, y, on_board) * on_board
-
-    def fold(self) -> None:
-        """Put the normalisation into the weights; for inference only."""
-        if isinstance(self.norm, nn.BatchNorm2d):
-            self.conv = fuse_conv_bn_eval(self.conv, self.norm)
-            self.norm = nn.Identity()
 
 
 def masked_normalisation(norm: nn.Module, y: Tensor, on_board: Tensor) -> Tensor:
