@@ -20,6 +20,7 @@ STUDIES = {
     "double-descent": "larger networks, longer trainings, more data: worse before they are better",
     "lottery-ticket": "a small part of a network, begun again from its first weights, is enough",
     "komi-sweep": "Go under every komi: does a network of Zero know what a small board is worth?",
+    "round-robin": "players of any kind on one scale: all play all",
     "zero-switches": "what each of Zero's switches is worth, by trainings without it and games",
     "connect-four": "how often Zero chooses a right move, by an exact solver",
     "signal-propagation": "how large a signal is after many layers, by the first weights",

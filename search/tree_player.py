@@ -70,6 +70,10 @@ class TreePlayer:
         UserError where it cannot play this game on this board."""
         raise NotImplementedError
 
+    def digests(self) -> list[str]:
+        """What tells its weights from others, part by part."""
+        raise NotImplementedError
+
     def _ownership(self, session: Session) -> Callable[[], np.ndarray] | None:
         """Asks for the expected owner of each cell, +1 the player to move, float64 [H * W]."""
         return None

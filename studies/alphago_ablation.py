@@ -14,17 +14,16 @@ weights and not by where they lie, so a journal moves between machines.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from core.config import free
 from core.errors import UserError
-from studies.grid import Cell, Found, key, run_grid
+from studies import round_robin
+from studies.grid import run_grid
 
 TITLE = "AlphaGo's parts"
 VARIANTS = {
@@ -40,7 +39,6 @@ VARIANTS = {
 }
 """Which policy gives the priors, and what the player is told to use; alone it searches nothing."""
 QUICK = ("policy", "policy + rollouts", "policy + value", "policy + value + rollouts")
-_GNU_GO = re.compile(r"gnugo:(10|[1-9])")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Options:
     rollout: str = ""
     """Weights of a rollout policy; else those in the box."""
     anchors: str = "uct:1000 gnugo:1 gnugo:10"
-    """Other players, the first at 0 Elo: gnugo:LEVEL, or as in tengen match; no commas between."""
+    """Other players, as in tengen study round-robin, the first at 0 Elo."""
     games: int = free(100, at_least=2)
     """Games of each pair."""
     at_once: int = free(50, at_least=2)
@@ -85,26 +83,33 @@ class Options:
 
 def run(options: Options) -> dict[str, Any]:
     """All cells, or what is missing of them; ratings of all players."""
-    from agents.zero.assess import rate
     from core.machine.probe import resolve_device
+    from envs.games.options import GoOptions
 
     if options.games % 2 or options.at_once % 2:
         raise UserError("--games and --at-once must be even: every opening is played twice")
     resolve_device(options.device)
     runs = runs_of(options)
     size, parts = opened(runs)
-    cells = cells_of(options, parts | known_anchors(options, size), size)
-    compute = partial(play, runs={name: str(path) for name, path in runs.items()},
-                      device=options.device)  # fmt: skip
+    board = GoOptions(size=size, komi=options.komi)
+    anchors = anchors_of(options, board)
+    weights: dict[str, Any] = {name: round_robin.identity(text, "go", board)
+                               for name, text in anchors.items()}  # fmt: skip
+    games, visits = options.games, options.visits
+    if options.quick:
+        games, visits = min(games, 10), min(visits, 50)
+    variants = QUICK if options.quick else tuple(VARIANTS)
+    weights |= {name: {part: parts[part] for part in parts_of(name)} for name in variants}
+    players = [*anchors, *variants]
+    cells = round_robin.cells_of(
+        players, weights, games, options.at_once, options.seed,
+        {"game": "go", "size": size, "komi": options.komi, "opening_moves": options.opening_moves,
+         "visits": visits, "lambda": options.mixing},
+    )  # fmt: skip
+    texts = anchors | {name: text_of(name, runs, visits, options) for name in variants}
+    compute = partial(round_robin.play, texts=texts, board=board)
     found = run_grid(compute, cells, Path(options.out), options.processes)
-    results = [{"first": cell["first"], "second": cell["second"], **found[key(cell)]}
-               for cell in cells]  # fmt: skip
-    players = players_of(options)
-    ratings = rate(results, players)
-    rows = [{"player": name, "elo": ratings[name][0], "interval": ratings[name][1],
-             **_totals(name, results)} for name in players]  # fmt: skip
-    rows.sort(key=lambda row: -row["elo"])
-    return {"size": size, "weights": parts, "players": rows, "pairs": _pairs(results)}
+    return {"size": size, "weights": parts, **round_robin.rated(players, cells, found)}
 
 
 def runs_of(options: Any) -> dict[str, Path]:
@@ -136,198 +141,41 @@ def opened(runs: Mapping[str, Path]) -> tuple[int, dict[str, str]]:
     return size, {name: fingerprint(path) for name, path in runs.items()}
 
 
-def players_of(options: Options) -> list[str]:
-    """Names of all players, the first anchor first: it has 0 Elo."""
+def anchors_of(options: Options, board: Any) -> dict[str, str]:
+    """The other players as `tengen match` names them, the first of them at 0 Elo. Raises UserError
+    for one that cannot play here."""
     if options.quick:
-        return ["uct:200", *QUICK]
-    return [*dict.fromkeys(options.anchors.split()), *VARIANTS]
-
-
-def known_anchors(options: Options, size: int) -> dict[str, str]:
-    """What tells an anchor from another of its name: the digest of its weights, or the version of
-    GNU Go. Raises UserError for one that cannot play here, before hours of games."""
-    from agents.alphago.player import AlphaGoPlayer
-    from agents.zero.player import ZeroPlayer
-    from core.files.tensor_file import digest
-    from envs.games.go.game import GO
-    from envs.games.options import GoOptions
-    from play.engine_player import EnginePlayer
-    from play.players import make_player
-
-    board, known = GoOptions(size=size, komi=options.komi), {}
-    for name in options.anchors.split():
+        return {"uct:200": "uct:200"}
+    anchors = round_robin.named(options.anchors, board, "--anchors")
+    for name, text in anchors.items():
         if name in VARIANTS:
             raise UserError(f"--anchors {name}: that is a variant, which plays here anyhow")
-        player = make_player(text_of(name, {}, board, {}, ""), threads=1)
-        if isinstance(player, AlphaGoPlayer):
+        if text.startswith("alphago:"):
             raise UserError(f"--anchors {name}: AlphaGo's search is here in all its variants")
-        if isinstance(player, ZeroPlayer) and player.options.seconds:
-            raise UserError(f"--anchors {name}: games side by side take visits, not seconds")
-        player.check(GO, board)
-        if isinstance(player, ZeroPlayer):
-            known[name] = digest(player.weights)
-        elif isinstance(player, EnginePlayer) and _GNU_GO.fullmatch(name):
-            known[name] = f"{player.name} {player.engine.send('version').strip()}"
-        player.close()
-    return known
-
-
-def cells_of(options: Options, parts: Mapping[str, str], size: int) -> list[Cell]:
-    """Games of every pair, in parts of at most `at_once`; `parts`: digests, also of anchors."""
-    games, visits = options.games, options.visits
-    if options.quick:
-        games, visits = min(games, 10), min(visits, 50)
-    shared = {"size": size, "komi": options.komi, "opening_moves": options.opening_moves,
-              "visits": visits, "lambda": options.mixing}  # fmt: skip
-    cells: list[Cell] = []
-    for first, second in combinations(players_of(options), 2):
-        needed = {first, second} | parts_of(first) | parts_of(second)
-        weights = {name: digest for name, digest in parts.items() if name in needed}
-        for begin in range(0, games, options.at_once):
-            count = min(options.at_once, games - begin)
-            cells.append({"first": first, "second": second, "games": count, "weights": weights,
-                          "seed": options.seed * 1_000_003 + begin, **shared})  # fmt: skip
-    return cells
+    return anchors
 
 
 def parts_of(name: str) -> set[str]:
-    """The parts of a variant; none of an anchor."""
-    policy, use = VARIANTS.get(name, ("", ""))
+    """The parts of a variant."""
+    policy, use = VARIANTS[name]
     used = {"value": "value", "rollouts": "rollout"}
     return {policy} - {""} | {part for word, part in used.items() if word in use.split("+")}
 
 
-# ----------------------------------------------------------------------------- a cell
-
-
-def play(cell: Cell, runs: Mapping[str, str], device: str) -> Found:
-    """The games of a cell.
-
-    Args:
-        cell: as `cells_of` makes it.
-        runs: where each part is.
-        device: of the networks.
-    """
-    from envs.games.go.game import GO
-    from envs.games.options import GoOptions
-    from studies.side_by_side import play_match
-
-    board = GoOptions(size=cell["size"], komi=cell["komi"])
-    names = cell["first"], cell["second"]
-    sides = [side_of(name, cell, board, runs, device, place) for place, name in enumerate(names)]
-    try:
-        match = play_match((sides[0], sides[1]), GO, board, cell["games"], cell["opening_moves"],
-                           cell["seed"])  # fmt: skip
-    finally:
-        for side in sides:
-            side.close()
-    seconds = [round(spent, 2) for spent in match.seconds]
-    return {"points": match.points, "games": match.games, "void": match.void,
-            "results": match.results, "moves": match.moves, "thought": seconds}  # fmt: skip
-
-
-def side_of(
-    name: str, cell: Cell, board: Any, runs: Mapping[str, str], device: str, place: int
-) -> Any:
-    """A variant or an anchor that plays a cell's games. Raises UserError for unknown names."""
-    import torch
-
-    from envs.games.go.game import GO
-    from play.players import make_player
-    from search.tree_player import TreePlayer
-    from studies.side_by_side import SearchingSide, SingleSide
-
-    threads, seed = torch.get_num_threads(), 2 * cell["seed"] + place
-    text = text_of(name, cell, board, runs, device)
-    first = make_player(text, seed, threads)
-    if isinstance(first, TreePlayer):
-        return SearchingSide(first, GO, board, cell["games"], threads)
-    first.close()
-    # One thread each: trees side by side would share the playouts, and play worse.
-    return SingleSide(lambda lane: make_player(text, seed * 1_009 + lane, 1), threads)
-
-
-def text_of(name: str, cell: Cell, board: Any, runs: Mapping[str, str], device: str) -> str:
-    """A variant or an anchor as `tengen match` names it."""
-    if level := _GNU_GO.fullmatch(name):
-        return gnu_go(board, int(level[1]))
-    if name not in VARIANTS:
-        return name
+def text_of(name: str, runs: Mapping[str, Path], visits: int, options: Options) -> str:
+    """A variant as `tengen match` names it."""
     policy, use = VARIANTS[name]
     paths = {"policy": policy, "value": "value", "rollout": "rollout"}
     given = [f"{part}={runs[run]}" for part, run in paths.items() if run]
-    settings = f"use={use},lambda={cell['lambda']},{cell['visits']},device={device}"
+    settings = f"use={use},lambda={options.mixing},{visits},device={options.device}"
     return f"alphago:{','.join(given)},{settings}"
 
 
-def gnu_go(board: Any, level: int) -> str:
-    """GNU Go's command, by the rules of the board; it takes dead stones off before it passes."""
-    from play.players import default_referee
-
-    command = default_referee(board)
-    if not command:
-        raise UserError("GNU Go is not installed: install gnugo, or leave it out of --anchors")
-    return f"{command} --level {level} --capture-all-dead"
-
-
-# ----------------------------------------------------------------------------- what was found
-
-
-def _totals(name: str, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Points, games and seconds a game of a player."""
-    points, games, seconds = 0.0, 0, 0.0
-    for result in results:
-        for place, side in enumerate(("first", "second")):
-            if result[side] == name:
-                games += result["games"]
-                points += result["points"] if place == 0 else result["games"] - result["points"]
-                seconds += result["thought"][place]
-    return {"points": points, "games": games, "seconds": seconds / max(games, 1)}
-
-
-def _pairs(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Results of each pair."""
-    pairs: dict[tuple[str, str], dict[str, Any]] = {}
-    for r in results:
-        pair = pairs.setdefault((r["first"], r["second"]), {"won": 0, "drawn": 0, "lost": 0,
-                                                            "void": 0})  # fmt: skip
-        pair["won"] += r["results"].count(1)
-        pair["lost"] += r["results"].count(-1)
-        pair["drawn"] += r["results"].count(0) - r["void"]
-        pair["void"] += r["void"]
-    return [{"first": first, "second": second, **pair}
-            for (first, second), pair in pairs.items()]  # fmt: skip
-
-
-def page(results: Mapping[str, Any]) -> list[str]:
-    """What was found, as Markdown."""
-    lines = ["| player | Elo | 95 % interval | points | games | seconds a game |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
-    for row in results["players"]:
-        spread = f"± {row['interval']:.0f}" if row["interval"] else "fixed"
-        lines.append(f"| {row['player']} | {row['elo']:+.0f} | {spread} | "
-                     f"{row['points'] / max(row['games'], 1):.1%} | {row['games']:,} | "
-                     f"{row['seconds']:.2f} |")  # fmt: skip
-    lines += ["", "| first | second | won | drawn | lost | void |", "|---|---|---|---|---|---|"]
-    lines += [f"| {p['first']} | {p['second']} | {p['won']} | {p['drawn']} | {p['lost']} | "
-              f"{p['void']} |" for p in results["pairs"]]  # fmt: skip
-    return lines
+page = round_robin.page
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """Ratings with their intervals, the strongest on top."""
-    from core.report.plots import COLOURS
-    from studies.training import new_figure, save_figure
-
-    rows = results["players"][::-1]
-    figure, (axes,) = new_figure(1, width=8.0, height=1.2 + 0.32 * len(rows))
-    for place, row in enumerate(rows):
-        colour = COLOURS[0 if row["player"] in VARIANTS else 1]
-        axes.errorbar(row["elo"], place, xerr=row["interval"], fmt="o", color=colour, capsize=3)
-        axes.annotate(f"{row['elo']:+.0f}", (row["elo"], place), (0, 6), fontsize=8, ha="center",
-                      textcoords="offset points", color=colour)  # fmt: skip
-    axes.set_yticks(range(len(rows)), [row["player"] for row in rows])
-    axes.set(xlabel="Elo, 95 % intervals", title=f"AlphaGo on {results['size']}x{results['size']}")
-    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    save_figure(figure, path)
+    others = [row["player"] for row in results["players"] if row["player"] not in VARIANTS]
+    title = f"AlphaGo on {results['size']}x{results['size']}"
+    round_robin.draw_ratings(results["players"], title, others, path)

@@ -112,16 +112,21 @@ def run(options: Options) -> dict[str, Any]:
         options = replace(options, size=5, budget=min(options.budget, 60_000), seeds=1, games=8,
                           simulations=8)  # fmt: skip
     folder = Path(options.out)
-    trainings = [{"kind": kind, "seed": seed, "size": options.size, "budget": options.budget,
-                  "blocks": 1 if options.quick else ALL["blocks"]}
-                 for seed in range(1, options.seeds + 1)
-                 for kind in options.kinds()]  # fmt: skip
+    blocks = 1 if options.quick else ALL["blocks"]
+    trainings: list[Cell] = [
+        {"kind": kind, "seed": seed, "size": options.size, "budget": options.budget,
+         "blocks": blocks}
+        for seed in range(1, options.seeds + 1)
+        for kind in options.kinds()
+    ]  # fmt: skip
     trained = run_grid(partial(train, folder=str(folder)), trainings, folder, options.processes)
     players = {_name(cell): {**cell, "weights": trained[key(cell)]["weights"]}
                for cell in trainings}  # fmt: skip
-    pairs = [{"first": players[first], "second": players[second], "games": options.games,
-              "simulations": options.simulations}
-             for first, second in combinations(players, 2)]  # fmt: skip
+    pairs: list[Cell] = [
+        {"first": players[first], "second": players[second], "games": options.games,
+         "simulations": options.simulations}
+        for first, second in combinations(players, 2)
+    ]  # fmt: skip
     played = run_grid(partial(play, folder=str(folder)), pairs, folder, options.processes)
     results = [{"first": _name(cell["first"]), "second": _name(cell["second"]),
                 "points": played[key(cell)]["points"], "games": cell["games"]}
@@ -234,8 +239,8 @@ def play(cell: Cell, folder: str) -> Found:
     from envs.games.registry import load_game
 
     game, options = load_game("go"), config_of(cell["first"]).boards()[-1]
-    sides = [_side(cell[place], cell, folder) for place in ("first", "second")]
-    results = play_match(game, options, *sides, games=cell["games"], seed=1, stop=lambda: False)
+    first, second = (_side(cell[place], cell, folder) for place in ("first", "second"))
+    results = play_match(game, options, first, second, cell["games"], 1, stop=lambda: False)
     assert results is not None
     return {"points": float((results + 1).sum() / 2)}
 

@@ -22,6 +22,7 @@ from agents.alphago.game import ALPHAGO_GO
 from agents.alphago.runs import VALUES, load_policy_network, load_value_network
 from core.errors import UserError
 from core.files.run_folder import RunFolder
+from core.files.tensor_file import digest
 from core.learner import Arithmetic
 from core.machine.environment_facts import usable_cores
 from core.machine.probe import resolve_device
@@ -164,3 +165,10 @@ class AlphaGoPlayer(TreePlayer):
             max_simulations=simulations, leaves=leaves, threads=threads, seed=self.seed,
             rollouts=rollouts, expand_after=o.expand_after,
         )  # fmt: skip
+
+    def digests(self) -> list[str]:
+        """Of the networks and of the rollout policy."""
+        networks = [part.state_dict() for part in (self.policy, self.value) if part is not None]
+        rollouts = self.rollouts
+        factors = [] if rollouts is None else [{"factors": torch.from_numpy(rollouts.factors)}]
+        return [digest(weights) for weights in [*networks, *factors]]

@@ -17,6 +17,7 @@ from core.config import from_toml
 from core.errors import UserError
 from core.files import checkpoint
 from core.files.run_folder import RunFolder
+from core.files.tensor_file import digest
 from core.learner import Arithmetic, load_weights
 from core.machine.environment_facts import usable_cores
 from core.machine.probe import resolve_device
@@ -73,6 +74,10 @@ class ZeroPlayer(TreePlayer):
             game, options, games, config, self.evaluator,
             max_simulations=simulations, leaves=leaves, threads=threads, seed=self.seed,
         )  # fmt: skip
+
+    def digests(self) -> list[str]:
+        """Of the network."""
+        return [digest(self.weights)]
 
     def _searcher(self, session: Session) -> TreeSearch:
         if session.game.name != self.config.game:

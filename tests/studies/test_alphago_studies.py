@@ -141,7 +141,6 @@ def test_only_moves_that_tell_of_the_outcome_are_chosen(stages: Path) -> None:
 
 
 def test_a_variant_is_named_by_the_weights_it_uses() -> None:
-    assert parts_of("uct:100") == set()
     assert parts_of("reinforced policy + value + rollouts") == {"rl", "value", "rollout"}
     assert {frozenset(parts_of(name)) for name in VARIANTS} >= {frozenset({"value"})}
 

@@ -1,9 +1,10 @@
-"""Studies of Zero's networks: komi on a solved board, and right moves in Connect Four."""
+"""Studies of Zero: komi on a solved board, right moves in Connect Four, its switches, ratings."""
 
 from __future__ import annotations
 
 import importlib.machinery
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -11,10 +12,14 @@ from typing import Any
 
 import pytest
 
+from agents.zero.build import build
 from commands.study import main
 from core.errors import UserError
-from studies import connect_four
+from core.learner import Arithmetic
+from envs.games.options import GoOptions
+from studies import connect_four, zero_switches
 from studies.grid import Cell
+from studies.round_robin import identity
 
 DRAWN: Cell = {"positions": 40, "seed": 1, "least_plies": 20, "most_plies": 30}
 
@@ -90,3 +95,79 @@ def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
         main(["connect-four", "--out", str(tmp_path)])
     with pytest.raises(UserError, match="--simulations are numbers"):
         main(["connect-four", "--simulations", "few"])
+
+
+def test_trainings_of_the_switches_have_the_same_number_of_simulations(tmp_path: Path) -> None:
+    cell: Cell = {"kind": "", "seed": 1, "size": 3, "budget": 2_000, "blocks": 1}
+    for kind in ("all", "no quick searches", "no progressive simulations"):
+        config = zero_switches.config_of({**cell, "kind": kind})
+        built = build(config, tmp_path / kind, print, Arithmetic())
+        steps = range(0, config.run.total_steps)
+        full = [built.agent.agent.simulations(step) for step in steps]  # type: ignore[attr-defined]
+        built.agent.close()
+        share, quick = config.full_share, config.quick_simulations
+        spent = sum(share * simulations + (1 - share) * quick for simulations in full)
+        assert spent == pytest.approx(cell["budget"], rel=0.02)
+
+
+def test_switches_are_rated_beside_the_training_that_has_them_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["zero-switches", "--only", "puct root, no random komi", "--size", "3", "--budget"]
+    argv += ["1000", "--seeds", "1", "--games", "2", "--simulations", "2", "--processes", "1"]
+    argv += ["--out", str(tmp_path)]
+    assert main(argv) == 0
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    rows = {row["kind"]: row for row in results["rows"]}
+    assert set(rows) == {"all", "puct root", "no random komi"}
+    assert rows["all"]["elo"] == [0] and results["games"] == 4
+    assert all(row["moves"] >= 1000 / 9.5 for row in rows.values())
+    assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert main(argv) == 0  # all of it is kept
+    assert "3 of 3 cells are in" in capsys.readouterr().out
+    (journal := tmp_path / "journal.jsonl").write_text(
+        "".join(
+            line for line in journal.read_text("utf-8").splitlines(True) if "points" not in line
+        )
+    )
+    for file in (tmp_path / "networks").iterdir():
+        file.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="trained anew"):
+        main(argv)
+    with pytest.raises(UserError, match="names none of: puct root; "):
+        main(["zero-switches", "--only", "gumbel"])
+
+
+def test_players_of_a_round_robin_are_rated_by_all_their_games(tmp_path: Path) -> None:
+    argv = ["round-robin", "--game", "tic-tac-toe", "--games", "8", "--processes", "1"]
+    argv += ["--players", "random strong=uct:300 uct:2", "--out", str(tmp_path)]
+    assert main(argv) == 0
+    results = json.loads((tmp_path / "results.json").read_bytes())
+    assert [row["player"] for row in results["players"]] == ["strong", "uct:2", "random"]
+    assert sum(row["points"] for row in results["players"]) == 24
+    assert [pair["second"] for pair in results["pairs"]] == ["strong", "uct:2", "uct:2"]
+    assert "| random | strong | 0 | " in (tmp_path / "page.md").read_text("utf-8")
+
+
+def test_wrong_players_of_a_round_robin_are_named_before_any_game(tmp_path: Path) -> None:
+    for players, said in (
+        ("random", "two players at least"),
+        ("random a=uct:5 a=uct:6", "--players names a twice"),
+        ("random 'uct:5", "cannot be read: No closing quotation"),
+        ("random uctt:5", "there is no player 'uctt:5'"),
+        ("random shipped:5s", "not seconds"),
+    ):
+        with pytest.raises(UserError, match=said):
+            main(["round-robin", "--players", players, "--out", str(tmp_path / "study")])
+    with pytest.raises(UserError, match="plays go-9"):
+        main(["round-robin", "--game", "othello", "--players", "random shipped:5"])
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_player_is_known_by_its_weights_wherever_they_lie(tmp_path: Path) -> None:
+    shutil.copytree("pretrained/zero-go5", tmp_path / "copy")
+    board = GoOptions(size=5)
+    own = identity("pretrained/zero-go5:8", "go", board)
+    assert identity(f"{tmp_path}/copy:8", "go", board) == own
+    assert identity(f"{tmp_path}/copy:9", "go", board) != own
+    assert identity("pretrained/zero-go7:8", "go", GoOptions(size=7)) != own
