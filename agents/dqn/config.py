@@ -165,6 +165,11 @@ class DQNConfig:
         if not self.target_every and (self.target_rate or self.target_acts):
             option = "--target-rate" if self.target_rate else "--target-acts"
             raise UserError(f"{option} needs a target network, and --target-every 0 has none")
+        if self.double and not self.target_every:
+            raise UserError(
+                "--double chooses by one network and judges by another, and --target-every 0 has "
+                "one alone; give --no-double with it"
+            )
         if self.munchausen and self.double:
             raise UserError(
                 "--munchausen follows a softmax and has no best action for --double to choose; "

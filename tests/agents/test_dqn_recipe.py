@@ -154,6 +154,7 @@ def test_only_images_are_shifted(tmp_path: Path) -> None:
         ({"weight_decay": 0.1}, "--weight-decay is for --optimiser adamw, not adam"),
         ({"target_every": 0, "target_rate": 0.1}, "--target-rate needs a target network"),
         ({"target_every": 0, "target_acts": True}, "--target-acts needs a target network"),
+        ({"target_every": 0, "double": True}, "has one alone; give --no-double"),
     ],
 )
 def test_what_does_not_go_together_is_said(options: dict[str, Any], expected: str) -> None:
