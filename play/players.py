@@ -98,14 +98,15 @@ def _make_uct(amount: str, seed: int, threads: int) -> Player:
         number = _AMOUNT.fullmatch(value if equals else part)
         if key == "playouts" and equals:
             settings["policy"] = value
-        elif key in ("rapid", "resign", "exploration") and number and not number[2]:
+        elif key in ("prior", "rapid", "resign", "exploration") and number and not number[2]:
             settings[key] = float(number[1])
         elif key == "threads" and value.isdecimal() and len(value) < 4:
             settings[key] = int(value)
         elif equals or not number or not float(number[1]) or ("." in part and not number[2]):
             raise UserError(
                 f"uct:{amount}: {part!r} is no amount; write uct:20000 for playouts or uct:5s; "
-                f"playouts=patterns, rapid=300, exploration=0.3, resign=0 or threads=1 may follow"
+                f"prior=2, playouts=patterns, rapid=300, exploration=0.3, resign=0 or threads=1 "
+                f"may follow"
             )
         elif number[2]:
             settings["seconds"] = float(number[1])

@@ -43,6 +43,9 @@ class UctOptions:
     """Playouts through a leaf before its moves join the tree."""
     policy: Literal["uniform", "patterns"] = "uniform"
     """How playouts choose moves; patterns: as `envs/games/go/rollout.py` learned them (Go only)."""
+    prior: float = 0.0
+    """Weight of what patterns think of a move before it was tried, in the place of the confidence
+    bound (PUCT; Go only); 0: none."""
     rapid: float = 0.0
     """Visits at which rapid action values count as half as much as all; 0: none. Needs patterns."""
     resign: float = 0.0
@@ -56,6 +59,8 @@ class UctOptions:
             raise UserError(f"resign must be from 0 to 0.5, got {self.resign}")
         if self.policy not in ("uniform", "patterns"):
             raise UserError(f"there are no playouts {self.policy!r} (known: uniform, patterns)")
+        if self.prior < 0 or (self.prior and self.rapid):
+            raise UserError("the weight of priors counts from 0, and excludes rapid action values")
         if self.rapid < 0 or (self.rapid and self.policy == "uniform"):
             raise UserError("rapid action values count from 0, and need playouts by patterns")
 
@@ -84,7 +89,7 @@ class UctPlayer:
         """What to call it in game records."""
         limit = f"{self.options.seconds:g} s" if self.options.seconds else self.options.playouts
         switches = " patterns" * (self.options.policy == "patterns")
-        for key in ("rapid", "exploration"):
+        for key in ("prior", "rapid", "exploration"):
             if (value := getattr(self.options, key)) != getattr(UctOptions, key):
                 switches += f" {key} {value:g}"
         return f"UCT {limit}{switches}"
@@ -174,10 +179,10 @@ class UctPlayer:
 
     def _guides(self, session: Session) -> list[Any]:
         """What guides the playouts of each thread."""
-        if self.options.policy == "uniform":
+        if self.options.policy == "uniform" and not self.options.prior:
             return [None] * self._threads
         if session.game.guided_playout is None:
-            raise UserError(f"{session.game.title} has no playouts by patterns; take uniform ones")
+            raise UserError(f"{session.game.title} has no patterns; take uniform playouts, prior=0")
         from envs.games.go.rollout import another_thread, load_policy
 
         return [another_thread(load_policy()) for _ in range(self._threads)]
@@ -192,6 +197,7 @@ class UctPlayer:
                 run_playouts(
                     game, worker.tree, root, worker.state, worker.mask, worker.rng, count,
                     o.exploration, o.first_play_urgency, o.expand_after, o.rapid, worker.guide,
+                    o.policy == "patterns", o.prior,
                 )  # fmt: skip
 
         return grow

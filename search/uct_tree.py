@@ -4,8 +4,10 @@ One playout walks down the tree by UCB1, expands the leaf, plays at random to th
 the outcome along its path. The tree is arrays; node 0 is the root; the children of a node lie in a
 row. Values are sums of outcomes as the first player sees them.
 
-With a guide the game's own policy plays the rest (patterns, for Go). Rapid action values (RAVE;
-Gelly and Silver 2011) count a playout for all moves at a node that its player made first later on.
+With a guide the game's own policy (patterns, for Go) can play the rest, and can say which moves to
+look at first: PUCT with its chances as priors (Rosin 2011; Silver et al. 2016). Rapid action values
+(RAVE; Gelly and Silver 2011) count a playout for all moves at a node that its player made first
+later on.
 
 Legend: N nodes.
 """
@@ -21,6 +23,8 @@ from core.machine.random_numbers import random_below
 from envs.games.state import FIRST, OUTCOME, TO_MOVE, copy_state, is_over
 
 MAX_DEPTH = 512
+REDUCTION = 0.1
+"""How much worse than its parent a move with a prior is taken to be before it was tried."""
 
 
 class Tree(NamedTuple):
@@ -36,6 +40,8 @@ class Tree(NamedTuple):
     """int32 [N], 0: not expanded"""
     children: np.ndarray
     """Number of children, int32 [N]"""
+    priors: np.ndarray
+    """The action's chance before anything was tried, float32 [N]"""
     rapid_visits: np.ndarray
     """Playouts in which the move came later, int32 [N]"""
     rapid_outcomes: np.ndarray
@@ -49,9 +55,9 @@ def make_tree(nodes: int) -> Tree:
     integers = [np.zeros(nodes, np.int32) for _ in range(5)]
     visits, actions, first_child, children, rapid_visits = integers
     outcomes, rapid_outcomes = np.zeros(nodes), np.zeros(nodes)
-    size = np.ones(1, np.int64)
+    priors, size = np.zeros(nodes, np.float32), np.ones(1, np.int64)
     return Tree(
-        visits, outcomes, actions, first_child, children, rapid_visits, rapid_outcomes, size
+        visits, outcomes, actions, first_child, children, priors, rapid_visits, rapid_outcomes, size
     )
 
 
@@ -69,6 +75,7 @@ def restrict_root(tree: Tree, actions: list[int]) -> None:
     tree.actions[row] = actions
     tree.visits[row] = tree.children[row] = tree.first_child[row] = tree.rapid_visits[row] = 0
     tree.outcomes[row] = tree.rapid_outcomes[row] = 0.0
+    tree.priors[row] = 1 / count
     tree.first_child[0], tree.children[0], tree.size[0] = 1, count, 1 + count
 
 
@@ -98,6 +105,34 @@ def _select_child(
         if bound > best_bound:
             best, best_bound = child, bound
     return best
+
+
+@kernel
+def _select_by_prior(tree: Tree, node: int, player: int, prior: float) -> int:
+    """The child with the highest value and bonus prior P sqrt(n) / (1 + N); one never tried is taken
+    to be REDUCTION worse than its parent."""
+    sign = 1.0 if player == FIRST else -1.0
+    spread = prior * np.sqrt(tree.visits[node])
+    untried = sign * tree.outcomes[node] / max(1, tree.visits[node]) - REDUCTION
+    best, best_bound = 0, -np.inf
+    for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
+        visits = tree.visits[child]
+        mean = sign * tree.outcomes[child] / visits if visits else untried
+        bound = mean + spread * tree.priors[child] / (1 + visits)
+        if bound > best_bound:
+            best, best_bound = child, bound
+    return best
+
+
+@kernel
+def _add_priors(
+    game: Any, tree: Tree, node: int, state: np.ndarray, mask: np.ndarray, guide: Any,
+    chances: np.ndarray,
+) -> None:  # fmt: skip
+    """What the guide thinks of the node's actions; `mask` marks the legal ones."""
+    game.chances(state, mask, guide, chances)
+    for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
+        tree.priors[child] = chances[tree.actions[child]]
 
 
 @kernel
@@ -158,13 +193,17 @@ def run_playouts(
     expand_after: int,
     rapid: float,
     guide: Any,
+    guided: bool,
+    prior: float,
 ) -> None:
     """Run playouts from the position `root`; `state` and `mask` are scratch, rng uint64 [1].
 
-    `guide` None: uniform playouts; else what the game's `guided_playout` takes. `rapid` above 0
-    needs a guide, and players who take turns.
+    `guide`: None, or what the game's `guided_playout` and `chances` take. `guided`: it plays the
+    rest. `prior`: weight of its chances, 0 for UCB1. `rapid` above 0 needs guided playouts, and
+    players who take turns.
     """
     path = np.empty(MAX_DEPTH, np.int32)
+    chances = np.empty(mask.size)
     for _ in range(playouts):
         copy_state(root, state)
         node, depth = 0, 1
@@ -175,16 +214,22 @@ def run_playouts(
                     break
                 if not _expand(game, tree, node, state, mask, rng):
                     break
-            node = _select_child(tree, node, state[TO_MOVE], exploration, first_play_urgency, rapid)
+                if guide is not None and prior > 0:
+                    _add_priors(game, tree, node, state, mask, guide, chances)
+            player = state[TO_MOVE]
+            if prior > 0:
+                node = _select_by_prior(tree, node, player, prior)
+            else:
+                node = _select_child(tree, node, player, exploration, first_play_urgency, rapid)
             game.play(state, tree.actions[node])
             path[depth] = node
             depth += 1
         if is_over(state):
             mask[:] = 0
-        elif guide is None:
-            game.playout(state, rng, mask)
-        else:
+        elif guide is not None and guided:
             game.guided_playout(state, rng, mask, guide)
+        else:
+            game.playout(state, rng, mask)
         outcome = state[OUTCOME]
         if rapid > 0:
             _count_rapidly(tree, path, depth, root[TO_MOVE], mask, outcome)

@@ -66,6 +66,9 @@ class Game:
     guided_playout: Kernel | None = None
     """guided_playout(state, rng, mask, guide): a playout by what was learned; marks in mask, uint8
     [A], who was first to play each action: 0 nobody, 1 the first player, 2 the second."""
+    chances: Kernel | None = None
+    """chances(state, mask, guide, out): how likely what was learned plays each legal action,
+    float64 [A]."""
     words: Callable[[Any], int] = lambda options: common.HEADER_WORDS + np.prod(options.shape)
     """Length of a state."""
     actions: Callable[[Any], int] = lambda options: int(np.prod(options.shape))
@@ -182,6 +185,16 @@ def _compile_guided_playout(game: Any, state: Any, rng: Any, mask: Any, guide: A
 
     def call(game: Any, state: Any, rng: Any, mask: Any, guide: Any) -> Any:
         function(state, rng, mask, guide)  # type: ignore[misc]
+
+    return call
+
+
+@overload_method(GameType, "chances")  # type: ignore[untyped-decorator]
+def _compile_chances(game: Any, state: Any, mask: Any, guide: Any, out: Any) -> Any:
+    function = _GAMES[game.game].chances
+
+    def call(game: Any, state: Any, mask: Any, guide: Any, out: Any) -> Any:
+        function(state, mask, guide, out)  # type: ignore[misc]
 
     return call
 

@@ -20,6 +20,7 @@ GO = Game(
     handicap=features.handicap,
     random_playout=playout.playout,
     guided_playout=rollout.pattern_playout,
+    chances=rollout.pattern_chances,
     words=lambda options: int(rules.state_words(options.size, options.limit)),
     actions=lambda options: options.size**2 + 1,
     planes=features.PLANES,

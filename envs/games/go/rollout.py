@@ -197,6 +197,28 @@ def previous_point(state: np.ndarray) -> int:
 
 
 @kernel
+def pattern_chances(state: np.ndarray, mask: np.ndarray, policy: Policy, out: np.ndarray) -> None:
+    """Write how likely the policy plays each legal action, float64 [A]; `mask` uint8 [A].
+
+    A pass has the share 1 / (k + 1) beside k moves that the policy may play.
+    """
+    shapes, factors, watch = policy
+    cells = state[SIZE] * state[SIZE]
+    watch_position(state, watch, shapes)
+    move_weights(state, watch, factors, state[TO_MOVE] + 1, previous_point(state), 0, out)
+    total, moves = 0.0, 0
+    for cell in range(cells):
+        if mask[cell] == 0:
+            out[cell] = 0.0
+        total += out[cell]
+        moves += out[cell] > 0
+    out[cells] = total / moves if moves else 1.0
+    total += out[cells]
+    for action in range(cells + 1):
+        out[action] /= total
+
+
+@kernel
 def pattern_playout(state: np.ndarray, rng: np.ndarray, mask: np.ndarray, policy: Policy) -> None:
     """Play to the end by the policy, never filling an own eye; sets OUTCOME.
 
