@@ -21,8 +21,9 @@ KNOWN = {
     "shipped": "the trained player in the box; shipped:800 sets visits a move, shipped:5s seconds",
     "RUN": "the folder of a run of zero, with visits or seconds behind a colon as above",
     "uct": "tree search with random playouts; uct:20000 sets playouts a move, uct:5s seconds; "
-    "playouts=patterns, rapid=300, exploration=0.2, resign=0 (lost games are played to the end), "
-    "threads=1 may follow after commas",
+    "prior=1 (Go: look first at what patterns think of, far stronger), playouts=patterns, "
+    "rapid=300, exploration=0.2, resign=0 (lost games are played to the end), threads=1 may follow "
+    "after commas",
     "alphago:RUN": "the folder of alphago's runs, with visits or seconds behind a colon as above; "
     "or its parts: alphago:policy=RUN,value=RUN,rollout=FILE,400; use=policy+value+rollouts "
     "(some of them), lambda=0.5, expand_after=1, exploration=1.1 and device=cuda may follow",
@@ -128,10 +129,12 @@ def default_referee(options: GoOptions) -> str:
 
 
 def default_player(game: str, options: Any) -> str:
-    """The best player at hand: a trained one for the board it was trained on, else uct."""
-    trained = f"pretrained/zero-go{options.size}" if game == "go" else ""
-    if not trained or not (SHIPPED.parents[1] / trained).is_dir():
+    """The best player at hand: a trained one for the board it was trained on, else UCT."""
+    if game != "go":
         return "uct"
+    trained = f"pretrained/zero-go{options.size}"
+    if not (SHIPPED.parents[1] / trained).is_dir():
+        return "uct:10000,prior=1"
     return "shipped" if trained.endswith(SHIPPED.name) else trained
 
 

@@ -109,8 +109,10 @@ def _select_child(
 
 @kernel
 def _select_by_prior(tree: Tree, node: int, player: int, prior: float) -> int:
-    """The child with the highest value and bonus prior P sqrt(n) / (1 + N); one never tried is taken
-    to be REDUCTION worse than its parent."""
+    """The child with the highest value and bonus, prior P sqrt(n) / (1 + N).
+
+    One never tried is taken to be REDUCTION worse than its parent.
+    """
     sign = 1.0 if player == FIRST else -1.0
     spread = prior * np.sqrt(tree.visits[node])
     untried = sign * tree.outcomes[node] / max(1, tree.visits[node]) - REDUCTION
@@ -180,6 +182,19 @@ def _count_rapidly(
 
 
 @kernel
+def _play_on(
+    game: Any, state: np.ndarray, mask: np.ndarray, rng: np.ndarray, guide: Any, guided: bool
+) -> None:
+    """Play a game that goes on to its end."""
+    if is_over(state):
+        mask[:] = 0
+    elif guide is not None and guided:
+        game.guided_playout(state, rng, mask, guide)
+    else:
+        game.playout(state, rng, mask)
+
+
+@kernel
 def run_playouts(
     game: Any,
     tree: Tree,
@@ -224,12 +239,7 @@ def run_playouts(
             game.play(state, tree.actions[node])
             path[depth] = node
             depth += 1
-        if is_over(state):
-            mask[:] = 0
-        elif guide is not None and guided:
-            game.guided_playout(state, rng, mask, guide)
-        else:
-            game.playout(state, rng, mask)
+        _play_on(game, state, mask, rng, guide, guided)
         outcome = state[OUTCOME]
         if rapid > 0:
             _count_rapidly(tree, path, depth, root[TO_MOVE], mask, outcome)

@@ -108,7 +108,7 @@ def test_a_full_tree_goes_on_counting() -> None:
     tree, mask = make_tree(60), np.zeros(26, np.uint8)
     run_playouts(
         session.game, tree, session.state, session.state.copy(), mask, random_state(0)[0],
-        500, 0.6, 1.1, 1, 0.0, None,
+        500, 0.6, 1.1, 1, 0.0, None, False, 0.0,
     )  # fmt: skip
     row = slice(tree.first_child[0], tree.first_child[0] + tree.children[0])
     assert tree.size[0] <= 60
@@ -148,7 +148,7 @@ def test_rapid_values_count_what_was_played_first(size: int) -> None:
     tree, mask = make_tree(1_000), np.zeros(size**2 + 1, np.uint8)
     run_playouts(
         session.game, tree, session.state, session.state.copy(), mask, random_state(0)[0],
-        40, 0.6, 1.1, 100, 300.0, another_thread(load_policy()),
+        40, 0.6, 1.1, 100, 300.0, another_thread(load_policy()), True, 0.0,
     )  # fmt: skip
     row = slice(1, 1 + size**2 + 1)
     moves = tree.actions[row] < size**2
@@ -160,6 +160,53 @@ def test_rapid_values_count_what_was_played_first(size: int) -> None:
     assert tree.rapid_visits[row][~moves] == tree.visits[row][~moves]
 
 
+def test_priors_are_what_patterns_say_of_legal_moves() -> None:
+    from envs.games.go.rollout import another_thread, load_policy, move_weights, previous_point
+    from envs.games.go.watch import make_watch, watch_position
+
+    session = session_after("go", "E5 E3 D3 C3 D4 C4 E4 F3 D2", size=9)
+    policy, mask = another_thread(load_policy()), session.legal_mask()
+    chances, weights, watch = np.zeros(82), np.zeros(82), make_watch()
+    session.game.chances(session.state, mask, policy, chances)
+    watch_position(session.state, watch, policy.shapes)
+    last = previous_point(session.state)
+    move_weights(session.state, watch, policy.factors, session.to_move + 1, last, 0, weights)
+    weights[:81] *= mask[:81]
+    weights[81] = weights[:81].sum() / (weights[:81] > 0).sum()
+    np.testing.assert_allclose(chances, weights / weights.sum())
+    assert chances[mask == 0].sum() == 0 < chances[81]
+    assert chances[:81].max() > 5 / 82  # they say something
+
+
+def test_priors_decide_where_a_search_looks_first() -> None:
+    """Against the formula, child by child, in a search that has seen a little."""
+    from core.machine.random_numbers import random_state
+    from envs.games.go.rollout import another_thread, load_policy
+    from search.uct_tree import REDUCTION, _select_by_prior, make_tree, run_playouts
+
+    session = session_after("go", "E5 E3 D3", size=9)  # White moves: signs are turned
+    tree, mask, guide = make_tree(8_000), np.zeros(82, np.uint8), another_thread(load_policy())
+    run_playouts(
+        session.game, tree, session.state, session.state.copy(), mask, random_state(0)[0],
+        300, 0.6, 1.1, 4, 0.0, guide, False, 1.5,
+    )  # fmt: skip
+    row = slice(tree.first_child[0], tree.first_child[0] + tree.children[0])
+    visits, outcomes, priors = tree.visits[row], tree.outcomes[row], tree.priors[row]
+    assert visits.sum() == 300 and priors.sum() == pytest.approx(1)
+    assert (visits == 0).any() and visits[priors.argmax()] > 5  # UCB1 would have tried them all
+    values = np.full(len(visits), -tree.outcomes[0] / 300 - REDUCTION)
+    values[visits > 0] = -outcomes[visits > 0] / visits[visits > 0]
+    bounds = values + 1.5 * priors * np.sqrt(300) / (1 + visits)
+    assert _select_by_prior(tree, 0, 1, 1.5) == tree.first_child[0] + bounds.argmax()
+
+
+def test_priors_find_a_capture_that_decides() -> None:
+    session = session_after("go", "B5 C5 B4 C4 B3 C3 B2 C2 D5 C1 D4 pass D3 pass D2 pass", size=5)
+    judgement = uct(playouts=1_000, prior=1.0).judge(session)
+    assert session.name_of(judgement.action) in ("B1", "D1")
+    assert judgement.win_rate > 0.9 and judgement.visits.sum() == 1_000
+
+
 def test_a_lost_game_is_given_up() -> None:
     # Black has nothing but two stones in a corner that White owns.
     session = session_after("go", "A1 C3 B1 C4 pass D2 pass B2 pass C1 pass D4", size=5)
@@ -168,9 +215,16 @@ def test_a_lost_game_is_given_up() -> None:
 
 
 def test_patterns_are_for_go() -> None:
-    with pytest.raises(UserError, match="no playouts by patterns"):
-        uct(policy="patterns").judge(session_after("othello", ""))
-    for options in ({"policy": "none"}, {"rapid": 100.0}, {"policy": "patterns", "rapid": -1.0}):
+    for switch in ({"policy": "patterns"}, {"prior": 1.0}):
+        with pytest.raises(UserError, match="Othello has no patterns"):
+            uct(**switch).judge(session_after("othello", ""))
+    for options in (
+        {"prior": -1.0},
+        {"prior": 1.0, "policy": "patterns", "rapid": 9.0},
+        {"policy": "none"},
+        {"rapid": 100.0},
+        {"policy": "patterns", "rapid": -1.0},
+    ):
         with pytest.raises(UserError):
             UctOptions(**options)  # type: ignore[arg-type]
 
@@ -178,6 +232,9 @@ def test_patterns_are_for_go() -> None:
 def test_players_are_named_with_their_settings() -> None:
     from play.players import make_player
 
+    prior = make_player("uct:50,prior=1.5")
+    assert isinstance(prior, UctPlayer) and prior.options.prior == 1.5
+    assert prior.name == "UCT 50 prior 1.5"
     player = make_player("uct:0.5s,playouts=patterns,rapid=300,exploration=0.2,resign=0.05")
     assert isinstance(player, UctPlayer)
     options = player.options
