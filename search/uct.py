@@ -59,8 +59,8 @@ class UctOptions:
             raise UserError(f"resign must be from 0 to 0.5, got {self.resign}")
         if self.policy not in ("uniform", "patterns"):
             raise UserError(f"there are no playouts {self.policy!r} (known: uniform, patterns)")
-        if self.prior < 0 or (self.prior and self.rapid):
-            raise UserError("the weight of priors counts from 0, and excludes rapid action values")
+        if self.prior < 0:
+            raise UserError(f"the weight of priors counts from 0, got {self.prior}")
         if self.rapid < 0 or (self.rapid and self.policy == "uniform"):
             raise UserError("rapid action values count from 0, and need playouts by patterns")
 

@@ -81,46 +81,33 @@ def restrict_root(tree: Tree, actions: list[int]) -> None:
 
 @kernel
 def _select_child(
-    tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float, rapid: float
-) -> int:
-    """The child with the highest upper confidence bound; one never tried counts as its urgency.
+    tree: Tree, node: int, player: int, exploration: float, first_play_urgency: float,
+    rapid: float, prior: float,
+) -> int:  # fmt: skip
+    """The child with the highest bound: its value, and a bonus for what is little known.
 
-    Rapid values weigh sqrt(rapid / (3 visits + rapid)); 0 leaves them out.
-    """
-    log_visits = np.log(tree.visits[node] + 1.0)
-    sign = 1.0 if player == FIRST else -1.0
-    best, best_bound = 0, -np.inf
-    for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
-        visits = tree.visits[child]
-        bound = first_play_urgency
-        if visits > 0:
-            mean = sign * tree.outcomes[child] / visits
-            bound = mean + exploration * np.sqrt(log_visits / visits)
-        if rapid > 0 and tree.rapid_visits[child] > 0:
-            share = np.sqrt(rapid / (3 * visits + rapid))
-            value = sign * tree.rapid_outcomes[child] / tree.rapid_visits[child]
-            if visits > 0:
-                value = share * value + (1 - share) * sign * tree.outcomes[child] / visits
-            bound = value + exploration * np.sqrt(log_visits / (visits + 1))
-        if bound > best_bound:
-            best, best_bound = child, bound
-    return best
-
-
-@kernel
-def _select_by_prior(tree: Tree, node: int, player: int, prior: float) -> int:
-    """The child with the highest value and bonus, prior P sqrt(n) / (1 + N).
-
-    One never tried is taken to be REDUCTION worse than its parent.
+    The value is mixed with the rapid one, which weighs sqrt(rapid / (3 visits + rapid)). The bonus
+    is UCB1's, and a child never tried counts as its urgency; or prior P sqrt(n) / (1 + visits), and
+    a child never tried is taken to be REDUCTION worse than its parent.
     """
     sign = 1.0 if player == FIRST else -1.0
-    spread = prior * np.sqrt(tree.visits[node])
+    log_visits, spread = np.log(tree.visits[node] + 1.0), prior * np.sqrt(tree.visits[node])
     untried = sign * tree.outcomes[node] / max(1, tree.visits[node]) - REDUCTION
     best, best_bound = 0, -np.inf
     for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
         visits = tree.visits[child]
-        mean = sign * tree.outcomes[child] / visits if visits else untried
-        bound = mean + spread * tree.priors[child] / (1 + visits)
+        value, known, tries = 0.0, visits > 0, float(visits)
+        if visits > 0:
+            value = sign * tree.outcomes[child] / visits
+        if rapid > 0 and tree.rapid_visits[child] > 0:
+            share = np.sqrt(rapid / (3 * visits + rapid))
+            others = sign * tree.rapid_outcomes[child] / tree.rapid_visits[child]
+            value, known, tries = share * others + (1 - share) * value, True, visits + 1.0
+        bound = first_play_urgency
+        if prior > 0:
+            bound = (value if known else untried) + spread * tree.priors[child] / (1 + visits)
+        elif known:
+            bound = value + exploration * np.sqrt(log_visits / tries)
         if bound > best_bound:
             best, best_bound = child, bound
     return best
@@ -231,11 +218,9 @@ def run_playouts(
                     break
                 if guide is not None and prior > 0:
                     _add_priors(game, tree, node, state, mask, guide, chances)
-            player = state[TO_MOVE]
-            if prior > 0:
-                node = _select_by_prior(tree, node, player, prior)
-            else:
-                node = _select_child(tree, node, player, exploration, first_play_urgency, rapid)
+            node = _select_child(
+                tree, node, state[TO_MOVE], exploration, first_play_urgency, rapid, prior
+            )
             game.play(state, tree.actions[node])
             path[depth] = node
             depth += 1

@@ -182,7 +182,7 @@ def test_priors_decide_where_a_search_looks_first() -> None:
     """Against the formula, child by child, in a search that has seen a little."""
     from core.machine.random_numbers import random_state
     from envs.games.go.rollout import another_thread, load_policy
-    from search.uct_tree import REDUCTION, _select_by_prior, make_tree, run_playouts
+    from search.uct_tree import REDUCTION, _select_child, make_tree, run_playouts
 
     session = session_after("go", "E5 E3 D3", size=9)  # White moves: signs are turned
     tree, mask, guide = make_tree(8_000), np.zeros(82, np.uint8), another_thread(load_policy())
@@ -197,7 +197,7 @@ def test_priors_decide_where_a_search_looks_first() -> None:
     values = np.full(len(visits), -tree.outcomes[0] / 300 - REDUCTION)
     values[visits > 0] = -outcomes[visits > 0] / visits[visits > 0]
     bounds = values + 1.5 * priors * np.sqrt(300) / (1 + visits)
-    assert _select_by_prior(tree, 0, 1, 1.5) == tree.first_child[0] + bounds.argmax()
+    assert _select_child(tree, 0, 1, 0.6, 1.1, 0.0, 1.5) == tree.first_child[0] + bounds.argmax()
 
 
 def test_priors_find_a_capture_that_decides() -> None:
@@ -220,7 +220,6 @@ def test_patterns_are_for_go() -> None:
             uct(**switch).judge(session_after("othello", ""))
     for options in (
         {"prior": -1.0},
-        {"prior": 1.0, "policy": "patterns", "rapid": 9.0},
         {"policy": "none"},
         {"rapid": 100.0},
         {"policy": "patterns", "rapid": -1.0},
