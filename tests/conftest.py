@@ -3,6 +3,8 @@ the real Trainer in a real run folder."""
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,14 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from core.trainer import Trainer
+
+# Each worker has a core: torch's threads would spin on the other worker's, for more time than the
+# tests take. Libraries read this when they are loaded, in processes that tests start too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+# Compiling kernels makes millions of objects that live; to walk over them again and again costs a
+# twelfth of it.
+gc.set_threshold(100_000, 50, 100)
 
 # Machines differ by a factor of ten, so no test is refused for its time; the same examples each
 # time, so a red run can be had again. Look for new ones with --hypothesis-profile=explore.

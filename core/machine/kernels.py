@@ -95,7 +95,9 @@ def kernel_of_sums(function: Function) -> Function:
 def _compile(function: Function, **options: Any) -> Function:
     from numba import njit
 
-    compile_it: Any = njit(cache=_prepare_cache(), nogil=True, error_model="numpy", **options)
+    # Nobody passes kernels to C.
+    options |= {"cache": _prepare_cache(), "no_cfunc_wrapper": True}
+    compile_it: Any = njit(nogil=True, error_model="numpy", **options)
     compiled: Function = compile_it(function)
     return compiled
 

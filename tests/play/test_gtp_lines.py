@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
+from envs.games.go.game import GO
 from envs.games.options import GoOptions
 from envs.games.session import Session
 from play.engine import Engine
@@ -121,6 +122,13 @@ def test_a_reader_that_dies_ends_the_server() -> None:
         server.run()
 
 
+@pytest.fixture
+def compiled_rules() -> None:
+    """A process that finds them in no cache says on stderr that it compiles."""
+    Session(GO, GoOptions(5))
+
+
+@pytest.mark.usefixtures("compiled_rules")
 def test_random_bytes_never_stop_a_process_in_a_utf8_locale() -> None:
     rng = np.random.default_rng(3)
     noise = b"".join(rng.bytes(40).replace(b"\n", b"") + b"\n" for _ in range(300))
@@ -133,6 +141,7 @@ def test_random_bytes_never_stop_a_process_in_a_utf8_locale() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.usefixtures("compiled_rules")
 def test_quit_ends_the_process_while_the_input_is_open() -> None:
     command = [sys.executable, "-m", "tengen", "gtp", "--agent", "random"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
