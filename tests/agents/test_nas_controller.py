@@ -317,7 +317,8 @@ def test_an_lstm_that_is_not_tied_contains_a_table() -> None:
     for tied, policy in policies.items():
         network = policy.network
         network.softmax.weight.data.zero_()
-        memory, last, seen = policy.start(1), np.zeros((1, 0), dtype=np.int64), {}
+        memory, last = policy.start(1), np.zeros((1, 0), dtype=np.int64)
+        seen: dict[str, np.ndarray] = {}
         for number, (at, stage) in enumerate(stages_of(SPACE, 9)):
             options = len(stage.options)
             if not isinstance(stage, Anchor):
