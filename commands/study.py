@@ -28,6 +28,8 @@ STUDIES = {
     "highway-depth": "plain networks stop learning with depth, highway networks do not",
     "degradation": "more layers train worse, unless they have shortcuts",
     "decoupled-decay": "the best weight decay moves with the learning rate, or does not",
+    "nas-tables": "how fast searchers of architectures find good cells in published tables",
+    "nas-sharing": "do weights that architectures share rank them as trainings of their own do?",
     "ode-net": "a differential equation in the place of six residual blocks",
 }
 

@@ -5,104 +5,124 @@ weights, and trained from scratch. Two rank correlations tell how alike the orde
 stand those of the number of parameters, which costs nothing, and of a second training with another
 seed, which shows what the noise of a training allows.
 
-    python -m studies.nas_sharing RUN
+    tengen study nas-sharing RUN
+
+A cell is a design.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tyro
-from scipy.stats import kendalltau, spearmanr
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.nas.agent import ArchitectureSearch
-from agents.nas.build import build
-from agents.nas.child import Job, results
-from agents.nas.sharing import SharedWeights
-from agents.nas.training import ChildTrainer
-from commands.session import saved_config
+from core.config import free
 from core.errors import UserError
-from core.files import checkpoint
-from core.files.run_folder import RunFolder
-from core.learner import Arithmetic
 from core.seeds import derived_seed
-from envs.architecture.space import Space, Tokens, sample
-from studies.training import Clock, write_results
+from studies.grid import Cell, Found, key, run_grid
+
+if TYPE_CHECKING:
+    from agents.nas.sharing import SharedWeights
+    from envs.architecture.space import Space, Tokens
+
+TITLE = "Shared weights and trainings from scratch"
 
 
 @dataclass(frozen=True)
 class Options:
     """Rank correlation of scores by shared weights with scores of trainings from scratch."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: str = field(default="", metadata={"positional": True})
     """Folder of a run with --evaluator shared."""
-    designs: int = 12
+    quick: bool = False
+    """4 designs, a tenth of the epochs."""
+    designs: int = free(12, at_least=2)
     """Different networks, drawn uniformly."""
-    epochs: float = 3.0
+    epochs: float = free(3.0, over=0)
     """Of each training from scratch."""
-    seed: int = 1
-    out: Path = Path("runs/studies/nas-sharing.json")
-    """Where the results go."""
+    seed: int = free(1, at_least=0)
+    """Of the designs and the trainings."""
+    processes: int = free(0, at_least=0)
+    """Designs at once; 0: one on each core."""
+    out: str = "runs/studies/nas-sharing"
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Score, train, compare, print, write."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    clock = Clock()
-    shared, space, arithmetic = load(options.run)
-    trainer = ChildTrainer(replace(shared.options, child_epochs=options.epochs), False, arithmetic)
-    batches = shared.validation_batches()
-    rows: list[list[float]] = []
-    for number, tokens in enumerate(different(space, options.designs, options.seed)):
-        design = space.design(tokens)
-        with_shared = shared.score(design, batches).metrics
-        row = [with_shared["score"], with_shared["parameters"]]
-        for again in range(2):
-            *_, alone = results(
-                trainer, Job(number, design, derived_seed(options.seed, "alone", number, again))
-            )
-            assert alone is not None
-            row.append(alone.metrics["score"])
-        rows.append(row)
-        print(
-            f"{''.join(map(str, tokens))}  shared {row[0]:.4f}  parameters {row[1]:>7,.0f}  "
-            f"alone {row[2]:.4f} {row[3]:.4f}",
-            flush=True,
-        )
-    found = correlations(np.array(rows))
-    for name, (spearman, kendall) in found.items():
-        print(f"{name:<28} Spearman {spearman:+.2f}   Kendall {kendall:+.2f}")
-    write_results(options.out, options, clock, {"scores": rows, "correlations": found})
+def run(options: Options) -> dict[str, Any]:
+    """All designs, or what is missing of them. Raises UserError for a folder of another kind."""
+    from core.files.tensor_file import digest
+
+    shared = load(options.run)
+    settings = {"run": options.run, "weights": digest(shared.network.state_dict()),
+                "epochs": options.epochs / (10 if options.quick else 1),
+                "seed": options.seed}  # fmt: skip
+    count = 4 if options.quick else options.designs
+    cells = [
+        {"number": number, "tokens": tokens, **settings}
+        for number, tokens in enumerate(different(shared.space, count, options.seed))
+    ]
+    found = run_grid(compute, cells, Path(options.out), options.processes)
+    rows = [{"tokens": cell["tokens"], **found[key(cell)]} for cell in cells]
+    return {"epochs": settings["epochs"], "rows": rows, "correlations": correlations(rows)}
 
 
-def load(folder: Path) -> tuple[SharedWeights, Space, Arithmetic]:
-    """The shared weights of a run's newest checkpoint.
+def compute(cell: Cell) -> Found:
+    """Score a design with the shared weights, and train it from scratch twice."""
+    from agents.nas.child import Job, results
+    from agents.nas.training import ChildTrainer
+
+    shared = load(cell["run"])
+    design = shared.space.design(cell["tokens"])
+    metrics = shared.score(design, shared.validation_batches()).metrics
+    options = replace(shared.options, child_epochs=cell["epochs"])
+    trainer = ChildTrainer(options, False, shared.learner.arithmetic)
+    alone = []
+    for again in range(2):
+        seed = derived_seed(cell["seed"], "alone", cell["number"], again)
+        *_, result = results(trainer, Job(cell["number"], design, seed))
+        assert result is not None
+        alone.append(result.metrics["score"])
+    return {"shared": metrics["score"], "parameters": metrics["parameters"], "alone": alone}
+
+
+@cache
+def load(run: str) -> SharedWeights:
+    """The shared weights of a run's newest checkpoint; once for each process.
 
     Raises:
         UserError: it is no run with --evaluator shared, or its data are not here.
     """
-    entry, config = saved_config(RunFolder.open(folder))
+    from agents.nas.agent import ArchitectureSearch
+    from agents.nas.build import build
+    from commands.session import saved_config
+    from core.files import checkpoint
+    from core.files.run_folder import RunFolder
+    from core.learner import Arithmetic
+
+    if not run:
+        raise UserError("this study needs the folder of a run with --evaluator shared")
+    folder = RunFolder.open(Path(run))
+    entry, config = saved_config(folder)
     if entry.name != "nas" or config.evaluator != "shared":
-        raise UserError(f"{folder} is no run of nas with --evaluator shared")
-    saved = checkpoint.load(folder).state
+        raise UserError(f"{run} is no run of nas with --evaluator shared")
+    saved = checkpoint.load(folder.checkpoints).state
     arithmetic = Arithmetic.from_state(saved["arithmetic"])
-    agent = build(config, folder / "replay", print, arithmetic).agent
+    agent = build(config, folder.path / "replay", print, arithmetic).agent
     assert isinstance(agent, ArchitectureSearch) and agent.shared is not None
     agent.load_state_dict(saved)
-    return agent.shared, agent.space, arithmetic
+    return agent.shared
 
 
 def different(space: Space, count: int, seed: int) -> Iterator[Tokens]:
     """So many uniform designs that all mean other networks."""
-    random, seen = np.random.default_rng(seed), set[Tokens]()
+    from envs.architecture.space import sample
+
+    random = np.random.default_rng(seed)
+    seen: set[Tokens] = set()
     while len(seen) < count:
         tokens = sample(space, random)
         if space.canonical(tokens) not in seen:
@@ -110,20 +130,44 @@ def different(space: Space, count: int, seed: int) -> Iterator[Tokens]:
             yield tokens
 
 
-def correlations(scores: np.ndarray) -> dict[str, tuple[float, float]]:
-    """Spearman's rho and Kendall's tau-b with what trainings from scratch give, [N, 4]: shared
-    weights, parameters, and two trainings, which are averaged unless they are compared."""
-    alone = scores[:, 2:].mean(axis=1)
-    pairs: dict[str, Any] = {
-        "shared weights": (scores[:, 0], alone),
-        "number of parameters": (scores[:, 1], alone),
-        "a training and another": (scores[:, 2], scores[:, 3]),
+def correlations(rows: Sequence[Found]) -> dict[str, dict[str, float]]:
+    """Spearman's rho and Kendall's tau-b with the mean of two trainings from scratch: of shared
+    weights and of parameters; and of the trainings with each other."""
+    from scipy.stats import kendalltau, spearmanr
+
+    first, second = np.array([row["alone"] for row in rows]).T
+    pairs = {
+        "shared weights": ([row["shared"] for row in rows], (first + second) / 2),
+        "number of parameters": ([row["parameters"] for row in rows], (first + second) / 2),
+        "one training with another": (first, second),
     }
     return {
-        name: (float(spearmanr(*pair).statistic), float(kendalltau(*pair).statistic))
+        name: {"spearman": float(spearmanr(*pair).statistic),
+               "kendall": float(kendalltau(*pair).statistic)}
         for name, pair in pairs.items()
-    }
+    }  # fmt: skip
 
 
-if __name__ == "__main__":
-    main()
+def page(results: Mapping[str, Any]) -> list[str]:
+    """The correlations."""
+    lines = [f"{len(results['rows'])} designs, trained from scratch for {results['epochs']:g} "
+             f"epochs, twice.", "", "| with trainings from scratch | Spearman | Kendall |",
+             "|---|---|---|"]  # fmt: skip
+    return lines + [
+        f"| {name} | {found['spearman']:+.2f} | {found['kendall']:+.2f} |"
+        for name, found in results["correlations"].items()
+    ]
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """Trainings from scratch against shared scores, and against parameters."""
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
+
+    figure, axes = new_figure(2)
+    labels = {"shared": "accuracy with shared weights", "parameters": "parameters"}
+    for ax, (column, label) in zip(axes, labels.items(), strict=True):
+        for row in results["rows"]:
+            ax.plot([row[column]] * 2, row["alone"], ".-", color=COLOURS[0], linewidth=0.9)
+        ax.set(xlabel=label, ylabel="accuracy, trained from scratch")
+    save_figure(figure, path)

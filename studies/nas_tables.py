@@ -1,137 +1,141 @@
-"""How fast do searchers find good cells? All of them on NAS-Bench-201, two hundred runs each.
+"""How fast do searchers find good cells? All of them on NAS-Bench-201, many runs each.
 
 A query gives one seed's validation accuracy, as a training would. What is reported is the mean test
 accuracy of the design that was best by validation so far, or, where the file of test accuracies is
 not on this machine, its mean validation accuracy (`agents/nas/benchmarks.py` says what is needed).
 
-    python -m studies.nas_tables
+    tengen study nas-tables
+
+A cell is all runs of one searcher on one table. Legend: R runs, E evaluations.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
-from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tyro
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from agents.nas.benchmarks import Table, load_table
-from agents.nas.controller import Controller
-from agents.nas.controller_config import ControllerConfig
-from agents.nas.table import TableEvaluator
+from core.config import free, resolve
+from core.errors import UserError
 from core.seeds import derived_seed
-from envs.architecture.space import Space
-from search.architecture.evolution import RegularisedEvolution
-from search.architecture.local import LocalSearch
-from search.architecture.random import RandomSearch
-from search.architecture.searcher import Searcher
-from studies.training import Clock, new_figure, save_figure, write_results
+from studies.grid import Cell, Found, key, run_grid
 
+if TYPE_CHECKING:
+    from agents.nas.benchmarks import Table
+    from envs.architecture.space import Space
+    from search.architecture.searcher import Searcher
+
+TITLE = "Searchers on NAS-Bench-201"
+TABLES = ("nb201-cifar10", "nb201-cifar100", "nb201-imagenet16")
 COLUMNS = (50, 100, 150, 200, 300, 500)
-"""Evaluations at which the table reports."""
+"""Evaluations at which the page reports."""
 TICKS = (20, 50, 100, 200, 500)
 """Evaluations that the picture names."""
 
 
-def _controller(**options: Any) -> Callable[[Space, int], Searcher]:
-    return lambda space, seed: Controller(ControllerConfig(**options), space, seed)
+def _controller(**options: Any) -> dict[str, Any]:
+    return {"searcher": "controller", "controller": options}
 
 
-RIVALS: dict[str, Callable[[Space, int], Searcher]] = {
-    "random": RandomSearch,
-    "evolution P10 S3": lambda space, seed: RegularisedEvolution(space, seed, 10, 3),
-    "evolution P10 S10": lambda space, seed: RegularisedEvolution(space, seed, 10, 10),
-    "local search": LocalSearch,
-}
-CONTROLLERS = {
+SEARCHERS: dict[str, Mapping[str, Any]] = {
+    "random": {"searcher": "random"},
+    "evolution P10 S3": {"searcher": "evolution", "population": 10, "tournament": 3},
+    "evolution P10 S10": {"searcher": "evolution", "population": 10, "tournament": 10},
+    "local search": {"searcher": "local"},
     "table, rate .01": _controller(policy="table", learning_rate=0.01),
     "table, rate .1": _controller(policy="table", learning_rate=0.1),
-    "table, ranks": _controller(policy="table", learning_rate=0.07, ranks=10),
+    "table, ranks": _controller(policy="table", learning_rate=0.07, ranks=10.0),
     "table, ranks, PPO": _controller(
-        policy="table", algorithm="ppo", learning_rate=0.05, ranks=10, ppo_batches=5, ppo_steps=1
+        policy="table", algorithm="ppo", learning_rate=0.05, ranks=10.0, ppo_batches=5, ppo_steps=1
     ),
+    "LSTM, ranks": _controller(learning_rate=0.006, ranks=10.0),
+    "LSTM, own softmaxes": _controller(learning_rate=0.003, ranks=10.0, tied=False, entropy=0.01),
 }
-LSTM = {
-    "LSTM, ranks": _controller(policy="lstm", learning_rate=0.006, ranks=10),
-}
-SEARCHERS = {**RIVALS, **CONTROLLERS, **LSTM}
+"""By name: options of `tengen train nas` other than its defaults."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Test accuracy of the best design by validation, against evaluations."""
+    """Accuracy of the best design by validation, against evaluations."""
 
-    tables: tuple[str, ...] = ("nb201-cifar10", "nb201-cifar100", "nb201-imagenet16")
-    searchers: tuple[str, ...] = tuple(SEARCHERS)
-    runs: int = 200
+    table: str = ""
+    """One of agents.nas.benchmarks; without: the three of NAS-Bench-201."""
+    only: str = ""
+    """Searchers that have this in their names, such as LSTM; without: all."""
+    quick: bool = False
+    """20 runs of 200 evaluations on CIFAR-10, 2 of an LSTM: a minute."""
+    runs: int = free(200, at_least=2)
     """Of each searcher on each table; bands are their middle halves."""
-    lstm_runs: int = 20
-    """Of the LSTM, which takes about thirty times as long as a table."""
-    evaluations: int = 500
-    batch: int = 1
-    """Designs asked for at once."""
-    processes: int = 2
-    out: Path = Path("runs/studies/nas-tables.json")
-    """Where the results go; the picture lies beside it."""
+    lstm_runs: int = free(40, at_least=2)
+    """Of an LSTM, which takes about thirty times as long as a table."""
+    evaluations: int = free(500, at_least=50)
+    """Of a run."""
+    processes: int = free(0, at_least=0)
+    """Cells at once; 0: one on each core."""
+    out: str = "runs/studies/nas-tables"
+    """Folder of journal, results.json, figure.png and page.md."""
+
+    def validate(self) -> None:
+        """Raise UserError for a searcher that is not here."""
+        if not self.chosen:
+            raise UserError(f"no searcher has {self.only!r} in its name: {'; '.join(SEARCHERS)}")
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of searchers."""
+        return [name for name in SEARCHERS if self.only in name]
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Search, print, write, draw."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    clock = Clock()
-    columns = [column for column in COLUMNS if column <= options.evaluations]
-    found: dict[str, dict[str, Any]] = {table: {} for table in options.tables}
-    jobs = list(product(options.tables, options.searchers))
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.processes, mp_context=spawn) as pool:
-        arguments = [(*job, options) for job in jobs]
-        for (table, searcher), result in zip(jobs, pool.map(_job, arguments), strict=True):
-            found[table][searcher] = result
-            print(f"{table:<17}{row(searcher, result, columns)}", flush=True)
-    write_results(options.out, options, clock, {"columns": columns, "tables": found})
-    draw(found, options.out.with_suffix(".png"))
+def run(options: Options) -> dict[str, Any]:
+    """All searches, or what is missing of them. Raises UserError where a table is not here."""
+    quick = options.quick
+    tables = (options.table,) if options.table else TABLES[:1] if quick else TABLES
+    runs, lstm_runs = (20, 2) if quick else (options.runs, options.lstm_runs)
+    found: dict[str, dict[str, Any]] = {}
+    cells = [
+        {"table": table, "reports": "validation" if _table(table).test is None else "test",
+         "name": name, "searcher": SEARCHERS[name],
+         "runs": lstm_runs if name.startswith("LSTM") else runs,
+         "evaluations": 200 if quick else options.evaluations}
+        for table in tables
+        for name in options.chosen
+    ]  # fmt: skip
+    results = run_grid(compute, cells, Path(options.out), options.processes)
+    for cell in cells:
+        both = {"runs": cell["runs"], "reports": cell["reports"], **results[key(cell)]}
+        found.setdefault(str(cell["table"]), {})[str(cell["name"])] = both
+    return {"tables": found}
 
 
-def _job(arguments: tuple[str, str, Options]) -> dict[str, Any]:
-    name, searcher, options = arguments
-    table = _table(name)
-    runs = options.lstm_runs if searcher in LSTM else options.runs
-    started = process_time()
-    pairs = [
-        search(table, SEARCHERS[searcher], seed, options.evaluations, options.batch)
-        for seed in range(runs)
-    ]
-    best, sampled = (100 * np.array(part) for part in zip(*pairs, strict=True))
+def compute(cell: Cell) -> Found:
+    """Search so often; mean, deviation and quartiles of what is reported, and the mean validation
+    accuracy of what was asked for; percent, each [E]."""
+    from agents.nas.build import make_searcher
+    from agents.nas.config import NASConfig
+
+    config = resolve(NASConfig, cell["searcher"])
+
+    def make(space: Space, seed: int) -> Searcher:
+        return make_searcher(config, space, seed)
+
+    table = _table(cell["table"])
+    pairs = [search(table, make, seed, cell["evaluations"]) for seed in range(cell["runs"])]
+    best, sampled = (100 * np.array(part) for part in zip(*pairs, strict=True))  # [R, E]
     low, high = np.quantile(best, [0.25, 0.75], axis=0)
-    return {
-        "runs": runs,
-        "reports": "validation" if table.test is None else "test",
-        "mean": best.mean(axis=0).round(3).tolist(),
-        "deviation": best.std(axis=0, ddof=1).round(3).tolist(),
-        "low": low.round(3).tolist(),
-        "high": high.round(3).tolist(),
-        "sampled": sampled.mean(axis=0).round(3).tolist(),
-        "processor_seconds": round(process_time() - started, 1),
-    }
+    curves = {"mean": best.mean(axis=0), "deviation": best.std(axis=0, ddof=1), "low": low,
+              "high": high, "sampled": sampled.mean(axis=0)}  # fmt: skip
+    return {name: curve.round(3).tolist() for name, curve in curves.items()}
 
 
 @cache
 def _table(name: str) -> Table:
     """Once for each process."""
-    import torch
+    from agents.nas.benchmarks import load_table
 
-    torch.set_num_threads(1)
     return load_table(name)
 
 
@@ -142,12 +146,14 @@ def search(
     evaluations: int,
     batch: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One run of a searcher on a table.
+    """One run of a searcher on a table, which is asked for so many designs at once.
 
     Returns:
         After each evaluation, the reported accuracy of the best by validation so far; and the mean
-        validation accuracy of each design that was asked for; fractions, float64 [evaluations].
+        validation accuracy of each design that was asked for; fractions, float64 [E].
     """
+    from agents.nas.table import TableEvaluator
+
     searcher = make(table.space, derived_seed(seed, "searcher"))
     evaluator = TableEvaluator(table, derived_seed(seed, "evaluator"))
     mean = table.mean
@@ -167,38 +173,45 @@ def search(
     return reported[np.array(rows)[leader]], mean[np.array(rows[:evaluations])]
 
 
-def row(searcher: str, result: Mapping[str, Any], columns: Sequence[int]) -> str:
-    """Mean and standard deviation at the table's columns, and what the policy samples at last."""
-    cells = [f"{result['mean'][n - 1]:.2f}±{result['deviation'][n - 1]:.2f}" for n in columns]
-    last = np.mean(result["sampled"][-50:])
-    return (
-        f"{searcher:<19}" + "".join(f"{cell:>12}" for cell in cells) + f"   samples {last:.2f}"
-        f"   {result['runs']} runs, {result['processor_seconds']:.0f} s"
-    )
+def page(results: Mapping[str, Any]) -> list[str]:
+    """For each table: means and deviations, and what is sampled at last."""
+    return [line for item in results["tables"].items() for line in _part(*item)]
 
 
-def draw(found: Mapping[str, Mapping[str, Mapping[str, Any]]], path: Path) -> None:
+def _part(table: str, found: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    first = next(iter(found.values()))
+    columns = [column for column in COLUMNS if column <= len(first["mean"])]
+    heads = [f"{table}, {first['reports']}", "runs", *columns, "validation of the last 50 sampled"]
+    yield f"| {' | '.join(map(str, heads))} |"
+    yield "|---" * len(heads) + "|"
+    for name, each in found.items():
+        cells = [f"{each['mean'][n - 1]:.2f} ± {each['deviation'][n - 1]:.2f}" for n in columns]
+        last = np.mean(each["sampled"][-50:])
+        yield f"| {name} | {each['runs']} | {' | '.join(cells)} | {last:.2f} |"
+    yield ""
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
     """A panel for each table: means as lines, the middle halves of the runs as bands."""
+    from studies.training import new_figure, save_figure
+
+    found = results["tables"]
     figure, axes = new_figure(len(found), width=4.2 * len(found), height=3.9)
     colours = ["#000000", "#0072B2", "#56B4E9", "#999999", "#F0E442", "#E69F00", "#D55E00",
-               "#CC79A7", "#009E73"]  # fmt: skip
-    for ax, (table, results) in zip(axes, found.items(), strict=True):
-        for colour, (searcher, result) in zip(colours, results.items(), strict=False):
-            evaluations = np.arange(1, len(result["mean"]) + 1)
-            ax.plot(evaluations, result["mean"], color=colour, label=searcher, linewidth=1.4)
+               "#CC79A7", "#009E73", "#882255"]  # fmt: skip
+    for ax, (table, searchers) in zip(axes, found.items(), strict=True):
+        for colour, (name, each) in zip(colours, searchers.items(), strict=False):
+            evaluations = np.arange(1, len(each["mean"]) + 1)
+            ax.plot(evaluations, each["mean"], color=colour, label=name, linewidth=1.4)
             ax.fill_between(
-                evaluations, result["low"], result["high"], color=colour, alpha=0.12, linewidth=0
+                evaluations, each["low"], each["high"], color=colour, alpha=0.12, linewidth=0
             )
-        top = max(max(result["mean"]) for result in results.values())
-        bottom = min(result["mean"][:20][-1] for result in results.values())
-        kind = next(iter(results.values()))["reports"]
+        top = max(max(each["mean"]) for each in searchers.values())
+        bottom = min(each["mean"][19] for each in searchers.values())
+        kind = next(iter(searchers.values()))["reports"]
         ax.set(title=table, xlabel="evaluations", ylabel=f"{kind} accuracy, percent")
         ax.set(xscale="log", xlim=(20, None), ylim=(bottom, top + 0.1 * (top - bottom)))
         ax.set_xticks(TICKS, labels=[str(tick) for tick in TICKS])
         ax.minorticks_off()
     axes[0].legend(fontsize=7, loc="lower right")
     save_figure(figure, path)
-
-
-if __name__ == "__main__":
-    main()

@@ -280,6 +280,17 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "run": {"total_steps": 500},
         },
     ),
+    "nb201-lstm": (
+        "the same by an LSTM that learns as fast, in a minute",
+        {
+            "space": "nb201",
+            "evaluator": "table",
+            "rescore": True,
+            "batch": 1,
+            "controller": {"tied": False, "learning_rate": 3e-3, "ranks": 10.0, "entropy": 0.01},
+            "run": {"total_steps": 500},
+        },
+    ),
     "zoph2017-cnn": (
         "the convolutional search of Zoph and Le 2017; hundreds of GPUs for weeks",
         {

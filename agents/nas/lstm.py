@@ -29,20 +29,28 @@ class DesignLSTM(nn.Module):
     """An LSTM that reads what was decided last and says what comes next.
 
     At stage N its input is the embedding of the decision before, its output h_N goes through a
-    softmax. Decisions of one name share embedding and softmax, as in ENAS. At the anchor point of a
-    layer the layers before are drawn with ``sigmoid(v . tanh(W_prev h_j + W_curr h_N))``, where h_j
-    is the hidden state at the anchor point of layer j. The first layer has no anchor point; its h_j
-    is where it would be. After an anchor point the input is the mean of vectors learned for the
+    softmax. Decisions of one name share embedding and softmax, as in ENAS, if ``tied``: then only
+    h_N, which begins near zero, tells a stage from another, and it takes long until they differ.
+    Otherwise each has its own; their biases alone are a table of softmaxes. At the anchor point of
+    a layer the layers before are drawn with ``sigmoid(v . tanh(W_prev h_j + W_curr h_N))``, where
+    h_j is the hidden state at the anchor point of layer j. The first layer has no anchor point; its
+    h_j is where it would be. After an anchor point the input is the mean of vectors learned for the
     layers drawn: the paper does not say, and ENAS, which takes the mean of their h_j, could not
     score a design in one pass.
     """
 
     def __init__(
-        self, space: Space, hidden: int, layers: int, initial_range: float, seed: int
+        self,
+        space: Space,
+        hidden: int,
+        layers: int,
+        initial_range: float,
+        seed: int,
+        tied: bool = True,
     ) -> None:
         super().__init__()
         self.stages, self.width = space.stages, most_options(space)
-        columns, total = _columns(space)
+        columns, total = _columns(space, tied)
         self.columns: Tensor
         self.register_buffer("columns", columns, persistent=False)
         anchors = [i for i, stage in enumerate(space.stages) if isinstance(stage, Anchor)]
@@ -133,8 +141,9 @@ class DesignLSTM(nn.Module):
         return F.pad(score.unsqueeze(2), (1, self.width - 2))
 
 
-def _columns(space: Space) -> tuple[Tensor, int]:
-    """Where each stage's options are among all kinds', int64 [S, K], and how many all are."""
+def _columns(space: Space, tied: bool) -> tuple[Tensor, int]:
+    """Where each stage's options are among all, int64 [S, K], and how many all are. Stages of one
+    name have the same if ``tied``."""
     first: dict[str, int] = {}
     counts: dict[str, int] = {}
     total = 0
@@ -142,12 +151,12 @@ def _columns(space: Space) -> tuple[Tensor, int]:
     for number, stage in enumerate(space.stages):
         if isinstance(stage, Anchor):
             continue
-        count = len(stage.options)
-        if stage.name not in first:
-            first[stage.name], counts[stage.name], total = total, count, total + count
-        if counts[stage.name] != count:
-            raise ValueError(f"{space.name} has two kinds of decisions named {stage.name!r}")
-        columns[number, :count] = torch.arange(first[stage.name], first[stage.name] + count)
+        name, count = stage.name if tied else str(number), len(stage.options)
+        if name not in first:
+            first[name], counts[name], total = total, count, total + count
+        if counts[name] != count:
+            raise ValueError(f"{space.name} has two kinds of decisions named {name!r}")
+        columns[number, :count] = torch.arange(first[name], first[name] + count)
     return columns, total
 
 

@@ -34,7 +34,9 @@ class LSTMPolicy:
     def __init__(self, config: ControllerConfig, space: Space, seed: int) -> None:
         self.config = config
         self.space = space
-        self.network = DesignLSTM(space, config.hidden, config.layers, config.initial_range, seed)
+        self.network = DesignLSTM(
+            space, config.hidden, config.layers, config.initial_range, seed, config.tied
+        )
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), config.learning_rate, (0.9, config.beta2), fused=True
         )

@@ -20,7 +20,7 @@ from tests.search.small_space import SmallSpace, all_designs
 
 SPACE = SmallSpace()
 DESIGNS = {length: np.array(all_designs(SPACE, length)) for length in SPACE.lengths}
-SHAPED: dict[str, Any] = {"temperature": 2.0, "tanh_constant": 1.5}
+SHAPED: dict[str, Any] = {"temperature": 2.0, "tanh_constant": 1.5, "tied": False}
 
 
 def config(policy: str, **options: Any) -> ControllerConfig:
@@ -309,6 +309,30 @@ def test_what_was_not_asked_for_is_not_learned() -> None:
         controller.tell(designs[:1], np.zeros(1))
     with pytest.raises(ValueError, match="finite"):
         controller.tell(designs, np.array([0.0, np.nan]))
+
+
+def test_an_lstm_that_is_not_tied_contains_a_table() -> None:
+    table = policy_of(config("table"))
+    policies = {tied: policy_of(config("lstm", tied=tied)) for tied in (False, True)}
+    for tied, policy in policies.items():
+        network = policy.network
+        network.softmax.weight.data.zero_()
+        memory, last = policy.start(1), np.zeros((1, 0), dtype=np.int64)
+        seen: dict[str, np.ndarray] = {}
+        for number, (at, stage) in enumerate(stages_of(SPACE, 9)):
+            options = len(stage.options)
+            if not isinstance(stage, Anchor):
+                columns = network.columns[number, :options]
+                if not tied:
+                    logits = torch.from_numpy(table.logits[at, :options])
+                    network.softmax.bias.data[columns] = logits
+                step = policy.step(memory, number, last)[0, 0, :options]
+                expected = table.logits[at, :options] if not tied else seen.get(stage.name, step)
+                np.testing.assert_allclose(step, expected)
+                seen[stage.name] = step
+            else:
+                policy.step(memory, number, last)
+            last = np.zeros((1, stage.num_tokens), dtype=np.int64)
 
 
 def test_the_papers_lstm_has_35_units_twice_within_its_range() -> None:

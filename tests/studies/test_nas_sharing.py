@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
+from commands import study, train
 from core.errors import UserError
 from core.files.run_folder import RunFolder
 from envs.architecture.spaces import make_space
@@ -15,17 +17,18 @@ from studies.nas_sharing import correlations, different, load
 
 def test_orders_are_compared_with_the_mean_of_two_trainings() -> None:
     # Means of the trainings: 0.2, 0.4, 0.3, 0.5; their own orders are 0 2 1 3 and 1 0 2 3.
-    scores = np.array([
-        [0.6, 9.0, 0.1, 0.3],
-        [0.8, 7.0, 0.6, 0.2],
-        [0.7, 8.0, 0.2, 0.4],
-        [0.9, 6.0, 0.3, 0.7],
-    ])  # fmt: skip
-    found = correlations(scores)
-    assert found["shared weights"] == pytest.approx((1.0, 1.0))
-    assert found["number of parameters"] == pytest.approx((-1.0, -1.0))
+    rows: list[dict[str, Any]] = [
+        {"shared": 0.6, "parameters": 9, "alone": [0.1, 0.3]},
+        {"shared": 0.8, "parameters": 7, "alone": [0.6, 0.2]},
+        {"shared": 0.7, "parameters": 8, "alone": [0.2, 0.4]},
+        {"shared": 0.9, "parameters": 6, "alone": [0.3, 0.7]},
+    ]
+    found = correlations(rows)
+    assert found["shared weights"] == pytest.approx({"spearman": 1.0, "kendall": 1.0})
+    assert found["number of parameters"] == pytest.approx({"spearman": -1.0, "kendall": -1.0})
     # Ranks 0 3 1 2 against 1 0 2 3: rho = 1 - 6 (1 + 9 + 1 + 1) / 60; pairs 3 alike, 3 not.
-    assert found["a training and another"] == pytest.approx((-0.2, 0.0))
+    expected = {"spearman": -0.2, "kendall": 0.0}
+    assert found["one training with another"] == pytest.approx(expected)
 
 
 def test_designs_are_different_networks() -> None:
@@ -36,6 +39,28 @@ def test_designs_are_different_networks() -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="needs the folder"):
+        load("")
     with pytest.raises(UserError, match="not the folder of a run"):
-        load(tmp_path)
+        load(str(tmp_path))
     assert not RunFolder(tmp_path).checkpoints.exists()
+
+
+def test_a_run_is_scored_and_compared_design_by_design(tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    argv = ["nas", "--preset", "enas-quick", "--run-dir", str(run), "--total-steps", "4"]
+    argv += ["--batch", "2", "--child-network", "channels=1", "--shared-updates", "2"]
+    argv += ["--shared-examples", "40", "--shared-candidates", "2", "--no-progress"]
+    assert train.main([*argv, "--searcher", "random", "--no-compare"]) == 0
+    argv = ["nas-sharing", str(run), "--quick", "--epochs", "1", "--processes", "1"]
+    assert study.main([*argv, "--out", str(out)]) == 0
+    found = json.loads((out / "results.json").read_bytes())
+    assert found["epochs"] == 0.1
+    assert len({tuple(row["tokens"]) for row in found["rows"]}) == 4
+    shared = load(str(run))
+    for row in found["rows"]:
+        again = shared.score(shared.space.design(row["tokens"]), shared.validation_batches())
+        assert again.metrics["score"] == row["shared"]
+    assert any(row["alone"][0] != row["alone"][1] for row in found["rows"])
+    assert "| shared weights | " in (out / "page.md").read_text("utf-8")
+    assert (out / "figure.png").stat().st_size > 1_000
