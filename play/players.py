@@ -134,7 +134,7 @@ def default_player(game: str, options: Any) -> str:
         return "uct"
     trained = f"pretrained/zero-go{options.size}"
     if not (SHIPPED.parents[1] / trained).is_dir():
-        return "uct:10000,prior=1"
+        return "uct:10000,prior=1,playouts=patterns,rapid=300"
     return "shipped" if trained.endswith(SHIPPED.name) else trained
 
 
