@@ -113,6 +113,8 @@ def _make_uct(amount: str, seed: int, threads: int) -> Player:
             settings["seconds"] = float(number[1])
         else:
             settings["playouts"] = int(number[1])
+    if settings.get("prior") and "exploration" in settings:
+        raise UserError(f"uct:{amount}: exploration= weighs UCB1's bound, which prior= replaces")
     return UctPlayer(UctOptions(**settings, seed=seed))
 
 

@@ -190,9 +190,14 @@ class TreePlayer:
         if self.options.resign and judgement.win_rate < self.options.resign:
             return replace(judgement, action=RESIGN)
         if self.options.temperature > 0 and judgement.visits.sum() > 0:
-            with np.errstate(divide="ignore"):
-                logs = np.log(judgement.visits) / self.options.temperature
-            action = int(np.argmax(logs + self._rng.gumbel(size=len(logs))))
+            action = draw_by_visits(judgement.visits, self.options.temperature, self._rng)
             action = without_suicide(session, action, judgement.visits, judgement.values)
             return replace(judgement, action=action, value=float(judgement.values[action]))
         return judgement
+
+
+def draw_by_visits(visits: np.ndarray, temperature: float, rng: np.random.Generator) -> int:
+    """An action in proportion to visits^(1 / temperature), [A]."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(visits) / temperature
+    return int(np.argmax(logs + rng.gumbel(size=len(logs))))

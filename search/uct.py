@@ -17,7 +17,15 @@ from core.machine.threads import Threads
 from envs.games.game import Game
 from envs.games.session import Session
 from search.player import RESIGN, Judgement, Limits, Watcher, without_suicide
-from search.uct_tree import Tree, clear_tree, line_of, make_tree, restrict_root, run_playouts
+from search.uct_tree import (
+    Tree,
+    add_priors,
+    clear_tree,
+    line_of,
+    make_tree,
+    restrict_root,
+    run_playouts,
+)
 
 _CHUNK_SECONDS = 0.05
 _NODES_PER_PLAYOUT = 24
@@ -104,6 +112,10 @@ class UctPlayer:
         if limits is not None and limits.allowed is not None:
             for worker in workers:
                 restrict_root(worker.tree, sorted(limits.allowed))
+                if self.options.prior > 0:
+                    mask, chances = session.legal_mask(), np.zeros(len(worker.mask))
+                    add_priors(session.game, worker.tree, 0, session.state, mask, worker.guide,
+                               chances)  # fmt: skip
         began = time.monotonic()
         shares = [
             playouts // self._threads + int(index < playouts % self._threads)
@@ -148,7 +160,8 @@ class UctPlayer:
         return dead_cells(session.state)
 
     def check(self, game: Game, options: Any) -> None:
-        """It plays every game."""
+        """It plays every game; patterns are for those that have some."""
+        self._require_patterns(game)
 
     def close(self) -> None:
         """Stop the threads and free the trees."""
@@ -179,13 +192,20 @@ class UctPlayer:
 
     def _guides(self, session: Session) -> list[Any]:
         """What guides the playouts of each thread."""
-        if self.options.policy == "uniform" and not self.options.prior:
+        if not self._wants_patterns:
             return [None] * self._threads
-        if session.game.guided_playout is None:
-            raise UserError(f"{session.game.title} has no patterns; take uniform playouts, prior=0")
+        self._require_patterns(session.game)
         from envs.games.go.rollout import another_thread, load_policy
 
         return [another_thread(load_policy()) for _ in range(self._threads)]
+
+    @property
+    def _wants_patterns(self) -> bool:
+        return self.options.policy == "patterns" or self.options.prior > 0
+
+    def _require_patterns(self, game: Game) -> None:
+        if self._wants_patterns and (game.guided_playout is None or game.chances is None):
+            raise UserError(f"{game.title} has no patterns; take uniform playouts, prior=0")
 
     def _grow(
         self, session: Session, workers: list[_Worker], playouts: list[int]

@@ -114,14 +114,19 @@ def _select_child(
 
 
 @kernel
-def _add_priors(
+def add_priors(
     game: Any, tree: Tree, node: int, state: np.ndarray, mask: np.ndarray, guide: Any,
     chances: np.ndarray,
 ) -> None:  # fmt: skip
-    """What the guide thinks of the node's actions; `mask` marks the legal ones."""
+    """Write what the guide thinks of a node's children; `mask` marks all legal actions."""
     game.chances(state, mask, guide, chances)
-    for child in range(tree.first_child[node], tree.first_child[node] + tree.children[node]):
-        tree.priors[child] = chances[tree.actions[child]]
+    first, last = tree.first_child[node], tree.first_child[node] + tree.children[node]
+    total = 0.0
+    for child in range(first, last):
+        total += chances[tree.actions[child]]
+    for child in range(first, last):
+        own = chances[tree.actions[child]]
+        tree.priors[child] = own / total if total > 0 else 1 / (last - first)
 
 
 @kernel
@@ -217,7 +222,7 @@ def run_playouts(
                 if not _expand(game, tree, node, state, mask, rng):
                     break
                 if guide is not None and prior > 0:
-                    _add_priors(game, tree, node, state, mask, guide, chances)
+                    add_priors(game, tree, node, state, mask, guide, chances)
             node = _select_child(
                 tree, node, state[TO_MOVE], exploration, first_play_urgency, rapid, prior
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def run(options: Options) -> dict[str, Any]:
     from core.files.tensor_file import digest
 
     shared = load(options.run)
-    settings = {"run": options.run, "weights": digest(shared.network.state_dict()),
+    settings = {"weights": digest(shared.network.state_dict()),
                 "epochs": options.epochs / (10 if options.quick else 1),
                 "seed": options.seed}  # fmt: skip
     count = 4 if options.quick else options.designs
@@ -65,17 +65,21 @@ def run(options: Options) -> dict[str, Any]:
         {"number": number, "tokens": tokens, **settings}
         for number, tokens in enumerate(different(shared.space, count, options.seed))
     ]
-    found = run_grid(compute, cells, Path(options.out), options.processes)
+    found = run_grid(partial(compute, run=options.run), cells, Path(options.out), options.processes)
     rows = [{"tokens": cell["tokens"], **found[key(cell)]} for cell in cells]
     return {"epochs": settings["epochs"], "rows": rows, "correlations": correlations(rows)}
 
 
-def compute(cell: Cell) -> Found:
-    """Score a design with the shared weights, and train it from scratch twice."""
+def compute(cell: Cell, run: str) -> Found:
+    """Score a design with the shared weights, and train it from scratch twice. Raises UserError
+    where the run has trained on meanwhile."""
     from agents.nas.child import Job, results
     from agents.nas.training import ChildTrainer
+    from core.files.tensor_file import digest
 
-    shared = load(cell["run"])
+    shared = load(run)
+    if digest(shared.network.state_dict()) != cell["weights"]:
+        raise UserError(f"{run} has other weights than when the study began: let it finish first")
     design = shared.space.design(cell["tokens"])
     metrics = shared.score(design, shared.validation_batches()).metrics
     options = replace(shared.options, child_epochs=cell["epochs"])

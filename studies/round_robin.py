@@ -8,15 +8,17 @@ between, such as uct:10 and uct:100, join the ends of a scale.
     tengen study round-robin --game connect-four --players "random uct:100 early=RUN:64 'gtp:...'"
 
 A cell is some games of a pair, played side by side (`studies/side_by_side.py`). Players are told
-apart by their weights or versions, so a journal moves between machines.
+apart by their weights, settings and versions; with names of their own (NAME=PLAYER) a journal moves
+between machines, since no cell says where they lie.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -28,7 +30,6 @@ from studies.grid import Cell, Found, key, run_grid
 
 TITLE = "Ratings"
 _GNU_GO = re.compile(r"gnugo:(10|[1-9])")
-_PLACE = re.compile("(policy|value|rollout)=")
 _NAMED = re.compile(r"([\w.+-]+)=(.+)")
 
 
@@ -125,28 +126,33 @@ def identity(text: str, game: str, board: Any) -> str:
 
     Raises UserError for one that is not there or cannot play here, before hours of games."""
     from envs.games.registry import load_game
+    from play.engine import EngineRefusal
     from play.engine_player import EnginePlayer
     from play.players import make_player
     from search.tree_player import TreePlayer
+    from search.uct import UctPlayer
 
     player = make_player(text, threads=1)
     try:
         player.check(load_game(game), board)
         if isinstance(player, EnginePlayer):
-            return f"{player.name} {player.engine.send('version').strip()} {text}"
-        if not isinstance(player, TreePlayer):
+            program, *arguments = player.engine.command
+            version = ""
+            with contextlib.suppress(EngineRefusal):
+                version = player.engine.send("version").strip()
+            return " ".join([player.name, version, Path(program).name, *arguments])
+        if not isinstance(player, TreePlayer | UctPlayer):
             return text
         if player.options.seconds:
-            raise UserError(f"{text}: games side by side take visits, not seconds")
-        return " ".join([*player.digests(), _settings(text)])
+            raise UserError(f"{text}: a study takes visits or playouts, not seconds")
+        told = {name: value for name, value in asdict(player.options).items() if name != "seed"}
+        if isinstance(player, UctPlayer):
+            return str(told)
+        if player.options.resign:
+            raise UserError(f"{text}: games side by side are played to their ends, without resign=")
+        return " ".join([*player.digests(), str(told)])
     finally:
         player.close()
-
-
-def _settings(text: str) -> str:
-    """What a player is told, without the places of its files."""
-    told = text.partition(":")[2].split(",")
-    return ",".join(part for part in told if not _PLACE.match(part))
 
 
 def cells_of(

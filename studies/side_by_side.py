@@ -24,7 +24,7 @@ from envs.games.state import DRAW, OUTCOME
 from play.engine_player import Disagreement
 from play.match import open_randomly
 from search.player import RESIGN, Player
-from search.tree_player import TreePlayer
+from search.tree_player import TreePlayer, draw_by_visits
 
 LANES = 8
 """Players that a side of single players has; a game belongs to one of them on any machine."""
@@ -55,17 +55,23 @@ class SearchingSide:
         self.search = player.make_search(
             game, options, max(visits, 1), games=games, leaves=1, threads=threads
         )
+        self._rng = np.random.default_rng(player.seed)
         self._states = np.stack([game.initial_state(options)] * games)
         self._states[:, OUTCOME] = DRAW
 
     def choose(self, games: Sequence[int], sessions: Sequence[Session]) -> list[int]:
-        """The most visited actions; the likeliest ones of a player that does not search."""
+        """The most visited actions, or drawn by the player's temperature; the likeliest ones of a
+        player that does not search."""
         count = len(sessions)
         self._states[:count] = [session.state for session in sessions]
         active = np.arange(len(self._states)) < count
         found = self.search.run(self._states, self.visits, active=active)
         actions = found.actions if self.visits else found.priors.argmax(axis=1)
         chosen: list[int] = actions[:count].tolist()
+        temperature = self.player.options.temperature
+        if self.visits and temperature > 0:
+            chosen = [draw_by_visits(found.visits[row], temperature, self._rng)
+                      for row in range(count)]  # fmt: skip
         return chosen
 
     def close(self) -> None:

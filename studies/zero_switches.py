@@ -1,13 +1,14 @@
 """What is each of Zero's switches worth? Trainings with one changed, and games of all networks.
 
 What later systems added to AlphaGo Zero is on in the first training; each of the others goes
-without one of them. All have the same number of simulations to spend, so that who searches less at
-a move plays more moves. Then every network plays every other with the same search, and Bradley and
-Terry's ratings of all games at once say how far apart they are. Seeds are rated one by one: a
-difference has to be larger than the spread between them.
+without one of them. All have about the same number of simulations to spend, so that who searches
+less at a move plays more moves (what soft resignation saves is not counted). Then every network
+plays every other with the same search, and Bradley and Terry's ratings of all games at once say how
+far apart they are. Seeds are rated one by one: a difference has to be larger than the spread
+between them.
 
     tengen study zero-switches
-    tengen study zero-switches --only "no komi, puct root" --seeds 4
+    tengen study zero-switches --only "no random komi, puct root" --seeds 4
 
 A cell is a training, which leaves its network in FOLDER/networks, or the games of two networks.
 """
@@ -67,7 +68,7 @@ class Options:
     """Small trainings of Zero, each without one of its switches, rated by games."""
 
     only: str = ""
-    """Some of the changes, with commas between, beside 'all'; without: all of them."""
+    """Some of the changes, with commas between, beside 'all'; empty: all of them."""
     quick: bool = False
     """Three changes, one seed, a network of one block on 5x5: a minute."""
     size: int = free(7, at_least=3, at_most=9)
@@ -95,11 +96,14 @@ class Options:
         """The trainings, 'all' first. Raises UserError where --only names none of them."""
         if not self.only:
             return list(WITHOUT)[: 3 if self.quick else None]
-        # Names may have commas, too.
-        named = [kind for kind in WITHOUT if kind != "all" and kind in self.only]
-        if not named:
-            raise UserError(f"--only names none of: {'; '.join(list(WITHOUT)[1:])}")
-        return ["all", *named]
+        named, rest = set(), self.only
+        for kind in sorted(list(WITHOUT)[1:], key=len, reverse=True):  # names have commas, too
+            if kind in rest:
+                named.add(kind)
+                rest = rest.replace(kind, "")
+        if unknown := rest.strip(" ,"):
+            raise UserError(f"--only {unknown}: it takes some of {'; '.join(list(WITHOUT)[1:])}")
+        return [kind for kind in WITHOUT if kind == "all" or kind in named]
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def run(options: Options) -> dict[str, Any]:
     blocks = 1 if options.quick else ALL["blocks"]
     trainings: list[Cell] = [
         {"kind": kind, "seed": seed, "size": options.size, "budget": options.budget,
-         "blocks": blocks}
+         "blocks": blocks, "changes": WITHOUT[kind], "others": ALL}
         for seed in range(1, options.seeds + 1)
         for kind in options.kinds()
     ]  # fmt: skip
@@ -188,7 +192,8 @@ def config_of(cell: Cell) -> ZeroConfig:
     size = cell["size"]
     passes = PRESETS["go7"][1]["passes_from"] * size * size // 49
     board = {"size": size, "komi": BOARD_VALUES.get(size, 7.0), "passes_from": passes}
-    tree = {**PRESETS["go7"][1], **ALL, **board, "blocks": cell["blocks"], **WITHOUT[cell["kind"]]}
+    tree = {**PRESETS["go7"][1], **cell["others"], **board, "blocks": cell["blocks"],
+            **cell["changes"]}  # fmt: skip
     config: ZeroConfig = resolve(ZeroConfig, {**tree, "run": {"seed": cell["seed"]}})
     moves = math.ceil(cell["budget"] / mean_simulations(config))
     config = replace(config, run=replace(config.run, total_steps=moves))
@@ -282,8 +287,8 @@ def page(results: Mapping[str, Any]) -> list[str]:
     lines = [
         f"Go on {size}x{size}, {results['budget']:,} simulations of self-play each, then "
         f"{results['games']} games of each network, {results['simulations']} simulations a move. "
-        f"Elo, 0 for the mean of 'all'; the widest 95 % interval of a network's is "
-        f"± {rows[0]['interval']:.0f}.", "",
+        f"Elo, 0 for the mean of 'all'; between a network and the first, games alone leave "
+        f"± {rows[0]['interval']:.0f} (95 %) at most.", "",
         "| without | Elo | of each seed | moves | processor seconds |", "|---|---|---|---|---|",
     ]  # fmt: skip
     return lines + [

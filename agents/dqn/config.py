@@ -151,6 +151,11 @@ class DQNConfig:
     gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
+    @staticmethod
+    def upgrade(tree: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """The options of an older file: 'double' without a target network changed nothing."""
+        return tree if tree.get("target_every", 1) else {**tree, "double": False}
+
     def validate(self) -> None:
         """Raise UserError for values that cannot work together."""
         hidden_sizes(self.hidden)

@@ -281,7 +281,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "nb201-lstm": (
-        "the same by an LSTM that learns as fast, in a minute",
+        "the same by an LSTM that learns nearly as fast, in a minute",
         {
             "space": "nb201",
             "evaluator": "table",

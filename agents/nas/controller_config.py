@@ -41,7 +41,7 @@ class ControllerConfig:
     """Of the LSTM."""
     tied: bool = locked(True)
     """Decisions of one kind share embedding and softmax in the LSTM, as in ENAS. With one for each
-    decision it learns what each should be within a few hundred designs, as a table does."""
+    decision it learns what each should be within a few hundred designs, nearly as a table does."""
     initial_range: float = locked(0.08, over=0)
     """All weights of the LSTM begin uniform between plus and minus this."""
     ppo_clip: float = warn(0.2, over=0)

@@ -16,7 +16,7 @@ from agents.dqn.agent import DQN
 from agents.dqn.augmentation import random_shift
 from agents.dqn.config import DQNConfig
 from agents.dqn.horizon import horizon
-from core.config import check
+from core.config import check, from_toml
 from core.errors import UserError
 from core.learner import Arithmetic
 from tests.learning.test_dqn import catch_config
@@ -160,3 +160,9 @@ def test_only_images_are_shifted(tmp_path: Path) -> None:
 def test_what_does_not_go_together_is_said(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         check(DQNConfig(**options))
+
+
+def test_a_saved_double_without_a_target_network_is_read_as_what_it_was() -> None:
+    old = from_toml(DQNConfig, "double = true\ntarget_every = 0\n", "config.toml")
+    assert not old.double and not old.target_every
+    assert from_toml(DQNConfig, "double = true\n", "config.toml").double

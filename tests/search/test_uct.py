@@ -200,6 +200,20 @@ def test_priors_decide_where_a_search_looks_first() -> None:
     assert _select_child(tree, 0, 1, 0.6, 1.1, 0.0, 1.5) == tree.first_child[0] + bounds.argmax()
 
 
+def test_priors_count_where_only_some_moves_are_allowed() -> None:
+    session = session_after("go", "E5 E3 D3 C3 D4 C4 E4 F3 D2", size=9)
+    player = uct(playouts=60, prior=50.0, threads=1)
+    player.judge(session, Limits(playouts=60, allowed=frozenset(range(82))))
+    tree = player._trees[0]
+    priors = dict(zip(tree.actions[1:83].tolist(), tree.priors[1:83].tolist(), strict=True))
+    likeliest, *others = sorted(priors, key=lambda action: -priors[action])
+    judged = player.judge(
+        session, Limits(playouts=60, allowed=frozenset([*others[-5:], likeliest]))
+    )
+    assert sum(priors.values()) == pytest.approx(1) and judged.action == likeliest
+    assert judged.visits[likeliest] > 40  # a uniform share is ten
+
+
 def test_priors_find_a_capture_that_decides() -> None:
     session = session_after("go", "B5 C5 B4 C4 B3 C3 B2 C2 D5 C1 D4 pass D3 pass D2 pass", size=5)
     judgement = uct(playouts=1_000, prior=1.0).judge(session)

@@ -17,9 +17,14 @@ from commands.study import main
 from core.errors import UserError
 from core.learner import Arithmetic
 from envs.games.options import GoOptions
+from envs.games.registry import load_game
+from envs.games.session import Session
+from play.players import make_player
+from search.tree_player import TreePlayer
 from studies import connect_four, zero_switches
 from studies.grid import Cell
 from studies.round_robin import identity
+from studies.side_by_side import SearchingSide
 
 DRAWN: Cell = {"positions": 40, "seed": 1, "least_plies": 20, "most_plies": 30}
 
@@ -98,9 +103,9 @@ def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_trainings_of_the_switches_have_the_same_number_of_simulations(tmp_path: Path) -> None:
-    cell: Cell = {"kind": "", "seed": 1, "size": 3, "budget": 2_000, "blocks": 1}
+    cell: Cell = {"seed": 1, "size": 3, "budget": 2_000, "blocks": 1, "others": zero_switches.ALL}
     for kind in ("all", "no quick searches", "no progressive simulations"):
-        config = zero_switches.config_of({**cell, "kind": kind})
+        config = zero_switches.config_of({**cell, "changes": zero_switches.WITHOUT[kind]})
         built = build(config, tmp_path / kind, print, Arithmetic())
         steps = range(0, config.run.total_steps)
         full = [built.agent.agent.simulations(step) for step in steps]  # type: ignore[attr-defined]
@@ -121,6 +126,15 @@ def test_switches_are_rated_beside_the_training_that_has_them_all(
     rows = {row["kind"]: row for row in results["rows"]}
     assert set(rows) == {"all", "puct root", "no random komi"}
     assert rows["all"]["elo"] == [0] and results["games"] == 4
+    journal = map(json.loads, (tmp_path / "journal.jsonl").read_text("utf-8").splitlines())
+    points = dict.fromkeys(rows, 0.0)
+    for entry in journal:
+        if "first" in entry["cell"] and "found" in entry:
+            points[entry["cell"]["first"]["kind"]] += entry["found"]["points"]
+            points[entry["cell"]["second"]["kind"]] += 2 - entry["found"]["points"]
+    # Where all play all, ratings are in the order of the points.
+    order = [points[row["kind"]] for row in results["rows"]]
+    assert sum(order) == 6 and order == sorted(order, reverse=True)
     assert all(row["moves"] >= 1000 / 9.5 for row in rows.values())
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert main(argv) == 0  # all of it is kept
@@ -134,8 +148,10 @@ def test_switches_are_rated_beside_the_training_that_has_them_all(
         file.write_bytes(b"damaged")
     with pytest.raises(UserError, match="trained anew"):
         main(argv)
-    with pytest.raises(UserError, match="names none of: puct root; "):
-        main(["zero-switches", "--only", "gumbel"])
+    with pytest.raises(UserError, match="--only gumbel: it takes some of puct root; "):
+        main(["zero-switches", "--only", "no random komi, gumbel"])
+    kinds = zero_switches.Options(only="no symmetries, puct root, no forced playouts").kinds()
+    assert kinds == ["all", "puct root, no forced playouts", "no symmetries"]
 
 
 def test_players_of_a_round_robin_are_rated_by_all_their_games(tmp_path: Path) -> None:
@@ -156,11 +172,16 @@ def test_wrong_players_of_a_round_robin_are_named_before_any_game(tmp_path: Path
         ("random 'uct:5", "cannot be read: No closing quotation"),
         ("random uctt:5", "there is no player 'uctt:5'"),
         ("random shipped:5s", "not seconds"),
+        ("random uct:5s", "not seconds"),
+        ("random shipped:5,resign=0.1", "without resign="),
+        ("random uct:5,prior=1,exploration=0.2", "which prior= replaces"),
     ):
         with pytest.raises(UserError, match=said):
             main(["round-robin", "--players", players, "--out", str(tmp_path / "study")])
     with pytest.raises(UserError, match="plays go-9"):
         main(["round-robin", "--game", "othello", "--players", "random shipped:5"])
+    with pytest.raises(UserError, match="Othello has no patterns"):
+        main(["round-robin", "--game", "othello", "--players", "random uct:5,prior=1"])
     assert not (tmp_path / "study").exists()
 
 
@@ -171,3 +192,17 @@ def test_a_player_is_known_by_its_weights_wherever_they_lie(tmp_path: Path) -> N
     assert identity(f"{tmp_path}/copy:8", "go", board) == own
     assert identity(f"{tmp_path}/copy:9", "go", board) != own
     assert identity("pretrained/zero-go7:8", "go", GoOptions(size=7)) != own
+    levels = [identity(level, "go", GoOptions()) for level in ("easy", "medium", "strong")]
+    assert len(set(levels)) == 3
+    assert identity("uct:9", "go", board) != identity("uct:9,prior=1", "go", board)
+
+
+def test_temperature_draws_among_the_moves_that_were_looked_at() -> None:
+    session = Session(load_game("go"), GoOptions(size=5))
+    for temperature, count in ((0, 1), (4, 2)):
+        player = make_player(f"pretrained/zero-go5:16,temperature={temperature}", threads=1)
+        assert isinstance(player, TreePlayer)
+        side = SearchingSide(player, session.game, session.options, 40, 1)
+        chosen = set(side.choose(range(40), [session] * 40))
+        side.close()
+        assert len(chosen) >= count and (count > 1 or len(chosen) == 1)
