@@ -7,9 +7,10 @@ between, such as uct:10 and uct:100, join the ends of a scale.
     tengen study round-robin --players "random uct:100 uct:1000 gnugo:1 gnugo:10 shipped:64"
     tengen study round-robin --game connect-four --players "random uct:100 early=RUN:64 'gtp:...'"
 
-A cell is some games of a pair, played side by side (`studies/side_by_side.py`). Players are told
-apart by their weights, settings and versions; with names of their own (NAME=PLAYER) a journal moves
-between machines, since no cell says where they lie.
+A cell is some games of a pair, played side by side (`studies/side_by_side.py`); the searches of
+networks take one leaf a tick there and eight in `tengen match`, another player with few visits.
+Players are told apart by their weights, settings and versions; with names of their own
+(NAME=PLAYER) a journal moves between machines, since no cell says where they lie.
 """
 
 from __future__ import annotations
