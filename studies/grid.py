@@ -12,6 +12,7 @@ A study that was stopped or killed goes on where it was, by the same command.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -87,8 +88,9 @@ class Journal:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. What a full disk did not take was said when it was written."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def key(cell: Cell) -> str:
