@@ -62,6 +62,7 @@ def make_lanes(
             evaluation=evaluation,
             full_action_space=atari.full_action_space,
             threads=atari.env_threads,
+            pixels=atari.pixels,
         )
     if env_id.startswith("tengen/"):
         from envs.small import make_small

@@ -1,6 +1,9 @@
 """Observations brought to mean 0 and standard deviation 1, by what was seen so far.
 
-Legend: B batch, D features.
+Vectors feature by feature; images pixel by pixel, as Burda et al. 2018 (arXiv 1810.12894, section
+2.4) do: what stands still becomes 0, and what moves, however small and faint, is all there is.
+
+Legend: B batch, D features, K frames stacked, H W plane, C colours.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from core.machine import ranks
 LARGEST = 10.0
 """Normalised features are cut to this many standard deviations."""
 SMALLEST_VARIANCE = 1e-8
+SMALLEST_VARIANCE_OF_PIXELS = 25.0
+"""Added to what is measured: a pixel that hardly ever changes is not blown up beyond this."""
 
 
 def build_normaliser(spec: ObservationSpec, wanted: bool) -> ObservationNormaliser | NoNormaliser:
     """What stands before the torsos of an agent's network.
 
     Raises:
-        UserError: wanted for images or numbered states.
+        UserError: wanted for numbered states.
     """
     return ObservationNormaliser(spec) if wanted else NoNormaliser()
 
@@ -35,18 +40,19 @@ class NoNormaliser(nn.Identity):
 
 
 class ObservationNormaliser(nn.Module):
-    """Vectors [B, ..., D] -> the same shape. Its statistics are saved with the weights and change
-    in `update` only, so whoever is scored sees them as they are."""
+    """Vectors [B, ..., D] or images [B, K, H, W(, C)] -> the same shape. Its statistics are saved
+    with the weights and change in `update` only, so whoever is scored sees them as they are."""
 
     def __init__(self, spec: ObservationSpec) -> None:
-        """Raises UserError for images and numbered states, which need no scale."""
+        """Raises UserError for numbered states, which need no scale."""
         super().__init__()
-        if spec.is_image or spec.categories:
-            shown = "numbered states" if spec.categories else f"images of shape {spec.shape}"
+        if spec.categories:
             raise UserError(
-                f"--normalise-observations is for vectors, this environment shows {shown}; leave "
-                f"it out"
+                "--normalise-observations is for vectors and images, this environment shows "
+                "numbered states; leave it out"
             )
+        self.of_images = spec.is_image
+        self.least = SMALLEST_VARIANCE_OF_PIXELS if spec.is_image else SMALLEST_VARIANCE
         self.count: Tensor
         self.mean: Tensor
         self.squares: Tensor
@@ -70,7 +76,16 @@ class ObservationNormaliser(nn.Module):
         self.count += new
 
     def forward(self, observation: Tensor) -> Tensor:
-        """As float32; unchanged before the first `update`."""
+        """As float32; vectors unchanged before the first `update`."""
         variance = torch.where(self.count > 1, self.squares / self.count.clamp(min=1.0), 1.0)
-        scaled = (observation - self.mean) / (variance + SMALLEST_VARIANCE).sqrt()
-        return scaled.clamp(-LARGEST, LARGEST).to(torch.get_default_dtype())
+        deviation = (variance + self.least).sqrt()
+        kind = torch.get_default_dtype()
+        if not self.of_images:
+            scaled = (observation - self.mean) / deviation
+            return scaled.clamp(-LARGEST, LARGEST).to(kind)
+        # Laid out as the frames are: broadcasting over frames that lie innermost takes twice as
+        # long as the arithmetic.
+        mean, deviation = (
+            torch.empty_like(observation[:1], dtype=kind).copy_(x) for x in (self.mean, deviation)
+        )
+        return (observation - mean).div_(deviation).clamp_(-LARGEST, LARGEST)

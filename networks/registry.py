@@ -207,6 +207,10 @@ TORSOS: dict[str, TorsoEntry] = {
         "networks.control.convolutional", "dqn2013", 2013,
         "Mnih et al., arXiv 1312.5602: two convolutions",
     ),
+    "compact": TorsoEntry(
+        "networks.control.convolutional", "compact", None,
+        "dqn2013 for frames half as high and wide (--pixels 42)",
+    ),
     "impala": TorsoEntry(
         "networks.control.impala", "ImpalaCNN", 2018,
         "Espeholt et al., arXiv 1802.01561: fifteen convolutions",

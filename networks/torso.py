@@ -91,7 +91,8 @@ def require_image(spec: ObservationSpec, network: str, smallest: int) -> None:
 
 
 def scale_image(observation: Tensor) -> Tensor:
-    """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W].
+    """uint8 frames [B, K, H, W] or [B, K, H, W, C] to floats in 0..1, [B, K*C, H, W]; normalised
+    ones as they are.
 
     Under autocast in its dtype, to which the first layer would round them all the same: bf16 holds
     0 to 255 exactly, and is one pass over half the bytes.
@@ -101,6 +102,8 @@ def scale_image(observation: Tensor) -> Tensor:
     dtype = torch.get_autocast_dtype(kind) if autocast else torch.get_default_dtype()
     if observation.dim() == 5:
         observation = observation.movedim(4, 2).flatten(1, 2)  # [B, K*C, H, W]
+    if observation.is_floating_point():  # normalised already
+        return observation.to(dtype)
     # In place on a fresh copy: a second array of this size would cost as much as the arithmetic.
     return observation.to(dtype, copy=True).mul_(1.0 / 255.0)
 

@@ -29,12 +29,13 @@ class DQNConfig:
     lanes: int = locked(8, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
-    """nature, dqn2013, small, mlp, impala, transformer, an image network of `tengen networks`, or
-    auto to fit the observation."""
+    """nature, dqn2013, compact, small, mlp, impala, transformer, an image network of `tengen
+    networks`, or auto to fit the observation."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     normalise_observations: bool = locked(False)
-    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
+    """Bring vectors by feature, images by pixel (Burda et al. 2018), to mean 0 and deviation 1 by
+    what training has seen; saved with the weights."""
     dueling: bool = locked(False)
     """Separate value and advantage streams (Wang et al. 2016)."""
     double: bool = warn(False)

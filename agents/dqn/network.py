@@ -75,7 +75,7 @@ class QNetwork(nn.Module):
             arXiv 1511.06581, equation 9), for each atom or quantile (Hessel et al. 2018). Each
             has a hidden layer of its own instead of the torso's last one.
         hidden: units of the torso's hidden layers; empty for its own.
-        normalise: bring vectors to mean 0 and deviation 1 first.
+        normalise: bring observations to mean 0 and deviation 1 first.
         returns: how a return is described; None for its mean.
         sigma: of the noise in the head's layers, the torso's last hidden layer among them; 0 for
             no noise.

@@ -24,12 +24,13 @@ class PQNConfig:
     lanes: int = locked(32, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
-    """nature, dqn2013, small, mlp, or auto to fit the observation; LayerNorm comes before each
-    ReLU."""
+    """nature, dqn2013, compact, small, mlp, or auto to fit the observation; LayerNorm comes before
+    each ReLU."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     normalise_observations: bool = locked(False)
-    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
+    """Bring vectors by feature, images by pixel (Burda et al. 2018), to mean 0 and deviation 1 by
+    what training has seen; saved with the weights."""
     rollout_ticks: int = locked(64, at_least=1)
     """Ticks of all lanes between updates; an update is made of lanes * rollout_ticks steps."""
     epochs: int = warn(4, at_least=1)

@@ -46,7 +46,7 @@ class QNetwork(nn.Module):
         spec: the observations.
         num_actions: A.
         hidden: units of the torso's hidden layers; empty for its own.
-        normalise: bring vectors to mean 0 and deviation 1 first.
+        normalise: bring observations to mean 0 and deviation 1 first.
 
         Raises:
             UserError: a torso of other than plain layers, which cannot be normalised.
@@ -57,7 +57,7 @@ class QNetwork(nn.Module):
         if not _normalise_layers(self.torso):
             raise UserError(
                 f"pqn needs a network of convolutions or layers with ReLU between, which {torso} "
-                f"is not; use nature, dqn2013, small or mlp"
+                f"is not; use nature, dqn2013, compact, small or mlp"
             )
         self.q = nn.Linear(self.torso.num_features, num_actions)
 

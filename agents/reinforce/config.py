@@ -21,11 +21,12 @@ class ReinforceConfig:
     lanes: int = locked(16, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
-    """Torso: nature, dqn2013, small, mlp, or auto to fit the observation."""
+    """Torso: nature, dqn2013, compact, small, mlp, or auto to fit the observation."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     normalise_observations: bool = locked(False)
-    """Bring vectors to mean 0 and deviation 1 by what training has seen; saved with the weights."""
+    """Bring vectors by feature, images by pixel (Burda et al. 2018), to mean 0 and deviation 1 by
+    what training has seen; saved with the weights."""
     separate_baseline: bool = locked(True)
     """Give the baseline a torso of its own instead of sharing the policy's."""
     episodes_per_update: int = warn(8, at_least=1)

@@ -31,7 +31,7 @@ class PolicyAndBaseline(nn.Module):
         num_actions: A.
         separate_baseline: the baseline has a torso of its own.
         hidden: units of the torsos' hidden layers; empty for their own.
-        normalise: bring vectors to mean 0 and deviation 1 first.
+        normalise: bring observations to mean 0 and deviation 1 first.
         """
         super().__init__()
         self.normaliser = build_normaliser(spec, normalise)

@@ -1,9 +1,10 @@
 """Atari 2600 lanes on ale-py's native vector environment.
 
-Frames are 84x84 grey, the maximum of the last two of four emulator frames (Mnih et al. 2015).
-Single frames with raw rewards come out; stacking, clipping and the treatment of lost lives belong
-to the learner. Lives are read from the emulator, because the vector environment's own life-loss
-modes either reset the game at every life or report a lost life as a finished episode.
+Frames are 84x84 grey, or smaller where asked for, the maximum of the last two of four emulator
+frames (Mnih et al. 2015). Single frames with raw rewards come out; stacking, clipping and the
+treatment of lost lives belong to the learner. Lives are read from the emulator, because the vector
+environment's own life-loss modes either reset the game at every life or report a lost life as a
+finished episode.
 
 The vector environment cannot be cloned, so these lanes are not restorable: a resumed run starts
 its lanes at an episode boundary.
@@ -23,7 +24,7 @@ from envs.atari.protocol import AtariProtocol
 from envs.gymnasium.seeds import lane_seeds
 from envs.names import atari_games
 
-FRAME_SHAPE = (84, 84)
+FRAME_SIDE = 84
 SCREEN_SHAPE = (210, 160)
 STACK = 4
 NOOP, FIRE = 0, 1
@@ -59,6 +60,7 @@ class AtariLanes:
         evaluation: bool = False,
         full_action_space: bool = False,
         threads: int = 0,
+        pixels: int = FRAME_SIDE,
         colour: bool = False,
     ) -> None:
         """Open the emulators.
@@ -71,7 +73,8 @@ class AtariLanes:
             full_action_space: all 18 actions, whatever the protocol has.
             threads: native threads; 0 for one per core, at most one per lane. Always given to
                 the emulator, whose own default ignores the limits of a container.
-            colour: 210x160 RGB screens instead of 84x84 grey, for videos.
+            pixels: height and width of frames.
+            colour: 210x160 RGB screens instead of grey frames, for videos.
 
         Raises:
             UserError: unknown game, or a ROM that cannot be opened.
@@ -80,7 +83,7 @@ class AtariLanes:
 
         cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
         rom = rom_name(env_id)
-        height, width = SCREEN_SHAPE if colour else FRAME_SHAPE
+        height, width = SCREEN_SHAPE if colour else (pixels, pixels)
         try:
             self._env = AtariVectorEnv(
                 rom,
@@ -105,7 +108,7 @@ class AtariLanes:
         self.num_lanes = num_lanes
         self.num_actions = len(self._env.ale.get_action_set())
         self._life_start = self._start_of_life(protocol)
-        frame = (*SCREEN_SHAPE, 3) if colour else FRAME_SHAPE
+        frame = (*SCREEN_SHAPE, 3) if colour else (pixels, pixels)
         self.observation_spec = ObservationSpec(frame, "uint8", 1 if colour else STACK)
         self._done = np.zeros(num_lanes, dtype=bool)
         self._lives = np.zeros(num_lanes, dtype=np.int64)

@@ -79,6 +79,9 @@ class AtariConfig:
     """Use all 18 joystick actions where the protocol has the game's own."""
     life_loss_terminal: bool = warn(False)
     """In training, a lost life counts as terminal also where the protocol plays on."""
+    pixels: int = locked(84, at_least=12, at_most=210)
+    """Height and width of the frames that are learned from: 84 in all papers; 42 take a quarter of
+    the memory and, with `--network compact`, half the arithmetic."""
     env_threads: int = free(0, at_least=0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
 

@@ -77,6 +77,9 @@ nature = partial(
 dqn2013 = partial(
     ConvolutionalTorso, Design("dqn2013", ((16, 8, 4, 0), (32, 4, 2, 0)), 256, smallest_image=36)
 )
+compact = partial(
+    ConvolutionalTorso, Design("compact", ((16, 4, 2, 0), (32, 4, 2, 0)), 256, smallest_image=20)
+)
 small = partial(
     ConvolutionalTorso, Design("small", ((16, 3, 1, 0), (32, 3, 2, 1)), 128, smallest_image=5)
 )

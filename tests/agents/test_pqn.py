@@ -126,7 +126,7 @@ def test_maps_are_normalised_over_channels() -> None:
 
 
 def test_a_network_that_cannot_be_normalised_is_refused() -> None:
-    with pytest.raises(UserError, match="use nature, dqn2013, small or mlp"):
+    with pytest.raises(UserError, match="use nature, dqn2013, compact, small or mlp"):
         QNetwork("transformer", ObservationSpec((84, 84), "uint8", 4), 3)
 
 

@@ -24,9 +24,10 @@ class SlowStep:
 
 
 class SlowAtari:
-    """Frame skip 4, maximum of the last two frames, area resize to 84x84, NEXT_STEP autoreset."""
+    """Frame skip 4, maximum of the last two frames, area resize, NEXT_STEP autoreset."""
 
-    def __init__(self, rom: str, sticky: float, seed: int) -> None:
+    def __init__(self, rom: str, sticky: float, seed: int, side: int = 84) -> None:
+        self.side = side
         ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
         self.ale = ALEInterface()
         self.ale.setFloat("repeat_action_probability", sticky)
@@ -37,9 +38,9 @@ class SlowAtari:
         self.actions = self.ale.getMinimalActionSet()
 
     def reset(self) -> np.ndarray:
-        """First frame, uint8 [84, 84]."""
+        """First frame, [side, side]."""
         self.ale.reset_game()
-        return area_resize(self.ale.getScreenGrayscale())
+        return area_resize(self.ale.getScreenGrayscale(), self.side)
 
     def step(self, action: int) -> SlowStep:
         """One agent step, or a reset if the last one ended the episode."""
@@ -51,13 +52,13 @@ class SlowAtari:
             screens.append(self.ale.getScreenGrayscale())
             if self.ale.game_over():
                 break
-        frame = area_resize(np.maximum(screens[-1], screens[-2]))
+        frame = area_resize(np.maximum(screens[-1], screens[-2]), self.side)
         return SlowStep(frame, float(reward), self.ale.game_over(), self.ale.lives(), True)
 
 
-def area_resize(screen: np.ndarray) -> np.ndarray:
-    """[H, W] to [84, 84]: every output pixel is the mean of the area it covers, exactly."""
-    rows, columns = (_overlap(size, 84) for size in screen.shape)
+def area_resize(screen: np.ndarray, side: int = 84) -> np.ndarray:
+    """[H, W] to [side, side]: every output pixel is the mean of the area it covers, exactly."""
+    rows, columns = (_overlap(size, side) for size in screen.shape)
     resized: np.ndarray = np.rint(rows @ screen.astype(np.float64) @ columns.T)
     return resized
 

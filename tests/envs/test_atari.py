@@ -53,15 +53,21 @@ def stacked(steps: list[Step], name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("env_id", "sticky", "ticks"),
-    [(BREAKOUT, 0.0, 250), (BREAKOUT, 0.25, 250), ("ALE/SpaceInvaders-v5", 0.25, 150)],
+    ("env_id", "sticky", "ticks", "pixels"),
+    [
+        (BREAKOUT, 0.0, 250, 84),
+        (BREAKOUT, 0.25, 250, 42),
+        ("ALE/SpaceInvaders-v5", 0.25, 150, 84),
+    ],
 )
-def test_equal_to_a_slow_emulator(env_id: str, sticky: float, ticks: int) -> None:
-    with opened(env_id, 2, replace(STICKY, sticky_probability=sticky)) as lanes:
+def test_equal_to_a_slow_emulator(env_id: str, sticky: float, ticks: int, pixels: int) -> None:
+    protocol = replace(STICKY, sticky_probability=sticky)
+    with opened(env_id, 2, protocol, pixels=pixels) as lanes:
+        assert lanes.observation_spec.shape == (pixels, pixels)
         actions = random_actions(lanes, ticks)
         steps = play(lanes, actions, seed=3)
     for lane, seed in enumerate(lane_seeds(3, 2)):
-        slow = SlowAtari(rom_name(env_id), sticky, int(seed))
+        slow = SlowAtari(rom_name(env_id), sticky, int(seed), pixels)
         assert np.abs(steps[0].observation[lane] - slow.reset()).max() <= 1
         lives = slow.ale.lives()
         for tick, step in enumerate(steps[1:]):

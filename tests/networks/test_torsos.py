@@ -37,6 +37,15 @@ def test_published_parameter_counts(torso: str, actions: int) -> None:
         assert count == 1_693_362
 
 
+def test_compact_sees_half_frames_as_dqn2013_sees_whole_ones() -> None:
+    """As many maps of the same sizes, and a convolution of a quarter of the weights."""
+    half = build_torso("compact", ObservationSpec((42, 42), "uint8", 4))
+    whole = build_torso("dqn2013", ATARI)
+    sizes = [[tuple(p.shape) for p in torso.parameters()] for torso in (half, whole)]
+    assert sizes[0][0] == (16, 4, 4, 4) and sizes[1][0] == (16, 4, 8, 8)
+    assert sizes[0][1:] == sizes[1][1:]
+
+
 @pytest.mark.parametrize(
     ("spec", "chosen"),
     [
@@ -60,7 +69,7 @@ def test_automatic_torso_takes_the_lanes_observation(spec: ObservationSpec, chos
     assert features.dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", ["nature", "dqn2013", "small"])
+@pytest.mark.parametrize("name", ["nature", "dqn2013", "compact", "small"])
 def test_channels_last_gives_the_same_output(name: str) -> None:
     torch.manual_seed(0)
     spec = ObservationSpec((40, 36), "uint8", 4)
@@ -166,6 +175,7 @@ def test_hidden_sizes_are_read_or_refused_in_one_line() -> None:
         ("natur", ATARI, "did you mean 'nature'"),
         ("nature", ObservationSpec((4,), "float32"), r"vectors of shape \(4,\); use --network mlp"),
         ("dqn2013", ObservationSpec((35, 84), "uint8", 4), "36x36.*35x84; use --network small"),
+        ("compact", ObservationSpec((19, 84), "uint8", 4), "20x20.*19x84; use --network small"),
         ("small", ObservationSpec((4, 9), "uint8", 4), "5x5"),
     ],
 )
@@ -185,6 +195,7 @@ def test_images_too_small_for_any_convolution_can_use_the_perceptron() -> None:
     assert set(TORSOS) == {
         "nature",
         "dqn2013",
+        "compact",
         "impala",
         "impala_btr",
         "transformer",
