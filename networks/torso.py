@@ -69,6 +69,15 @@ def hidden_layers(inputs: int, sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def full_precision(layer: nn.Module, *inputs: Tensor) -> Tensor:
+    """An output layer in float32, under autocast too: bf16 keeps three digits of a value, and the
+    values of actions often differ in the fourth."""
+    low = (torch.bfloat16, torch.float16)
+    with torch.autocast(inputs[0].device.type, enabled=False):
+        outputs: Tensor = layer(*(x.float() if x.dtype in low else x for x in inputs))
+    return outputs
+
+
 def image_channels(spec: ObservationSpec) -> int:
     """Input channels of an image observation: frames times colours."""
     colours = spec.shape[2] if len(spec.shape) == 3 else 1

@@ -20,6 +20,7 @@ from agents.dqn.quantile import midpoints
 from core.lanes import ObservationSpec
 from networks.normaliser import build_normaliser
 from networks.registry import build_torso
+from networks.torso import full_precision
 
 STREAM_GRADIENT = 2**-0.5
 """What both streams send back is scaled by this as it enters the torso (Wang et al. 2016,
@@ -112,8 +113,7 @@ class QNetwork(nn.Module):
         is more than a mean."""
         features = self.torso(self.normaliser(observation))
         if self.value is None and self.returns.kind == "none" and not self.noise_sizes:
-            q: Tensor = self.advantage(features)
-            return q
+            return full_precision(self.advantage, features)
         outputs = self._outputs(features, draws)
         return outputs if whole else self.mean(outputs)
 
@@ -135,6 +135,8 @@ class QNetwork(nn.Module):
 
     @staticmethod
     def _head(head: nn.Module, features: Tensor, noise: Tensor | None) -> Tensor:
+        if not isinstance(head, Stream):
+            return full_precision(head, features)
         outputs: Tensor = head(features) if noise is None else head(features, noise)
         return outputs
 

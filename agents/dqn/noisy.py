@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from networks.torso import full_precision
+
 
 class NoisyLinear(nn.Linear):
     """A linear layer [B, ..., inputs] -> [B, ..., outputs], with noise where some is given."""
@@ -64,13 +66,11 @@ class Stream(nn.Sequential):
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """``noise``: float [G, sum of noise_sizes], where the layers are noisy; None for none."""
-        if noise is None:
-            y: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-            return y
         hidden, activation, last = self
+        if noise is None:
+            return full_precision(last, activation(hidden(x)))
         size = self.noise_sizes[0]
-        outputs: Tensor = last(activation(hidden(x, noise[..., :size])), noise[..., size:])
-        return outputs
+        return full_precision(last, activation(hidden(x, noise[..., :size])), noise[..., size:])
 
 
 def draw_noise(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:

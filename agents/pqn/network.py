@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.lanes import ObservationSpec
 from networks.normaliser import build_normaliser
 from networks.registry import build_torso
+from networks.torso import full_precision
 
 EPSILON = 1e-6
 """In LayerNorm's denominator, as in the authors' code."""
@@ -63,8 +64,7 @@ class QNetwork(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Action values, float [B, A]."""
-        q: Tensor = self.q(self.torso(self.normaliser(observation)))
-        return q
+        return full_precision(self.q, self.torso(self.normaliser(observation)))
 
 
 def _normalise_layers(module: nn.Module) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from core.lanes import ObservationSpec
 from networks.normaliser import build_normaliser
 from networks.registry import build_torso
+from networks.torso import full_precision
 
 
 class PolicyAndBaseline(nn.Module):
@@ -47,18 +48,16 @@ class PolicyAndBaseline(nn.Module):
         """Logits [B, A] and values [B]."""
         observation = self.normaliser(observation)
         features = self.policy_torso(observation)
-        logits: Tensor = self.policy_logits(features)
+        logits = full_precision(self.policy_logits, features)
         if self.value_torso is not None:
             features = self.value_torso(observation)
-        return logits, self.value_head(features).squeeze(1)
+        return logits, full_precision(self.value_head, features).squeeze(1)
 
     def policy(self, observation: Tensor) -> Tensor:
         """Logits [B, A] alone, for acting."""
-        logits: Tensor = self.policy_logits(self.policy_torso(self.normaliser(observation)))
-        return logits
+        return full_precision(self.policy_logits, self.policy_torso(self.normaliser(observation)))
 
     def value(self, observation: Tensor) -> Tensor:
         """Values [B] alone."""
         torso = self.policy_torso if self.value_torso is None else self.value_torso
-        value: Tensor = self.value_head(torso(self.normaliser(observation))).squeeze(1)
-        return value
+        return full_precision(self.value_head, torso(self.normaliser(observation))).squeeze(1)

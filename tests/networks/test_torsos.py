@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from agents.dqn.network import QNetwork
+from agents.dqn.network import QNetwork, Returns
+from agents.dqn.noisy import Stream
+from agents.reinforce.network import PolicyAndBaseline
 from core.errors import UserError
 from core.lanes import FrameStack, ObservationSpec, first_step
 from networks.registry import TORSOS, automatic_torso, build_torso, hidden_sizes
@@ -44,6 +46,47 @@ def test_compact_sees_half_frames_as_dqn2013_sees_whole_ones() -> None:
     sizes = [[tuple(p.shape) for p in torso.parameters()] for torso in (half, whole)]
     assert sizes[0][0] == (16, 4, 4, 4) and sizes[1][0] == (16, 4, 8, 8)
     assert sizes[0][1:] == sizes[1][1:]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dueling": False},
+        {"dueling": True},
+        {"dueling": True, "sigma": 0.5, "returns": Returns("c51", 7, -2.0, 2.0)},
+        {"dueling": False, "returns": Returns("iqn", 8)},
+    ],
+)
+def test_values_of_actions_are_not_rounded_to_bf16(options: dict[str, Any]) -> None:
+    """Near 100 bf16 knows 99.5 and 100 and nothing between: actions would all look alike."""
+    torch.manual_seed(0)
+    network = QNetwork("small", ObservationSpec((8, 8), "uint8", 2), 6, **options)
+    heads = [network.advantage, *([] if network.value is None else [network.value])]
+    for head in heads:
+        last = head[-1] if isinstance(head, Stream) else head
+        assert isinstance(last.bias, nn.Parameter)
+        last.bias.data += 100.0
+    frames = torch.randint(0, 256, (5, 2, 8, 8), dtype=torch.uint8)
+    expected = network(frames, whole=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = network(frames, whole=True)
+    assert rounded.dtype == torch.float32
+    # What is before the last layer is of size 1, and is rounded to three digits.
+    torch.testing.assert_close(rounded, expected, rtol=0, atol=0.02)
+
+
+def test_logits_and_values_of_policies_are_not_rounded_to_bf16() -> None:
+    torch.manual_seed(0)
+    network = PolicyAndBaseline("mlp", ObservationSpec((3,), "float32"), 4, separate_baseline=True)
+    network.value_head.bias.data += 100.0
+    network.policy_logits.bias.data += 100.0
+    x = torch.randn(5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = (*network(x), network.policy(x), network.value(x))
+    for rounded, expected in zip(
+        found, (*network(x), network.policy(x), network.value(x)), strict=True
+    ):
+        torch.testing.assert_close(rounded, expected, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize(
