@@ -71,8 +71,8 @@ class AtariLanes:
             protocol: how episodes start and end.
             evaluation: use the protocol's evaluation frame cap.
             full_action_space: all 18 actions, whatever the protocol has.
-            threads: native threads; 0 for one per core, at most one per lane. Always given to
-                the emulator, whose own default ignores the limits of a container.
+            threads: native threads; 0 for one per core, at most one per lane. (The emulator's own
+                default ignores the limits of a container.)
             pixels: height and width of frames.
             colour: 210x160 RGB screens instead of grey frames, for videos.
 
@@ -83,7 +83,7 @@ class AtariLanes:
 
         cap = protocol.evaluation_frame_cap if evaluation else protocol.training_frame_cap
         rom = rom_name(env_id)
-        height, width = SCREEN_SHAPE if colour else (pixels, pixels)
+        frame = (*SCREEN_SHAPE, 3) if colour else (pixels, pixels)
         try:
             self._env = AtariVectorEnv(
                 rom,
@@ -92,8 +92,8 @@ class AtariLanes:
                 max_num_frames_per_episode=cap,
                 repeat_action_probability=protocol.sticky_probability,
                 full_action_space=full_action_space or protocol.full_action_space,
-                img_height=height,
-                img_width=width,
+                img_height=frame[0],
+                img_width=frame[1],
                 grayscale=not colour,
                 stack_num=1,
                 # The emulator draws 0..noop_max-1 no-ops, so 1 means none.
@@ -105,10 +105,8 @@ class AtariLanes:
             raise UserError(
                 f"cannot open the ROM of {env_id}: {error}; `tengen doctor` checks the installation"
             ) from error
-        self.num_lanes = num_lanes
-        self.num_actions = len(self._env.ale.get_action_set())
+        self.num_lanes, self.num_actions = num_lanes, len(self._env.ale.get_action_set())
         self._life_start = self._start_of_life(protocol)
-        frame = (*SCREEN_SHAPE, 3) if colour else (pixels, pixels)
         self.observation_spec = ObservationSpec(frame, "uint8", 1 if colour else STACK)
         self._done = np.zeros(num_lanes, dtype=bool)
         self._lives = np.zeros(num_lanes, dtype=np.int64)

@@ -4,8 +4,8 @@
   doi 10.1038/nature14236), Methods, "Model architecture".
 - dqn2013: Mnih et al. 2013, "Playing Atari with Deep Reinforcement Learning" (arXiv 1312.5602),
   section 4.1: one convolution less, half the filters and hidden units, a third of the arithmetic.
-- compact: dqn2013 for frames half as high and wide: first filters of half the side see as much of the
-  screen. (A third convolution, for a hidden layer with a fifth of the weights, learned Pong slower.)
+- compact: dqn2013 for frames half as high and wide: first filters of half the side see as much of
+  the screen. (A third convolution, for a fifth of the weights behind, learned Pong slower.)
 - small: in their manner, for images too small for them.
 """
 
