@@ -81,7 +81,7 @@ class AtariConfig:
     """In training, a lost life counts as terminal also where the protocol plays on."""
     pixels: int = locked(84, at_least=12, at_most=210)
     """Height and width of the frames that are learned from: 84 in all papers; 42 take a quarter of
-    the memory and, with `--network compact`, half the arithmetic."""
+    the memory and, with `--network compact`, little more than half the arithmetic."""
     env_threads: int = free(0, at_least=0)
     """Native threads that step the emulators; 0: one per core, at most one per lane."""
 
