@@ -17,6 +17,7 @@ class MLP(Torso):
     def __init__(self, spec: ObservationSpec, hidden: Sequence[int] = (128, 128)) -> None:
         """Images are flattened. ``hidden`` are the units of each layer; D is the last."""
         super().__init__()
+        self.scale = 1.0 / 255.0 if spec.dtype == "uint8" else 1.0
         inputs = 1
         for size in spec.stacked_shape:
             inputs *= size
@@ -33,6 +34,6 @@ class MLP(Torso):
 
     def forward(self, observation: Tensor) -> Tensor:
         """Observations [B, ...] to features [B, D]."""
-        scale = 1.0 / 255.0 if observation.dtype == torch.uint8 else 1.0  # normalised: floats
+        scale = 1.0 if observation.is_floating_point() else self.scale  # floats: normalised already
         features: Tensor = self.layers(observation.to(torch.get_default_dtype()) * scale)
         return features

@@ -104,7 +104,8 @@ class TransformerTorso(Torso):
         if self.spec.is_image:
             return scale_image(observation)  # [B, C, H, W]
         vectors = observation.reshape(len(observation), self.spec.stack, 1, *self.spec.shape)
-        scale = 1.0 / 255.0 if observation.dtype == torch.uint8 else 1.0  # normalised: floats
+        bytes_in = self.spec.dtype == "uint8" and not observation.is_floating_point()
+        scale = 1.0 / 255.0 if bytes_in else 1.0  # floats are normalised already
         return vectors.to(torch.get_default_dtype()) * scale  # [B, K, 1, features]
 
 
