@@ -1,6 +1,6 @@
 """Atari 2600 lanes on ale-py's native vector environment.
 
-Frames are 84x84 grey, or smaller where asked for, the maximum of the last two of four emulator
+Frames are 84x84 grey, or of another size where asked, the maximum of the last two of four emulator
 frames (Mnih et al. 2015). Single frames with raw rewards come out; stacking, clipping and the
 treatment of lost lives belong to the learner. Lives are read from the emulator, because the vector
 environment's own life-loss modes either reset the game at every life or report a lost life as a
