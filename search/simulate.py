@@ -183,16 +183,6 @@ def _take_back(forest: Forest, g: int, path: np.ndarray, depth: int) -> None:
 
 
 @inlined
-def _roll_out(game: Any, rollouts: Any, state: np.ndarray) -> float:
-    """Outcome of a game played on from a position, as the first player sees it; 0 without."""
-    if rollouts is None:
-        return 0.0
-    copy_state(state, rollouts.state)
-    game.guided_playout(rollouts.state, rollouts.rng, rollouts.mask, rollouts.guide)
-    return float(rollouts.state[OUTCOME])
-
-
-@inlined
 def _mixed(rollouts: Any, value: float, outcome: float) -> float:
     """A leaf's value from the network's and the rollout's."""
     if rollouts is None:
@@ -201,22 +191,14 @@ def _mixed(rollouts: Any, value: float, outcome: float) -> float:
 
 
 @inlined
-def _look(game: Any, slots: Slots, slot: int, state: np.ndarray, rollouts: Any) -> None:
-    """Write what the network needs of a leaf, and play it to its end."""
-    slots.rollout[slot] = _roll_out(game, rollouts, state)
-    slots.status[slot] = WAITING
-    slots.to_move[slot] = state[TO_MOVE]
-    slots.handicap[slot] = game.handicap(state)
-    game.legal(state, slots.legal[slot])
-    game.observe(state, slots.planes[slot])
-
-
-@inlined
 def _grow(
     game: Any, forest: Forest, roots: Roots, slots: Slots, scratch: Scratch, puct: Puct,
     gumbel: Gumbel, rollouts: Any, first: int, last: int, thread: int,
 ) -> None:  # fmt: skip
-    """Fill the slots of games [first, last); decided positions are backed up at once."""
+    """Fill the slots of games [first, last); decided positions are backed up at once.
+
+    Each large piece is called in one place only: the compiler takes time for every copy.
+    """
     leaves = slots.status.size // roots.budget.size
     state = scratch.states[thread]
     for g in range(first, last):
@@ -224,24 +206,37 @@ def _grow(
         slots.status[slot:end] = IDLE
         if is_over(roots.states[g]):
             continue
-        if forest.num_nodes[g] == 0:
-            slots.depth[slot] = 0
-            _look(game, slots, slot, roots.states[g], rollouts)
-            continue
-        while slot < end and roots.started[g] < roots.budget[g]:
+        is_root = forest.num_nodes[g] == 0
+        while slot < end and (is_root or roots.started[g] < roots.budget[g]):
+            kind, depth, value = _LEAF, 0, 0.0
             path = slots.path[slot]
-            kind, depth, value = _descend(game, forest, roots, g, state, path, puct, gumbel)
-            if kind == _COLLISION:
-                _take_back(forest, g, path, depth)
-                break
-            roots.started[g] += 1
-            if kind == _CLOSED:
-                value = _mixed(rollouts, value, _roll_out(game, rollouts, state))
+            if is_root:
+                copy_state(roots.states[g], state)
+                end = slot + 1
+            else:
+                kind, depth, value = _descend(game, forest, roots, g, state, path, puct, gumbel)
+                if kind == _COLLISION:
+                    _take_back(forest, g, path, depth)
+                    break
+                roots.started[g] += 1
+            outcome = 0.0
+            if rollouts is not None:  # noqa: SIM102 - numba leaves the branch out by this alone
+                if kind != _DECIDED:
+                    copy_state(state, rollouts.state)
+                    game.guided_playout(rollouts.state, rollouts.rng, rollouts.mask, rollouts.guide)
+                    outcome = float(rollouts.state[OUTCOME])
             if kind != _LEAF:
+                if kind == _CLOSED:
+                    value = _mixed(rollouts, value, outcome)
                 _back_up(forest, g, path, depth, value)
                 continue
+            slots.status[slot] = WAITING
             slots.depth[slot] = depth
-            _look(game, slots, slot, state, rollouts)
+            slots.rollout[slot] = outcome
+            slots.to_move[slot] = state[TO_MOVE]
+            slots.handicap[slot] = game.handicap(state)
+            game.legal(state, slots.legal[slot])
+            game.observe(state, slots.planes[slot])
             slot += 1
 
 

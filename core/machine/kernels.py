@@ -12,10 +12,10 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -98,8 +98,25 @@ def _compile(function: Function, **options: Any) -> Function:
     # Nobody passes kernels to C.
     options |= {"cache": _prepare_cache(), "no_cfunc_wrapper": True}
     compile_it: Any = njit(nogil=True, error_model="numpy", **options)
-    compiled: Function = compile_it(function)
-    return compiled
+    compiled = compile_it(function)
+    compiled.get_call_template = partial(_of_widest_types, compiled.get_call_template)
+    return cast(Function, compiled)
+
+
+def _of_widest_types(get_call_template: Any, arguments: Any, keywords: Any) -> Any:
+    """What numba asks for a kernel that another kernel calls, with all signed integers as int64.
+
+    It would compile the callee, and what that calls, once for every combination of int16, int32,
+    int64 and constants: a third of the time that a search takes to compile.
+    """
+    from numba import types
+
+    def widest(kind: Any) -> Any:
+        known: Any = types.unliteral(kind)  # type: ignore[no-untyped-call]
+        return types.int64 if known in types.signed_domain else known
+
+    wide = {name: widest(kind) for name, kind in keywords.items()}
+    return get_call_template([widest(kind) for kind in arguments], wide)
 
 
 @cache

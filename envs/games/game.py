@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import (
     NativeValue,
     models,
+    overload_attribute,
     overload_method,
     register_model,
     typeof_impl,
@@ -149,21 +150,25 @@ def _unbox_game(typ: Any, value: Any, context: Any) -> Any:
     return NativeValue(context.context.get_dummy_value())
 
 
-def _compile_method(name: str) -> None:
-    """Let kernels call game.<name>(...): the game's own kernel, known when they are compiled."""
+def _let_kernels_call(name: str) -> None:
+    """Let kernels call game.<name>(...): the game's own kernel, known when they are compiled.
 
-    @overload_method(GameType, name)  # type: ignore[untyped-decorator]
-    def method(game: Any, *arguments: Any) -> Any:
+    An attribute, not a method: a method would be one more function around the kernel, and whatever
+    calls it is compiled once more for every function around it.
+    """
+
+    @overload_attribute(GameType, name)  # type: ignore[untyped-decorator]
+    def attribute(game: Any) -> Any:
         function = getattr(_GAMES[game.game], name)
 
-        def call(game: Any, *arguments: Any) -> Any:
-            return function(*arguments)
+        def kernel_of(game: Any) -> Any:
+            return function
 
-        return call
+        return kernel_of
 
 
-for _name in _required():
-    _compile_method(_name)
+for _name in (*_required(), "guided_playout", "chances"):
+    _let_kernels_call(_name)
 
 
 @overload_method(GameType, "playout")  # type: ignore[untyped-decorator]
@@ -177,26 +182,6 @@ def _compile_playout(game: Any, state: Any, rng: Any, mask: Any) -> Any:
         play_uniformly(game, state, rng, mask)
 
     return call_uniform if function is None else call_own
-
-
-@overload_method(GameType, "guided_playout")  # type: ignore[untyped-decorator]
-def _compile_guided_playout(game: Any, state: Any, rng: Any, mask: Any, guide: Any) -> Any:
-    function = _GAMES[game.game].guided_playout
-
-    def call(game: Any, state: Any, rng: Any, mask: Any, guide: Any) -> Any:
-        function(state, rng, mask, guide)  # type: ignore[misc]
-
-    return call
-
-
-@overload_method(GameType, "chances")  # type: ignore[untyped-decorator]
-def _compile_chances(game: Any, state: Any, mask: Any, guide: Any, out: Any) -> Any:
-    function = _GAMES[game.game].chances
-
-    def call(game: Any, state: Any, mask: Any, guide: Any, out: Any) -> Any:
-        function(state, mask, guide, out)  # type: ignore[misc]
-
-    return call
 
 
 @kernel
