@@ -1,13 +1,16 @@
-"""The cache of compiled kernels is named after the text of all of them."""
+"""The cache of compiled kernels is named after the text of all of them, and a kernel that others call
+is compiled once, whatever integers it is given."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from core.machine import kernels
+from core.machine.kernels import kernel
 
 
 def test_an_edit_of_any_kernel_starts_a_new_cache(
@@ -24,3 +27,33 @@ def test_an_edit_of_any_kernel_starts_a_new_cache(
     edited = tmp_path / "envs" / "games" / "go" / "rules.py"
     edited.write_text(edited.read_text("utf-8") + "\n# edited\n", "utf-8")
     assert fresh() != ours
+
+
+@kernel
+def plus_index(numbers: np.ndarray, index: int, unsigned: np.uint64) -> float:
+    """What the callers below share."""
+    return numbers[index] + float(unsigned)
+
+
+@kernel
+def sum_of_calls(numbers: np.ndarray, narrow: np.ndarray, wide: int) -> float:
+    """Call it with int16, int64 and a constant; the unsigned stays unsigned."""
+    one = np.uint64(1)
+    return (
+        plus_index(numbers, narrow[0], one)
+        + plus_index(numbers, wide, one)
+        + plus_index(numbers, -1, index_of_last(numbers))
+    )
+
+
+@kernel
+def index_of_last(numbers: np.ndarray) -> np.uint64:
+    """Unsigned, and too large for a signed one."""
+    return np.uint64(2**64 - numbers.size)
+
+
+def test_a_kernel_is_compiled_once_for_all_widths_of_integers() -> None:
+    found = sum_of_calls(np.array([1.0, 2.0, 4.0]), np.array([1], np.int16), 0)
+    assert found == 2.0 + 1.0 + 1.0 + 1.0 + 4.0 + float(2**64 - 3)
+    (signature,) = plus_index.signatures  # type: ignore[attr-defined]
+    assert [str(kind) for kind in signature[1:]] == ["int64", "uint64"]

@@ -80,6 +80,7 @@ def test_a_stopped_and_resumed_run_equals_the_uninterrupted_one(
         catch_config(total_steps=4_000, evaluate_every=1_500, evaluate_episodes=8),
         replay=storage,
         replay_capacity=2_000,
+        update_every=12,
     )
     # In the middle of episodes, after learning began, between copies and evaluations.
     assert_resumes_exactly(tmp_path, config, 1_816)
@@ -260,7 +261,10 @@ def test_a_replay_that_an_earlier_version_saved_is_restored(
 ) -> None:
     """Its ring on disk was shorter; the resumed run keeps to that."""
     config = dataclasses.replace(
-        catch_config(total_steps=2_000, evaluate_every=0), replay=storage, replay_capacity=1_500
+        catch_config(total_steps=2_000, evaluate_every=0),
+        replay=storage,
+        replay_capacity=1_500,
+        update_every=50,
     )
     with monkeypatch.context() as earlier:
         earlier.setattr(build, "HEADROOM", 500)
