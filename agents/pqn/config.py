@@ -106,6 +106,23 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "run": {"total_steps": 50_000_000},
         },
     ),
+    # What dqn's preset of this name found, with the authors' trace and step size.
+    "cpu": (
+        "Pong on two cores: small frames normalised by pixel, 900k steps in twenty minutes",
+        {
+            "env": "ALE/Pong-v5",
+            "network": "compact",
+            "normalise_observations": True,
+            "rollout_ticks": 32,
+            "trace_decay": 0.65,
+            "clip_rewards": True,
+            "epsilon_end": 0.01,
+            "epsilon_decay_steps": 30_000,
+            "learning_rate": 2.5e-4,
+            "atari": {"pixels": 42},
+            "run": {"total_steps": 900_000, "evaluate_every": 100_000},
+        },
+    ),
     "catch": (
         "tengen/Catch, learned in a minute: a first look, and a check that all works",
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from core.errors import UserError
 from core.optimisers import CentredRMSProp, build_optimiser
@@ -115,6 +116,29 @@ def test_the_others_are_torchs(name: str) -> None:
             parameter.grad = gradient.clone()
             optimiser.step()
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_radam_goes_on_where_torchs_stopped() -> None:
+    """Runs of before were trained by torch's."""
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 9)) for _ in range(2))
+    slow = torch.optim.RAdam([theirs], lr=0.01, eps=1e-6)
+    random = torch.Generator().manual_seed(0)
+
+    def step(parameter: nn.Parameter, optimiser: torch.optim.Optimizer, gradient: Tensor) -> None:
+        parameter.grad = gradient.clone()
+        optimiser.step()
+
+    for _ in range(4):  # one short of where it begins to rectify
+        step(theirs, slow, torch.randn(9, generator=random))
+    ours.data.copy_(theirs.data)
+    fast = build_optimiser("radam", [ours], 1.0, 1.0)
+    fast.load_state_dict(copy.deepcopy(slow.state_dict()))
+    for _ in range(20):
+        gradient = torch.randn(9, generator=random)
+        step(theirs, slow, gradient)
+        step(ours, fast, gradient)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    assert fast.param_groups[0]["lr"] == 0.01 and fast.param_groups[0]["eps"] == 1e-6
 
 
 def test_groups_may_have_options_of_their_own() -> None:
