@@ -108,7 +108,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     ),
     # What dqn's preset of this name found, with the authors' trace and step size.
     "cpu": (
-        "Pong on two cores: small frames normalised by pixel, 900k steps in twenty minutes",
+        "Pong on two cores: small frames normalised by pixel, 900k steps in 22 minutes",
         {
             "env": "ALE/Pong-v5",
             "network": "compact",
