@@ -125,8 +125,8 @@ class RectifiedAdam(torch.optim.Adam):
 
     Its step is Adam's with other numbers: the step size times the rectification, and epsilon beside
     the root of the second moment before that is corrected. torch's RAdam takes a dozen passes over
-    the weights for it. Steps are counted by group, whose parameters must all have gradients from the
-    first on: torch's own count lies on the device, and asking for it would wait for a GPU.
+    the weights for it. Steps are counted by group, whose parameters must all have gradients from
+    the first on: torch's own count lies on the device, and asking for it would wait for a GPU.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
