@@ -2,8 +2,9 @@
 
 A playout is uniform random play from the empty board to the end by simple ko, own eyes left alone,
 scored. A game by exact rules is uniform over the legal moves with superko, the whole mask made at
-every move. The yardstick of the interface is PettingZoo's own go_v5, driven by the same random
-player: both bare, and both in the three wrappers that go_v5 comes in.
+every move. Planes are what a network is shown of a position. The yardstick of the interface is
+PettingZoo's own go_v5, driven by the same random player: both bare, and both in the three wrappers
+that go_v5 comes in.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def main() -> None:
     results, skipped = run_rounds({exact: own(measure_exact, 9)}, options.rounds)
     out = options.out.replace(".json", "-exact.json")
     report("random games by exact rules, masks made", "moves/s", results, skipped, exact, out)
+
+    planes = "9x9, 1 thread"
+    sizes = {planes: own(measure_planes, 9), "19x19, 1 thread": own(measure_planes, 19)}
+    results, skipped = run_rounds(sizes, options.rounds)
+    out = options.out.replace(".json", "-planes.json")
+    report("AlphaGo Zero's planes", "positions/s", results, skipped, planes, out)
 
     bare, wrapped = "PettingZoo go_v5, bare", "PettingZoo go_v5, wrapped"
     interface = {
@@ -152,6 +159,35 @@ def _compile_exact() -> Callable[..., int]:
         return moves
 
     return many  # type: ignore[no-any-return]
+
+
+def measure_planes(seconds: float, size: int) -> float:
+    """Positions per second of random games whose planes are written as bytes."""
+    from core.machine.kernels import kernel
+    from core.machine.random_numbers import random_state
+    from envs.games.game import random_legal_action
+    from envs.games.go.game import GO
+    from envs.games.options import GoOptions
+
+    @kernel
+    def observe_all(game: Any, states: np.ndarray, planes: np.ndarray) -> None:
+        for index in range(states.shape[0]):
+            game.observe(states[index], planes[index])
+
+    stream, mask = random_state(1, 1)[0], np.zeros(size * size + 1, np.uint8)
+    state = GO.initial_state(GoOptions(size=size, rules="tromp-taylor"))
+    states = np.empty((60, state.size), np.int32)
+    for index in range(len(states)):
+        states[index] = state
+        GO.legal(state, mask)
+        GO.play(state, random_legal_action(mask, stream))
+    planes = np.zeros((len(states), GO.planes, size, size), np.uint8)
+    observe_all(GO, states, planes)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        observe_all(GO, states, planes)
+        count += len(states)
+    return count / (time.perf_counter() - began)
 
 
 def measure_pettingzoo(seconds: float, which: str, wrapped: bool) -> float:

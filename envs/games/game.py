@@ -187,12 +187,14 @@ def _compile_playout(game: Any, state: Any, rng: Any, mask: Any) -> Any:
 @kernel
 def random_legal_action(mask: np.ndarray, rng: np.ndarray) -> int:
     """Draw one of the marked actions."""
-    chosen = random_below(rng, np.sum(mask))
+    count = 0
     for action in range(mask.size):
-        if mask[action]:
-            if chosen == 0:
-                return action
-            chosen -= 1
+        count += mask[action]
+    left = random_below(rng, count)
+    for action in range(mask.size):
+        left -= mask[action]
+        if left < 0:
+            return action
     return -1
 
 

@@ -9,7 +9,8 @@ eight words; chain facts are read at the chain's head:
             chain     (a ring)                                  list of empty points
 
 LIBERTIES counts (stone, empty neighbour) pairs, so a liberty that two stones share counts twice.
-That is enough to see a capture (none left), and a stone changes it in constant time.
+That is enough to see a capture (none left), and a stone changes it in constant time. HEAD is 0
+where there is no stone.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ DIAGONALS = (-ROW - 1, -ROW + 1, ROW - 1, ROW + 1)
 (SIZE, PASSES, KO, HASH, HASH_2, COMPENSATION, KO_RULE, SUICIDE, MOVE_LIMIT, END, BLACK_PRISONERS,
  WHITE_PRISONERS, EMPTIES, EMPTIES_AT, HISTORY, HISTORY_AT, PAST_AT, PAST) = range(
     HEADER_WORDS, HEADER_WORDS + 18)  # fmt: skip
-TAKEN_AT = 32
-"""For Black and then for White a bit a point, 16 words each: a stone of theirs was taken there."""
-POINTS_AT = 64
+BITS_AT = 32
+"""Sets of points, a bit a point, 16 words each. Set EMPTY: the empty points; BLACK, WHITE: where a
+stone of theirs was ever taken."""
+POINTS_AT = 80
 
 # Words of a point's record.
 # Unsigned, because numba tests every signed index for being negative, a tenth of a playout.
@@ -66,10 +68,24 @@ def cell_of(size: int, point: int) -> int:
 
 
 @kernel
+def _word_of(kind: int, point: int) -> int:
+    """Return the word of a set of points that holds a point's bit, which is bit `point & 31`."""
+    return np.uint64(BITS_AT + (kind << 4) + (point >> 5))  # type: ignore[return-value]
+
+
+@kernel
 def was_taken(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone of that colour was ever taken off a point."""
-    word = np.uint64(TAKEN_AT + ((colour - 1) << 4) + (point >> 5))
-    return (state[word] >> (point & 31)) & 1 != 0  # type: ignore[no-any-return]
+    return (state[_word_of(colour, point)] >> (point & 31)) & 1 != 0  # type: ignore[no-any-return]
+
+
+@kernel
+def row_of_bits(state: np.ndarray, kind: int, row: int) -> int:
+    """Return a row of a set of points: bit x + 1 is point (row - 1, x) of the board."""
+    first = row * ROW
+    word = _word_of(kind, first)
+    low, high = np.int64(state[word]) & 0xFFFFFFFF, np.int64(state[word + np.uint64(1)])
+    return ((low | high << 32) >> (first & 31)) & ((1 << ROW) - 1)  # type: ignore[return-value]
 
 
 @kernel
@@ -78,13 +94,14 @@ def clear_board(state: np.ndarray) -> None:
     size, empties_at = state[SIZE], state[EMPTIES_AT]
     for point in range((size + 2) * ROW):
         state[at(point) + COLOUR] = BORDER
+    for word in range(BITS_AT, POINTS_AT):
+        state[word] = 0
     for cell in range(size * size):
         point = point_of(size, cell)
         state[at(point) + COLOUR] = EMPTY
+        state[_word_of(EMPTY, point)] |= np.int32(1) << (point & 31)
         state[at(point) + SLOT] = cell
         state[empties_at + cell] = point
-    for word in range(TAKEN_AT, POINTS_AT):
-        state[word] = 0
     state[EMPTIES] = size * size
     state[KO] = 0
     state[HASH] = state[HASH_2] = 0
@@ -97,6 +114,7 @@ def place(state: np.ndarray, point: int, colour: int) -> None:
     Sets KO to the point that simple ko forbids next, 0 for none.
     """
     _leave_empties(state, point)
+    state[_word_of(EMPTY, point)] ^= np.int32(1) << (point & 31)
     record = at(point)
     state[record + COLOUR] = colour
     state[record + HEAD] = state[record + NEXT] = point
@@ -186,13 +204,15 @@ def _remove(state: np.ndarray, head: int) -> int:
     state[HASH_2] ^= state[record + HASH_HIGH]
     colour = state[record + COLOUR]
     state[WHITE_PRISONERS if colour == WHITE else BLACK_PRISONERS] += count
-    taken_at = TAKEN_AT + ((colour - 1) << 4)
     empties_at, end = state[EMPTIES_AT], state[EMPTIES]
     stone = head
     while True:
         record = at(stone)
         state[record + COLOUR] = EMPTY
-        state[np.uint64(taken_at + (stone >> 5))] |= np.int32(1) << (stone & 31)
+        state[record + HEAD] = 0
+        bit = np.int32(1) << (stone & 31)
+        state[_word_of(EMPTY, stone)] |= bit
+        state[_word_of(colour, stone)] |= bit
         state[record + SLOT] = end
         state[empties_at + end] = stone
         end += 1

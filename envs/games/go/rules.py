@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.machine.kernels import kernel
+from core.machine.kernels import inlined, kernel
 from envs.games.go.board import (
     BLACK,
     BORDER,
@@ -41,11 +41,11 @@ from envs.games.go.board import (
     WHITE,
     ZOBRIST,
     at,
-    breathes_elsewhere,
     cell_of,
     clear_board,
     place,
     point_of,
+    row_of_bits,
     was_taken,
 )
 from envs.games.state import (
@@ -69,6 +69,9 @@ PAST_BOARDS = 8
 _FILTER_BITS = 4096
 _FILTER_WORDS = _FILTER_BITS // 32
 _CELLS_PER_WORD = 16
+_DE_BRUIJN = 0x077CB531
+_BIT_OF = np.argsort([(_DE_BRUIJN << bit & 0xFFFFFFFF) >> 27 for bit in range(32)])
+"""Every five bits in a row of that number are others, so they say how far it was shifted."""
 
 
 @kernel
@@ -188,15 +191,24 @@ def _remember(state: np.ndarray) -> None:
 @kernel
 def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a colour may play at a point, superko included."""
-    if state[at(point) + COLOUR] != EMPTY or (state[KO_RULE] == SIMPLE and point == state[KO]):
+    return state[at(point) + COLOUR] == EMPTY and _may_play(
+        state, point, colour, _has_empty_neighbour(state, point)
+    )  # type: ignore[no-any-return]
+
+
+@inlined
+def _may_play(state: np.ndarray, point: int, colour: int, room: bool) -> bool:
+    """Tell the same of an empty point; room: one of its neighbours is empty."""
+    if state[KO_RULE] == SIMPLE and point == state[KO]:
         return False
-    alive = breathes(state, point, colour)
-    if not alive and not (state[SUICIDE] and _joins_friends(state, point, colour)):
-        return False
+    chains = _chains_around(state, point, colour)
+    alive = room | (chains & _HELPED != 0)
+    if not alive and (chains & _FRIENDS == 0 or not state[SUICIDE]):
+        return False  # one stone killing itself would be a pass
     # A stone where none of its colour was taken makes a position that is new, if it stays there.
     if state[KO_RULE] == SIMPLE or (alive and not was_taken(state, point, colour)):
         return True
-    return not _repeats(state, point, colour)
+    return not _repeats(state, point, colour, alive, chains >> 4 if alive else chains)
 
 
 @kernel
@@ -212,14 +224,46 @@ def breathes(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone there has a liberty, by itself, through friends or by capturing."""
     if _has_empty_neighbour(state, point):
         return True
-    for step in NEIGHBOURS:
-        neighbour = at(point + step)
-        found = state[neighbour + COLOUR]
-        if found == BORDER:
-            continue
-        if breathes_elsewhere(state, point, state[neighbour + HEAD]) == (found == colour):
-            return True
-    return False
+    return _chains_around(state, point, colour) & _HELPED != 0
+
+
+_FRIENDS, _HELPED = 15, 256
+
+
+@kernel
+def _chains_around(state: np.ndarray, point: int, colour: int) -> int:
+    """What the chains around an empty point are to a stone on it, as bits.
+
+    1, 2, 4, 8: the neighbour is a friend's; 16, 32, 64, 128: an enemy's that the stone would take;
+    both for the first neighbour of each chain only. 256: by one of them the stone has a liberty.
+
+    All four are looked at: which of them decides cannot be foreseen, and a branch would cost more
+    (x > y of two truth values is x and not y).
+    """
+    up, left = at(point - ROW), at(point - 1)
+    right, down = at(point + 1), at(point + ROW)
+    first, second = state[up + HEAD], state[left + HEAD]
+    third, fourth = state[right + HEAD], state[down + HEAD]
+    a, b, c = first == second, first == third, first == fourth
+    d, e, f = second == third, second == fourth, third == fourth
+    # Whether it has liberties elsewhere: pairs of one of its stones and this point do not count.
+    more_1 = state[at(first) + LIBERTIES] != 1 + a + b + c
+    more_2 = state[at(second) + LIBERTIES] != 1 + a + d + e
+    more_3 = state[at(third) + LIBERTIES] != 1 + b + d + f
+    more_4 = state[at(fourth) + LIBERTIES] != 1 + c + e + f
+    one, two = state[up + COLOUR], state[left + COLOUR]
+    three, four = state[right + COLOUR], state[down + COLOUR]
+    other = 3 - colour
+    friend_1, friend_2 = one == colour, two == colour
+    friend_3, friend_4 = three == colour, four == colour
+    taken_1, taken_2 = (one == other) > more_1, (two == other) > more_2
+    taken_3, taken_4 = (three == other) > more_3, (four == other) > more_4
+    helped = (friend_1 & more_1) | (friend_2 & more_2) | (friend_3 & more_3) | (friend_4 & more_4)
+    helped |= taken_1 | taken_2 | taken_3 | taken_4
+    once_3, once_4 = (b | d) < 1, (c | e | f) < 1
+    friends = friend_1 | (friend_2 > a) << 1 | (friend_3 & once_3) << 2 | (friend_4 & once_4) << 3
+    taken = taken_1 | (taken_2 > a) << 1 | (taken_3 & once_3) << 2 | (taken_4 & once_4) << 3
+    return friends | taken << 4 | helped << 8
 
 
 @kernel
@@ -231,19 +275,21 @@ def is_suicide(state: np.ndarray, action: int) -> bool:
     return not breathes(state, point_of(size, action), state[TO_MOVE] + 1)
 
 
-@kernel
-def _joins_friends(state: np.ndarray, point: int, colour: int) -> bool:
-    """Tell whether a stone there is not alone: one stone killing itself would be a pass."""
-    for step in NEIGHBOURS:
-        if state[at(point + step) + COLOUR] == colour:
-            return True
-    return False
+@inlined
+def _repeats(state: np.ndarray, point: int, colour: int, stays: bool, gone: int) -> bool:
+    """Tell whether a stone there makes a position that the game has seen (superko).
 
-
-@kernel
-def _repeats(state: np.ndarray, point: int, colour: int) -> bool:
-    """Tell whether a stone there makes a position that the game has seen (superko)."""
-    low, high = _hash_after(state, point, colour)
+    Args:
+        stays: the stone stays on the board.
+        gone: bits 1, 2, 4, 8 for the neighbours whose chains are taken off.
+    """
+    low = state[HASH] ^ (ZOBRIST[colour, point, 0] if stays else 0)
+    high = state[HASH_2] ^ (ZOBRIST[colour, point, 1] if stays else 0)
+    for index in range(4):
+        chain = at(state[at(point + NEIGHBOURS[index]) + HEAD])
+        flag = -(gone >> index & 1)
+        low ^= state[chain + HASH_LOW] & flag
+        high ^= state[chain + HASH_HIGH] & flag
     # After the move the other player is to move.
     if state[KO_RULE] == SITUATIONAL and colour == BLACK:
         low, high = low ^ ZOBRIST[0, 0, 0], high ^ ZOBRIST[0, 0, 1]
@@ -259,55 +305,31 @@ def _repeats(state: np.ndarray, point: int, colour: int) -> bool:
 
 
 @kernel
-def _hash_after(state: np.ndarray, point: int, colour: int) -> tuple[int, int]:
-    """The hash of the position that a stone at a point would make."""
-    low, high = state[HASH], state[HASH_2]
-    own_low, own_high = ZOBRIST[colour, point, 0], ZOBRIST[colour, point, 1]
-    captures, breathes = False, _has_empty_neighbour(state, point)
-    for index in range(4):
-        neighbour = at(point + NEIGHBOURS[index])
-        found = state[neighbour + COLOUR]
-        if found in (EMPTY, BORDER):
-            continue
-        if found == colour and breathes:
-            continue  # its hash is of use for a suicide alone
-        head = state[neighbour + HEAD]
-        if found != colour and state[at(head) + LIBERTIES] > 4:
-            continue  # it cannot be taken
-        seen = False
-        for earlier in range(index):
-            before = at(point + NEIGHBOURS[earlier])
-            occupied = state[before + COLOUR] != EMPTY and state[before + COLOUR] != BORDER
-            seen |= occupied and state[before + HEAD] == head
-        if seen:
-            continue
-        alive = breathes_elsewhere(state, point, head)
-        if found == colour:
-            breathes |= alive
-            own_low ^= state[at(head) + HASH_LOW]
-            own_high ^= state[at(head) + HASH_HIGH]
-        elif not alive:
-            captures = True
-            low ^= state[at(head) + HASH_LOW]
-            high ^= state[at(head) + HASH_HIGH]
-    if captures or breathes:
-        return low ^ ZOBRIST[colour, point, 0], high ^ ZOBRIST[colour, point, 1]
-    # Suicide: the friends go and the stone with them.
-    return (low ^ own_low ^ ZOBRIST[colour, point, 0], high ^ own_high ^ ZOBRIST[colour, point, 1])
+def lowest_bit(bits: int) -> int:
+    """Number of the lowest bit that is set, below 32 (Leiserson, Prokop and Randall 1998)."""
+    return _BIT_OF[np.uint64((((bits & -bits) * _DE_BRUIJN) & 0xFFFFFFFF) >> 27)]  # type: ignore[no-any-return]
 
 
 @kernel
 def legal(state: np.ndarray, mask: np.ndarray) -> None:
     """Mark the legal actions, uint8 [size * size + 1]: the cells row by row, then the pass."""
-    size, empties_at = state[SIZE], state[EMPTIES_AT]
-    colour = state[TO_MOVE] + 1
-    for cell in range(size * size):
-        mask[cell] = 0
-    for slot in range(state[EMPTIES]):
-        point = state[np.uint64(empties_at + slot)]
+    size, colour = state[SIZE], state[TO_MOVE] + 1
+    above, here = 0, row_of_bits(state, EMPTY, 1)
+    for row in range(1, size + 1):
+        below = row_of_bits(state, EMPTY, row + 1)
+        room = here & (above | here << 1 | here >> 1 | below)
         # Most points have room and saw nothing taken. Ko forbids none of these.
-        free = _has_empty_neighbour(state, point) and not was_taken(state, point, colour)
-        mask[np.uint64(cell_of(size, point))] = free or is_legal(state, point, colour)
+        free = room & ~row_of_bits(state, colour, row)
+        first = (row - 1) * size
+        for column in range(size):
+            mask[np.uint64(first + column)] = (free >> (column + 1)) & 1
+        rest = here & ~free
+        while rest:
+            column = lowest_bit(rest)
+            rest &= rest - 1
+            may = _may_play(state, row * ROW + column, colour, room >> column & 1 != 0)
+            mask[np.uint64(first + column - 1)] = may
+        above, here = here, below
     mask[size * size] = 1
 
 

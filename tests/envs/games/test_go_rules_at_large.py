@@ -34,6 +34,7 @@ def check_bookkeeping(state: np.ndarray, slow: SlowGo) -> None:
         assert b.cell_of(size, point) == cell
         if colour == 0:
             assert state[state[b.EMPTIES_AT] + state[b.at(point) + b.SLOT]] == point
+            assert state[b.at(point) + b.HEAD] == 0
             continue
         low ^= int(b.ZOBRIST[colour, point, 0])
         high ^= int(b.ZOBRIST[colour, point, 1])
@@ -45,6 +46,9 @@ def check_bookkeeping(state: np.ndarray, slow: SlowGo) -> None:
         assert {b.cell_of(size, p) for p in out[:count]} == slow.liberties(cells, cell)
     assert (state[b.HASH], state[b.HASH_2]) == (low, high)
     assert state[b.EMPTIES] == cells.count(0)
+    for row in range(size):
+        bits = sum((cells[row * size + x] == 0) << (x + 1) for x in range(size))
+        assert b.row_of_bits(state, b.EMPTY, row + 1) == bits
 
 
 @settings(max_examples=60)
