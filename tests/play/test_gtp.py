@@ -92,6 +92,15 @@ def test_scores() -> None:
     assert dead.strip().split("\n\n")[-2:] == ["= A3", "= dead"]
 
 
+def test_dead_stones_are_those_that_gnu_go_names() -> None:
+    # A game between GNU Go's level 1; in the end its level 10 answers `final_status_list dead`.
+    game = """d6 e2 j5 e6 g6 f7 d7 e5 c4 b3 g7 d3 b4 g8 h8 f8 c3 h9 g4 h3 j6 g3 e8 c2 b2 b1 a3 e7
+        d8 d5 c5 d4 a2 e9 d9 f9 a1 c1 pass pass"""
+    moves = "".join(f"play {'bw'[i % 2]} {move}\n" for i, move in enumerate(game.split()))
+    said = talk(f"kgs-rules chinese\n{moves}final_status_list dead\n", size=9)
+    assert set(said.split("=")[-1].split()) == {"H8", "G7", "G6", "J6", "J5", "G4"}
+
+
 def test_handicap() -> None:
     assert "= C3 G7 C7 G3" in talk("boardsize 9\nfixed_handicap 4\n")
     assert "= w" not in talk("set_free_handicap a1 b2 c3\n")

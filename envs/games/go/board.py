@@ -88,6 +88,17 @@ def row_of_bits(state: np.ndarray, kind: int, row: int) -> int:
     return ((low | high << 32) >> (first & 31)) & ((1 << ROW) - 1)  # type: ignore[return-value]
 
 
+_DE_BRUIJN = 0x077CB531
+_BIT_OF = np.argsort([(_DE_BRUIJN << bit & 0xFFFFFFFF) >> 27 for bit in range(32)])
+"""Every five bits in a row of that number are others, so they say how far it was shifted."""
+
+
+@kernel
+def lowest_bit(bits: int) -> int:
+    """Number of the lowest bit that is set, below 32 (Leiserson, Prokop and Randall 1998)."""
+    return _BIT_OF[np.uint64((((bits & -bits) * _DE_BRUIJN) & 0xFFFFFFFF) >> 27)]  # type: ignore[no-any-return]
+
+
 @kernel
 def clear_board(state: np.ndarray) -> None:
     """Take all stones off; SIZE and EMPTIES_AT are set."""
@@ -239,6 +250,53 @@ def breathes_elsewhere(state: np.ndarray, point: int, head: int) -> bool:
         if found != EMPTY and found != BORDER and state[neighbour + HEAD] == head:
             pairs -= 1
     return pairs > 0
+
+
+@kernel
+def has_empty_neighbour(state: np.ndarray, point: int) -> bool:
+    """In one branch: which neighbour is empty cannot be foreseen."""
+    up, left = state[at(point - ROW) + COLOUR], state[at(point - 1) + COLOUR]
+    right, down = state[at(point + 1) + COLOUR], state[at(point + ROW) + COLOUR]
+    return (up == EMPTY) | (left == EMPTY) | (right == EMPTY) | (down == EMPTY)  # type: ignore[no-any-return]
+
+
+FRIENDS, HELPED = 15, 256
+
+
+@kernel
+def chains_around(state: np.ndarray, point: int, colour: int) -> int:
+    """What the chains around an empty point are to a stone on it, as bits.
+
+    1, 2, 4, 8: the neighbour is a friend's; 16, 32, 64, 128: an enemy's that the stone would take;
+    both for the first neighbour of each chain only. 256: by one of them the stone has a liberty.
+
+    All four are looked at: which of them decides cannot be foreseen, and a branch would cost more
+    (x > y of two truth values is x and not y).
+    """
+    up, left = at(point - ROW), at(point - 1)
+    right, down = at(point + 1), at(point + ROW)
+    first, second = state[up + HEAD], state[left + HEAD]
+    third, fourth = state[right + HEAD], state[down + HEAD]
+    a, b, c = first == second, first == third, first == fourth
+    d, e, f = second == third, second == fourth, third == fourth
+    # Whether it has liberties elsewhere: pairs of one of its stones and this point do not count.
+    more_1 = state[at(first) + LIBERTIES] != 1 + a + b + c
+    more_2 = state[at(second) + LIBERTIES] != 1 + a + d + e
+    more_3 = state[at(third) + LIBERTIES] != 1 + b + d + f
+    more_4 = state[at(fourth) + LIBERTIES] != 1 + c + e + f
+    one, two = state[up + COLOUR], state[left + COLOUR]
+    three, four = state[right + COLOUR], state[down + COLOUR]
+    other = 3 - colour
+    friend_1, friend_2 = one == colour, two == colour
+    friend_3, friend_4 = three == colour, four == colour
+    taken_1, taken_2 = (one == other) > more_1, (two == other) > more_2
+    taken_3, taken_4 = (three == other) > more_3, (four == other) > more_4
+    helped = (friend_1 & more_1) | (friend_2 & more_2) | (friend_3 & more_3) | (friend_4 & more_4)
+    helped |= taken_1 | taken_2 | taken_3 | taken_4
+    once_3, once_4 = (b | d) < 1, (c | e | f) < 1
+    friends = friend_1 | (friend_2 > a) << 1 | (friend_3 & once_3) << 2 | (friend_4 & once_4) << 3
+    taken = taken_1 | (taken_2 > a) << 1 | (taken_3 & once_3) << 2 | (taken_4 & once_4) << 3
+    return friends | taken << 4 | helped << 8
 
 
 @kernel

@@ -18,16 +18,17 @@ from envs.games.go.board import (
     EMPTIES_AT,
     EMPTY,
     END,
+    FRIENDS,
     HASH,
     HASH_2,
     HASH_HIGH,
     HASH_LOW,
     HEAD,
+    HELPED,
     HISTORY,
     HISTORY_AT,
     KO,
     KO_RULE,
-    LIBERTIES,
     MOVE_LIMIT,
     NEIGHBOURS,
     NEXT,
@@ -42,7 +43,10 @@ from envs.games.go.board import (
     ZOBRIST,
     at,
     cell_of,
+    chains_around,
     clear_board,
+    has_empty_neighbour,
+    lowest_bit,
     place,
     point_of,
     row_of_bits,
@@ -69,9 +73,6 @@ PAST_BOARDS = 8
 _FILTER_BITS = 4096
 _FILTER_WORDS = _FILTER_BITS // 32
 _CELLS_PER_WORD = 16
-_DE_BRUIJN = 0x077CB531
-_BIT_OF = np.argsort([(_DE_BRUIJN << bit & 0xFFFFFFFF) >> 27 for bit in range(32)])
-"""Every five bits in a row of that number are others, so they say how far it was shifted."""
 
 
 @kernel
@@ -192,7 +193,7 @@ def _remember(state: np.ndarray) -> None:
 def is_legal(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a colour may play at a point, superko included."""
     return state[at(point) + COLOUR] == EMPTY and _may_play(
-        state, point, colour, _has_empty_neighbour(state, point)
+        state, point, colour, has_empty_neighbour(state, point)
     )  # type: ignore[no-any-return]
 
 
@@ -201,9 +202,9 @@ def _may_play(state: np.ndarray, point: int, colour: int, room: bool) -> bool:
     """Tell the same of an empty point; room: one of its neighbours is empty."""
     if state[KO_RULE] == SIMPLE and point == state[KO]:
         return False
-    chains = _chains_around(state, point, colour)
-    alive = room | (chains & _HELPED != 0)
-    if not alive and (chains & _FRIENDS == 0 or not state[SUICIDE]):
+    chains = chains_around(state, point, colour)
+    alive = room | (chains & HELPED != 0)
+    if not alive and (chains & FRIENDS == 0 or not state[SUICIDE]):
         return False  # one stone killing itself would be a pass
     # A stone where none of its colour was taken makes a position that is new, if it stays there.
     if state[KO_RULE] == SIMPLE or (alive and not was_taken(state, point, colour)):
@@ -212,58 +213,11 @@ def _may_play(state: np.ndarray, point: int, colour: int, room: bool) -> bool:
 
 
 @kernel
-def _has_empty_neighbour(state: np.ndarray, point: int) -> bool:
-    """In one branch: which neighbour is empty cannot be foreseen."""
-    up, left = state[at(point - ROW) + COLOUR], state[at(point - 1) + COLOUR]
-    right, down = state[at(point + 1) + COLOUR], state[at(point + ROW) + COLOUR]
-    return (up == EMPTY) | (left == EMPTY) | (right == EMPTY) | (down == EMPTY)  # type: ignore[no-any-return]
-
-
-@kernel
 def breathes(state: np.ndarray, point: int, colour: int) -> bool:
     """Tell whether a stone there has a liberty, by itself, through friends or by capturing."""
-    if _has_empty_neighbour(state, point):
+    if has_empty_neighbour(state, point):
         return True
-    return _chains_around(state, point, colour) & _HELPED != 0
-
-
-_FRIENDS, _HELPED = 15, 256
-
-
-@kernel
-def _chains_around(state: np.ndarray, point: int, colour: int) -> int:
-    """What the chains around an empty point are to a stone on it, as bits.
-
-    1, 2, 4, 8: the neighbour is a friend's; 16, 32, 64, 128: an enemy's that the stone would take;
-    both for the first neighbour of each chain only. 256: by one of them the stone has a liberty.
-
-    All four are looked at: which of them decides cannot be foreseen, and a branch would cost more
-    (x > y of two truth values is x and not y).
-    """
-    up, left = at(point - ROW), at(point - 1)
-    right, down = at(point + 1), at(point + ROW)
-    first, second = state[up + HEAD], state[left + HEAD]
-    third, fourth = state[right + HEAD], state[down + HEAD]
-    a, b, c = first == second, first == third, first == fourth
-    d, e, f = second == third, second == fourth, third == fourth
-    # Whether it has liberties elsewhere: pairs of one of its stones and this point do not count.
-    more_1 = state[at(first) + LIBERTIES] != 1 + a + b + c
-    more_2 = state[at(second) + LIBERTIES] != 1 + a + d + e
-    more_3 = state[at(third) + LIBERTIES] != 1 + b + d + f
-    more_4 = state[at(fourth) + LIBERTIES] != 1 + c + e + f
-    one, two = state[up + COLOUR], state[left + COLOUR]
-    three, four = state[right + COLOUR], state[down + COLOUR]
-    other = 3 - colour
-    friend_1, friend_2 = one == colour, two == colour
-    friend_3, friend_4 = three == colour, four == colour
-    taken_1, taken_2 = (one == other) > more_1, (two == other) > more_2
-    taken_3, taken_4 = (three == other) > more_3, (four == other) > more_4
-    helped = (friend_1 & more_1) | (friend_2 & more_2) | (friend_3 & more_3) | (friend_4 & more_4)
-    helped |= taken_1 | taken_2 | taken_3 | taken_4
-    once_3, once_4 = (b | d) < 1, (c | e | f) < 1
-    friends = friend_1 | (friend_2 > a) << 1 | (friend_3 & once_3) << 2 | (friend_4 & once_4) << 3
-    taken = taken_1 | (taken_2 > a) << 1 | (taken_3 & once_3) << 2 | (taken_4 & once_4) << 3
-    return friends | taken << 4 | helped << 8
+    return chains_around(state, point, colour) & HELPED != 0
 
 
 @kernel
@@ -302,12 +256,6 @@ def _repeats(state: np.ndarray, point: int, colour: int, stays: bool, gone: int)
         if state[entry] == low and state[entry + 1] == high:
             return True
     return False
-
-
-@kernel
-def lowest_bit(bits: int) -> int:
-    """Number of the lowest bit that is set, below 32 (Leiserson, Prokop and Randall 1998)."""
-    return _BIT_OF[np.uint64((((bits & -bits) * _DE_BRUIJN) & 0xFFFFFFFF) >> 27)]  # type: ignore[no-any-return]
 
 
 @kernel
