@@ -50,12 +50,13 @@ class QNetwork(nn.Module):
         normalise: bring observations to mean 0 and deviation 1 first.
 
         Raises:
-            UserError: a torso of other than plain layers, which cannot be normalised.
+            UserError: a torso of other than plain layers, not all of which can be normalised.
         """
         super().__init__()
         self.normaliser = build_normaliser(spec, normalise)
         self.torso = build_torso(torso, spec, hidden)
-        if not _normalise_layers(self.torso):
+        layers = sum(isinstance(m, (nn.Conv2d, nn.Linear)) for m in self.torso.modules())
+        if _normalise_layers(self.torso) != layers:
             raise UserError(
                 f"pqn needs a network of convolutions or layers with ReLU between, which {torso} "
                 f"is not; use nature, dqn2013, compact, small or mlp"

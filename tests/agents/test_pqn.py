@@ -125,9 +125,10 @@ def test_maps_are_normalised_over_channels() -> None:
         np.testing.assert_allclose(got[b, :, h, w].detach().numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_that_cannot_be_normalised_is_refused() -> None:
+@pytest.mark.parametrize("network", ["transformer", "impala"])  # of impala only the last layer
+def test_a_network_that_cannot_be_normalised_is_refused(network: str) -> None:
     with pytest.raises(UserError, match="use nature, dqn2013, compact, small or mlp"):
-        QNetwork("transformer", ObservationSpec((84, 84), "uint8", 4), 3)
+        QNetwork(network, ObservationSpec((84, 84), "uint8", 4), 3)
 
 
 def test_more_minibatches_than_steps_are_refused() -> None:
