@@ -19,7 +19,7 @@ from tasks.supervised import require_same_data
 from tasks.words.config import WordsConfig
 from tasks.words.corpus import Corpus
 from tasks.words.lesson import Lesson
-from tasks.words.scoring import Analogies
+from tasks.words.scoring import Questions
 
 PROJECTED = 10_000
 """Frequent words that TensorBoard's projector is given."""
@@ -30,21 +30,21 @@ class WordLearning:
 
     def __init__(
         self, lesson: Lesson, corpus: Corpus, config: WordsConfig, run: RunConfig,
-        analogies: Analogies, folder: Path,
+        questions: Questions, folder: Path,
     ) -> None:  # fmt: skip
         """Args:
         lesson: what is learned, and how.
         corpus: the text.
         config: the options.
         run: how long.
-        analogies: that the vectors are scored by, maybe none.
+        questions: that the vectors are scored by, maybe none.
         folder: of the run.
         """
         self.lesson = lesson
         self.corpus = corpus
         self.config = config
         self.run = run
-        self.analogies = analogies
+        self.questions = questions
         self.folder = folder
         self.sound = True
         self._rate = config.first_learning_rate
@@ -76,16 +76,20 @@ class WordLearning:
         return Metrics(scalars)
 
     def evaluate(self, agent_steps: int, seed: int, stop: Stop) -> Assessment | None:
-        """The loss that the lesson says, and analogies where there are some; leaves the vectors as
-        files in the run's folder."""
+        """The loss that the lesson says, and answers where something is asked; leaves the vectors
+        as files in the run's folder. The best by analogies, else by judged pairs, else by loss."""
         loss = self.lesson.loss()
         vectors = self.vectors()
         self._write(vectors)
         scalars = {"validation/loss": loss}
         text = f"{self.lesson.loss_name} {loss:.4f}"
         best_by = -loss
-        if self.analogies.sections:
-            best_by = self.analogies.accuracy(vectors)
+        agreed = self.questions.agreement(vectors)
+        if agreed:
+            best_by = scalars["validation/similarity"] = agreed.spearman
+            text += f", similarity {agreed.spearman:.3f}"
+        if self.questions.sections:
+            best_by = self.questions.accuracy(vectors)
             scalars["validation/analogies"] = best_by
             text += f", {best_by:.2%} of analogies"
         return Assessment([best_by], best_by, scalars, text)

@@ -24,7 +24,7 @@ from tasks.words.config import WordsConfig
 from tasks.words.corpus import Corpus, load_corpus
 from tasks.words.glove_lesson import GloVeLesson
 from tasks.words.lesson import Lesson, Word2VecLesson
-from tasks.words.scoring import Analogies, score_vectors, shown_words
+from tasks.words.scoring import Questions, score_vectors, shown_words
 
 
 def build(
@@ -39,7 +39,7 @@ def build(
         arithmetic: of the run that is resumed; None for what the options say.
 
     Raises:
-        UserError: the text, the analogies or the vectors to begin with are not here or damaged, or
+        UserError: the text, the questions or the vectors to begin with are not here or damaged, or
             the device is none that kernels run on.
     """
     arithmetic = arithmetic or _arithmetic(config.run)
@@ -47,15 +47,14 @@ def build(
     for line in corpus.describe():
         note(line)
     torch.manual_seed(config.run.seed)
-    analogies = Analogies(config)
+    questions = Questions(config)
     shown_words(config, corpus.words)
     lesson = make_lesson(config, corpus, arithmetic.threads)
     run = _scheduled(config, lesson)
-    agent = WordLearning(lesson, corpus, config, run, analogies, folder.parent)
+    agent = WordLearning(lesson, corpus, config, run, questions, folder.parent)
     if config.weights:
         _begin(agent, config, note)
-    if analogies.sections:
-        analogies.answers(agent.vectors())  # says now where no word of theirs is known
+    questions.check(agent.vectors())  # says now where too few of their words are known
     task = Task(config.env, "", 1, agent.evaluate, lambda score: None)
     return Built(agent, task, arithmetic, {"parameters": parameter_count(lesson.model)}, run)
 
@@ -126,4 +125,4 @@ def score(config: WordsConfig, state: Mapping[str, Any], device: str, stop: Stop
     lesson = make_lesson(config, corpus, 1)
     load_weights(lesson.model, state["network"])
     vectors = Vectors(corpus.words, lesson.model.word_vectors().numpy())
-    return score_vectors(config, vectors, Analogies(config), lesson.loss(), lesson.loss_name)
+    return score_vectors(config, vectors, Questions(config), lesson.loss(), lesson.loss_name)

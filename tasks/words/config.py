@@ -49,6 +49,8 @@ class WordsConfig:
     """File of word vectors to start from, in word2vec's text or binary form."""
     analogies: str = free("")
     """File of analogies to score by: lines of four words, sections begin with ':'."""
+    similarities: str = free("")
+    """File of judged pairs to score by, as WordSim-353: lines of two words and a number."""
     neighbours_of: str = free("")
     """Words, with commas between, whose neighbours a test shows; '' for some frequent ones."""
     vectors_format: Literal["text", "binary"] = free("text")

@@ -1,4 +1,4 @@
-"""What vectors know: analogies of the user's, and neighbours of frequent words."""
+"""What vectors know: analogies and judged pairs of the user's, and neighbours of frequent words."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError
+from networks.language.word_similarity import Agreement, JudgedPair, agreement, read_judged_pairs
 from networks.language.word_vectors import (
     AnalogySection,
     Vectors,
@@ -23,17 +24,23 @@ FREQUENT = (100, 1000)
 """Ranks among which words are shown: those before are 'the', 'of', 'and'."""
 
 
-class Analogies:
-    """Questions that vectors are asked."""
+class Questions:
+    """What vectors are asked: analogies, and how alike pairs of words are."""
 
     def __init__(self, config: WordsConfig) -> None:
-        """Read the file that the options name, if they do. Raises UserError for a bad one."""
+        """Read the files that the options name, if they do. Raises UserError for a bad one."""
         self.sections: list[AnalogySection] = []
+        self.pairs: list[JudgedPair] = []
         if config.analogies:
-            path = Path(config.analogies)
-            text = read_text(path)
-            # The words of prose are lower-cased.
-            self.sections = read_analogies(path, text.lower() if config.text == "prose" else text)
+            self.sections = read_analogies(Path(config.analogies), _text(config, config.analogies))
+        if config.similarities:
+            path = Path(config.similarities)
+            self.pairs = read_judged_pairs(path, _text(config, config.similarities))
+
+    def check(self, vectors: Vectors) -> None:
+        """Raise UserError where nothing can be asked, since too few words are known."""
+        self.answers(vectors)
+        self.agreement(vectors)
 
     def answers(self, vectors: Vectors) -> list[tuple[str, int, int]]:
         """Of each section its name, right answers, and questions whose words are all known.
@@ -54,6 +61,20 @@ class Analogies:
         answers = self.answers(vectors)
         return sum(right for _, right, _ in answers) / sum(asked for _, _, asked in answers)
 
+    def agreement(self, vectors: Vectors) -> Agreement | None:
+        """With people on the order of pairs; None where no pairs are asked about.
+
+        Raises:
+            UserError: too few pairs are of known words.
+        """
+        return agreement(vectors, self.pairs) if self.pairs else None
+
+
+def _text(config: WordsConfig, path: str) -> str:
+    """Of a file of questions; the words of prose are lower-cased."""
+    text = read_text(Path(path))
+    return text.lower() if config.text == "prose" else text
+
 
 def shown_words(config: WordsConfig, words: list[str]) -> list[str]:
     """Words whose neighbours are shown. Raises UserError for one that has no vector."""
@@ -71,15 +92,22 @@ def shown_words(config: WordsConfig, words: list[str]) -> list[str]:
 
 
 def score_vectors(
-    config: WordsConfig, vectors: Vectors, analogies: Analogies, loss: float, loss_name: str
+    config: WordsConfig, vectors: Vectors, questions: Questions, loss: float, loss_name: str
 ) -> Scored:
-    """Everything that is said of vectors: of the loss, analogies, neighbours."""
+    """Everything that is said of vectors: of the loss, analogies, judged pairs, neighbours."""
     scores = {"loss": loss}
     lines = [f"{loss_name} {loss:.4f}"]
-    answers = analogies.answers(vectors)
+    agreed = questions.agreement(vectors)
+    if agreed:
+        scores = {"similarity": agreed.spearman, **scores}
+        lines.append(
+            f"similarity {agreed.spearman:.3f} (Spearman) over {agreed.known:,} pairs whose words "
+            f"are known ({len(questions.pairs):,} in the file)"
+        )
+    answers = questions.answers(vectors)
     if answers:
-        scores = {"analogies": analogies.accuracy(vectors), **scores}
-        total = sum(len(section.questions) for section in analogies.sections)
+        scores = {"analogies": questions.accuracy(vectors), **scores}
+        total = sum(len(section.questions) for section in questions.sections)
         asked = sum(known for _, _, known in answers)
         lines.append(
             f"analogies {scores['analogies']:.2%} right of {asked:,} whose words are known "
