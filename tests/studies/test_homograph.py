@@ -1,0 +1,111 @@
+"""Words spelled alike: their places, what is told of them, and the study on a small text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands.dispatch import main as tengen
+from commands.study import main
+from core.errors import UserError
+from studies import homograph
+from studies.homograph import Occurrence, cosines, divide, share_told, spell_alike
+from tasks.lm.config import LanguageModelConfig
+from tasks.lm.task import LanguageModelling
+
+ANIMALS, TOOLS = ["dog", "pony", "owl", "calf"], ["saw", "drill", "nail", "plane"]
+
+
+def text(lines: int = 400) -> str:
+    """Beasts among animals, pliers among tools; the other words are the same."""
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(lines):
+        word, near = [("beast", ANIMALS), ("pliers", TOOLS)][random.integers(2)]
+        one, other = random.choice(near, 2)
+        found.append(f"a {one} {word} {other} was n\N{LATIN SMALL LETTER E WITH ACUTE}e here\n")
+    return "".join(found)
+
+
+def test_the_second_word_is_written_as_the_first() -> None:
+    before = "sister, letter\nmy r\N{LATIN SMALL LETTER O WITH ACUTE} sisters Letter mother room".encode()
+    after, found = spell_alike(before, ["sister/letter", "mother/room"])
+    assert after == before.replace(b" letter", b" sister").replace(b" room", b" mother")
+    expected = [("sister", 0, 6), ("sister", 1, 14), ("mother", 0, len(after) - 7)]
+    expected += [("mother", 1, len(after))]
+    assert found == [Occurrence(*each) for each in expected]
+    for pair in ("sister", "a/b/c", "a/", "a/b c", ".*/b"):
+        with pytest.raises(UserError, match="expected two words with / between"):
+            spell_alike(before, [pair])
+    with pytest.raises(UserError, match="the word 'room' twice"):
+        spell_alike(before, ["mother/room", "room/sister"])
+
+
+def test_a_sense_is_told_by_the_nearer_mean() -> None:
+    random = np.random.default_rng(1)
+    known, new = random.normal(size=(2, 12, 5))
+    senses, new_senses = np.arange(12) % 2, np.array([0] * 8 + [1] * 4)
+    right = {0: 0, 1: 0}
+    for vector, sense in zip(new, new_senses, strict=True):
+        nearness = []
+        for other in (0, 1):
+            mean = known[senses == other].mean(axis=0)
+            nearness.append(vector @ mean / np.linalg.norm(vector) / np.linalg.norm(mean))
+        right[int(sense)] += int(nearness[sense] > nearness[1 - sense])
+    expected = (right[0] / 8 + right[1] / 4) / 2
+    assert share_told(cosines(known, senses, new), new_senses) == pytest.approx(expected)
+    assert share_told(np.ones((12, 2)), new_senses) == 0.5, "all alike: chance"
+
+
+def test_as_many_of_each_sense_are_known() -> None:
+    own, senses = np.array([1, 2, 3, 4, 6, 7, 8]), np.array([9, 0, 0, 1, 0, 9, 1, 0, 1])
+    places = np.arange(9) * 10
+    known, new = divide(own, senses, places, 70, most=5)
+    assert known.tolist() == [1, 2, 3, 6] and new.tolist() == [7, 8]
+    assert divide(own, senses, places, 70, most=1)[0].tolist() == [1, 3]
+    for end in (30, 80):
+        with pytest.raises(UserError, match="both parts"):
+            divide(own, senses, places, end, most=5)
+
+
+def test_places_are_tokens_that_end_with_the_word(tmp_path: Path) -> None:
+    spelled, occurrences = spell_alike(text().encode(), ["beast/pliers"])
+    path = tmp_path / "text.txt"
+    path.write_bytes(spelled)
+    config = LanguageModelConfig(data=str(path), tokenizer="bpe", vocabulary=280)
+    problem = LanguageModelling(config)
+    tokens = homograph.whole_text(problem)
+    assert len(occurrences) == 400
+    for place in homograph.token_places(problem, occurrences)[::37]:
+        assert problem.data.tokenizer.decode(tokens[: place + 1].tolist()).endswith(" beast")
+
+
+def test_the_study_tells_what_only_the_neighbours_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def learn(folder: Path, path: Path, options: homograph.Options) -> None:
+        command = (
+            f"train lm --preset austen-elmo --data {path} --vocabulary 300 --context-length 16 "
+            f"--network-options cells=128 --total-steps 8 --batch-size 8 --precision fp32 "
+            f"--threads 1 --run-dir {folder}"
+        )
+        assert tengen(command.split()) == 0
+
+    monkeypatch.setattr(homograph, "learn", learn)
+    book, out = tmp_path / "book.txt", tmp_path / "out"
+    book.write_text(text(), "utf-8")
+    argv = ["homograph", "--data", str(book), "--alike", "beast/pliers", "--out", str(out)]
+    assert main(argv) == 0
+    assert "| beast/pliers |" in capsys.readouterr().out
+    (found,) = json.loads((out / "results.json").read_text())["words"]
+    for name in ("untrained", "trained"):  # animals and tools stand next to the word
+        letters, *layers = found[name]
+        assert 0.4 < letters < 0.6 and min(layers) > 0.9
+    assert (out / "figure.png").stat().st_size > 5000
+    with pytest.raises(UserError, match="'nobody' is not in the text"):
+        main([*argv, "--alike", "beast/nobody"])
+    with pytest.raises(UserError, match="learned another text or other words"):
+        main([*argv, "--alike", "pliers/beast"])
