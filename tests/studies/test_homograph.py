@@ -31,7 +31,9 @@ def text(lines: int = 400) -> str:
 
 
 def test_the_second_word_is_written_as_the_first() -> None:
-    before = "sister, letter\nmy r\N{LATIN SMALL LETTER O WITH ACUTE} sisters Letter mother room".encode()
+    before = (
+        "sister, letter\nr\N{LATIN SMALL LETTER O WITH ACUTE} sisters Letter mother room".encode()
+    )
     after, found = spell_alike(before, ["sister/letter", "mother/room"])
     assert after == before.replace(b" letter", b" sister").replace(b" room", b" mother")
     expected = [("sister", 0, 6), ("sister", 1, 14), ("mother", 0, len(after) - 7)]
