@@ -258,13 +258,14 @@ def page(results: Mapping[str, Any]) -> list[str]:
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
     """New occurrences of the first words by their cosines with both means, in each layer."""
+    from core.report.plots import COLOURS
     from studies.training import new_figure, save_figure
 
     found = results["words"][0]
     senses, names = np.array(found["senses"]), found["pair"].split("/")
     figure, axes = new_figure(len(found["cosines"]), width=3.2 * len(found["cosines"]), height=3.3)
     for layer, (axis, points) in enumerate(zip(axes, map(np.array, found["cosines"]), strict=True)):
-        for sense, colour in enumerate(("C0", "C1")):
+        for sense, colour in enumerate(COLOURS[:2]):
             chosen = points[senses == sense]
             axis.plot(*chosen.T, ".", color=colour, label=f"was {names[sense]}")
         axis.axline((points.mean(),) * 2, slope=1, color="grey", linewidth=0.8)
