@@ -4,86 +4,93 @@ Kitaev et al. 2020, Reformer, arXiv 2001.04451, section 5 and table 2, in a smal
 that must look half a text back, trained with some hashes or full attention and evaluated with
 others. Its chunks are far shorter than half a text, so nothing but the hashes can find the place.
 
-    python -m studies.duplication
+    tengen study duplication
 
-Legend: B texts, T tokens, V symbols with 0.
+Legend: B texts, T tokens, V symbols with 0. 0 hashes mean full attention.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-import tyro
-from torch import Tensor
+from core.config import free
+from studies.grid import Cell, Found, GridOptions, key, run_grid
 
-if not __package__:  # started as a file: its folder, not the repository, is first on the path
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
-from networks.language.reformer import Reformer, ReformerConfig
+    from networks.language.reformer import Reformer, ReformerConfig
+
+TITLE = "The duplication task by number of hashes"
+TRAINED = (0, 4, 2, 1)
+EVALUATED = (0, 8, 4, 2, 1)
+TOLD = 256
+"""Texts whose second halves are told."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """Share of the second half told, by hashes in training and evaluation (0: full attention)."""
+class Options(GridOptions):
+    """Share of the second half told, by hashes in training and evaluation."""
 
-    length: int = 32
-    """T"""
-    symbols: int = 16
-    """V"""
-    chunk_length: int = 4
-    trained: tuple[int, ...] = (0, 4, 2, 1)
-    evaluated: tuple[int, ...] = (0, 8, 4, 2, 1)
-    updates: int = 1000
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    seed: int = 1
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Train, evaluate and print a table."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    names = [f"{n} hashes" if n else "full" for n in options.evaluated]
-    print("".join(f"{name:>12}" for name in ("trained with", *names)))
-    for hashes in options.trained:
-        network = train(hashes, options)
-        shares = [accuracy(network, n, options) for n in options.evaluated]
-        name = f"{hashes} hashes" if hashes else "full"
-        print(f"{name:>12}" + "".join(f"{share:12.1%}" for share in shares), flush=True)
+    length: int = free(32, at_least=8)
+    """T, a multiple of twice the chunk."""
+    symbols: int = free(16, at_least=2)
+    """V."""
+    chunk_length: int = free(4, at_least=2)
+    """Tokens that hashed attention looks at together."""
+    updates: int = free(1000, at_least=1)
+    """Of 32 texts each; a tenth with --quick."""
+    seed: int = free(1, at_least=0)
+    """Of weights and texts."""
+    out: str = "runs/studies/duplication"
+    """Folder of journal, results.json, figure.png and page.md."""
 
 
-def sizes(hashes: int, options: Options) -> ReformerConfig:
-    """One block that hashes; 0 hashes put all positions into one chunk. Rows and columns of a table
-    cannot tell what is half a text away, so the table has a column for each position."""
-    return ReformerConfig(
-        vocabulary=options.symbols, context_length=options.length**2, width=64, layers=1, heads=4,
-        head_width=32, inner=128, attention=("lsh",), dropout=0.0, hashes=max(1, hashes),
-        chunk_length=options.chunk_length if hashes else options.length,
-    )  # fmt: skip
+def run(options: Options) -> dict[str, Any]:
+    """A network for each number of hashes in training. Raises UserError for chunks that do not fit
+    the length."""
+    from core.errors import UserError
+
+    if options.length % (2 * options.chunk_length):
+        raise UserError(
+            f"--length {options.length} must be a multiple of twice --chunk-length "
+            f"{options.chunk_length}"
+        )
+    cells = [
+        {"hashes": hashes, "length": options.length, "symbols": options.symbols,
+         "chunk_length": options.chunk_length, "seed": options.seed,
+         "updates": max(1, options.updates // (10 if options.quick else 1))}
+        for hashes in TRAINED
+    ]  # fmt: skip
+    found = run_grid(compute, cells, Path(options.out), options.processes)
+    return {"shares": {_name(cell["hashes"]): found[key(cell)]["shares"] for cell in cells}}
 
 
-def texts(options: Options, generator: torch.Generator) -> Tensor:
-    """0 w 0 w, int64 [B, T]."""
-    word = torch.randint(
-        1, options.symbols, (options.batch_size, options.length // 2 - 1), generator=generator
-    )
-    return F.pad(word, (1, 0)).repeat(1, 2)
+def compute(cell: Cell) -> Found:
+    """Train a network, and evaluate it with every number of hashes."""
+    network = train(cell)
+    return {"shares": {_name(hashes): accuracy(network, hashes, cell) for hashes in EVALUATED}}
 
 
-def train(hashes: int, options: Options) -> Reformer:
+def train(cell: Cell) -> Reformer:
     """A network that has seen random texts."""
-    torch.manual_seed(options.seed)
-    generator = torch.Generator().manual_seed(options.seed)
-    network = Reformer(sizes(hashes, options))
-    optimiser = torch.optim.Adam(network.parameters(), options.learning_rate)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, options.updates)
-    half = options.length // 2
-    for _ in range(options.updates):
-        batch = texts(options, generator)
+    import torch
+    import torch.nn.functional as F
+
+    from networks.language.reformer import Reformer
+
+    torch.manual_seed(cell["seed"])
+    generator = torch.Generator().manual_seed(cell["seed"])
+    network = Reformer(sizes(cell["hashes"], cell))
+    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, cell["updates"])
+    half = cell["length"] // 2
+    for _ in range(cell["updates"]):
+        batch = texts(32, cell, generator)
         logits, _ = network(batch[:, :-1])
         loss = F.cross_entropy(logits[:, half:].flatten(0, 1), batch[:, half + 1 :].flatten())
         optimiser.zero_grad()
@@ -94,17 +101,67 @@ def train(hashes: int, options: Options) -> Reformer:
     return network
 
 
-@torch.no_grad()
-def accuracy(network: Reformer, hashes: int, options: Options) -> float:
+def sizes(hashes: int, cell: Cell) -> ReformerConfig:
+    """One block that hashes; 0 hashes put all positions into one chunk. Rows and columns of a table
+    cannot tell what is half a text away, so the table has a column for each position."""
+    from networks.language.reformer import ReformerConfig
+
+    return ReformerConfig(
+        vocabulary=cell["symbols"], context_length=cell["length"] ** 2, width=64, layers=1, heads=4,
+        head_width=32, inner=128, attention=("lsh",), dropout=0.0, hashes=max(1, hashes),
+        chunk_length=cell["chunk_length"] if hashes else cell["length"],
+    )  # fmt: skip
+
+
+def texts(count: int, cell: Cell, generator: torch.Generator) -> Tensor:
+    """0 w 0 w, int64 [B, T]."""
+    import torch
+    import torch.nn.functional as F
+
+    word = torch.randint(1, cell["symbols"], (count, cell["length"] // 2 - 1), generator=generator)
+    return F.pad(word, (1, 0)).repeat(1, 2)
+
+
+def accuracy(network: Reformer, hashes: int, cell: Cell) -> float:
     """Share of the second half of new texts that is told with so many hashes."""
-    judged = Reformer(sizes(hashes, options)).eval()
+    import torch
+
+    from networks.language.reformer import Reformer
+
+    judged = Reformer(sizes(hashes, cell)).eval()
     judged.load_state_dict(network.state_dict())
-    generator = torch.Generator().manual_seed(options.seed + 1)
-    batch = texts(replace(options, batch_size=256), generator)
-    half = options.length // 2
-    guesses = judged(batch[:, :-1])[0][:, half:].argmax(dim=-1)
+    generator = torch.Generator().manual_seed(cell["seed"] + 1)
+    batch, half = texts(TOLD, cell, generator), cell["length"] // 2
+    with torch.no_grad():
+        guesses = judged(batch[:, :-1])[0][:, half:].argmax(dim=-1)
     return float((guesses == batch[:, half + 1 :]).float().mean())
 
 
-if __name__ == "__main__":
-    main()
+def _name(hashes: int) -> str:
+    return {0: "full attention", 1: "1 hash"}.get(hashes, f"{hashes} hashes")
+
+
+def page(results: Mapping[str, Any]) -> list[str]:
+    """A row for each training."""
+    from studies.image_study import table
+
+    rows = [
+        [name, *(f"{share:.1%}" for share in shares.values())]
+        for name, shares in results["shares"].items()
+    ]
+    return table(["trained with", *map(_name, EVALUATED)], rows)
+
+
+def draw(results: Mapping[str, Any], path: Path) -> None:
+    """Shares by hashes in evaluation, a line for each training."""
+    from core.report.plots import COLOURS
+    from studies.training import new_figure, save_figure
+
+    figure, (ax,) = new_figure(1, width=6.5, height=3.6)
+    for colour, (name, shares) in zip(COLOURS, results["shares"].items(), strict=False):
+        percent = [100 * share for share in shares.values()]
+        ax.plot(list(shares), percent, "o-", color=colour, label=f"trained with {name}")
+    ax.set(title=TITLE, xlabel="evaluated with", ylabel="percent told")
+    ax.legend(frameon=False, fontsize=9)
+    ax.grid(axis="y", alpha=0.25)
+    save_figure(figure, path)
