@@ -43,7 +43,7 @@ class Options:
     """As for tengen train lm."""
     quick: bool = False
     """A twentieth of the epochs."""
-    epochs: float = free(2.0, over=0)
+    epochs: float = free(6.0, over=0)
     """Times that the text is read; fewer than it was already read change nothing."""
     most: int = free(400, at_least=1)
     """Occurrences of each sense that its mean is taken over, the first."""
@@ -90,7 +90,7 @@ def run(options: Options) -> dict[str, Any]:
     spelling = np.array([each.word for each in occurrences])
     words = []
     for pair in pairs:
-        own = np.flatnonzero(spelling == pair.split("/")[0])
+        own = of_one_token(problem, places, np.flatnonzero(spelling == pair.split("/")[0]))
         known, new = divide(own, senses, places, len(problem.data.train), options.most)
         found = {"pair": pair, "known": len(known), "senses": senses[new].tolist()}
         for name, network in networks.items():
@@ -143,8 +143,7 @@ def learn(folder: Path, path: Path, options: Options) -> None:
     command = ["resume", str(folder)]
     if not folder.exists():
         command = [
-            "train", "lm", "--preset", "austen-elmo", "--data", str(path), "--batch-size", "64",
-            "--learning-rate", "3e-3", "--schedule", "cosine", "--epochs", str(epochs),
+            "train", "lm", "--preset", "austen-elmo", "--data", str(path), "--epochs", str(epochs),
             "--threads", str(options.threads), "--run-dir", str(folder),
         ]  # fmt: skip
     if code := tengen(command):
@@ -181,6 +180,14 @@ def token_places(problem: LanguageModelling, occurrences: Sequence[Occurrence]) 
     lengths = np.array([len(spelling) for spelling in problem.data.tokenizer.spellings()])
     ends = np.cumsum(lengths[whole_text(problem)])
     return np.searchsorted(ends, [each.end for each in occurrences])
+
+
+def of_one_token(problem: LanguageModelling, places: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Of occurrences those whose last token is the commonest one, so that no letter, such as one
+    that is large after a full stop, tells them apart."""
+    tokens = whole_text(problem)[places[own]]
+    chosen: np.ndarray = own[tokens == np.bincount(tokens).argmax()]
+    return chosen
 
 
 def whole_text(problem: LanguageModelling) -> np.ndarray:

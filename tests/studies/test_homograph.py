@@ -26,6 +26,8 @@ def text(lines: int = 400) -> str:
     for _ in range(lines):
         word, near = [("beast", ANIMALS), ("pliers", TOOLS)][random.integers(2)]
         one, other = random.choice(near, 2)
+        if not random.integers(8):
+            found.append(f"{word}\n")  # with no blank before it: another token
         found.append(f"a {one} {word} {other} was n\N{LATIN SMALL LETTER E WITH ACUTE}e here\n")
     return "".join(found)
 
@@ -80,9 +82,14 @@ def test_places_are_tokens_that_end_with_the_word(tmp_path: Path) -> None:
     config = LanguageModelConfig(data=str(path), tokenizer="bpe", vocabulary=280)
     problem = LanguageModelling(config)
     tokens = homograph.whole_text(problem)
-    assert len(occurrences) == 400
-    for place in homograph.token_places(problem, occurrences)[::37]:
-        assert problem.data.tokenizer.decode(tokens[: place + 1].tolist()).endswith(" beast")
+    places = homograph.token_places(problem, occurrences)
+    assert len(places) == len(occurrences) > 400
+    decode = problem.data.tokenizer.decode
+    for place in places[::37]:
+        assert decode(tokens[: place + 1].tolist()).endswith("beast")
+    kept = homograph.of_one_token(problem, places, np.arange(len(places)))
+    assert len(kept) == 400
+    assert {decode([token]) for token in tokens[places[kept]]} == {" beast"}
 
 
 def test_the_study_tells_what_only_the_neighbours_tell(
@@ -105,7 +112,7 @@ def test_the_study_tells_what_only_the_neighbours_tell(
     (found,) = json.loads((out / "results.json").read_text())["words"]
     for name in ("untrained", "trained"):  # animals and tools stand next to the word
         letters, *layers = found[name]
-        assert 0.4 < letters < 0.6 and min(layers) > 0.9
+        assert letters == 0.5 and min(layers) > 0.9
     assert (out / "figure.png").stat().st_size > 5000
     with pytest.raises(UserError, match="'nobody' is not in the text"):
         main([*argv, "--alike", "beast/nobody"])
