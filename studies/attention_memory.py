@@ -2,7 +2,8 @@
 
 Kitaev et al. 2020, Reformer, arXiv 2001.04451, section 2: full attention holds T x T scores, hashed
 attention T x 2 chunks. A pass forwards and back of a small Reformer whose attention is all hashed,
-or has all in one chunk, each in a process of its own: its peak memory over what a short text took.
+or has all in one chunk, each in a process of its own: its peak memory over what a text of two
+chunks took.
 
     tengen study attention-memory
 
@@ -13,21 +14,22 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
-import sys
+import signal
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from core.config import free
-from studies.grid import Cell, Found, GridOptions, key, run_grid
+from core.errors import UserError
+from studies.grid import Cell, Found, GridOptions, begin_worker, key, run_grid
 
 TITLE = "Memory by length of a text: hashed and full attention"
 CHUNK = 64
 """Tokens that hashed attention looks at together."""
+NOTHING: Found = {"megabytes": None, "processor_seconds": None}
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Options(GridOptions):
     """Peak memory and processor time, by length and kind of attention."""
 
     longest: int = free(32_768, at_least=1024, at_most=1 << 20)
-    """T of hashed attention; from 1,024 on it doubles."""
+    """Most T of hashed attention; 1,024, and twice as many again and again up to here."""
     longest_full: int = free(8192, at_least=1024, at_most=1 << 17)
-    """T of full attention; 8,192 take about 3 GB, and twice as many four times as much."""
+    """Most T of full attention; 8,192 take about 3 GB, and twice as many four times as much."""
     layers: int = free(2, at_least=1, at_most=100)
     """Blocks of attention and feed-forward network."""
     hashes: int = free(1, at_least=1, at_most=16)
@@ -62,19 +64,40 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def compute(cell: Cell) -> Found:
-    """What a fresh process takes; nothing where the machine ended it for its memory."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(measure, cell).result()
-        except BrokenProcessPool:
-            return {"megabytes": None, "processor_seconds": None}
+    """What a fresh process takes; nothing where there was no memory for it, whether the process was
+    refused it or ended. Raises UserError where it ended otherwise."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send, args=(measure, cell, sender), daemon=True)
+    process.start()
+    sender.close()
+    try:
+        found: Found = receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            raise UserError(
+                f"the process of {cell['tokens']:,} tokens ended with code {process.exitcode}; the "
+                f"same command goes on"
+            ) from None
+        found = NOTHING
+    process.join()
+    return found
+
+
+def _send(measure: Callable[[Cell], Found], cell: Cell, sender: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the study's, which lets a text finish
+    begin_worker()
+    try:
+        sender.send(measure(cell))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+            raise
+        sender.send(NOTHING)
 
 
 def measure(cell: Cell) -> Found:
-    """A pass in this process, over what one of the shortest text took before."""
-    import torch
-
-    torch.set_num_threads(1)
+    """A pass in this process, over what one of two chunks took before."""
     read(2 * CHUNK, cell)
     start, began = peak(), time.process_time()
     read(cell["tokens"], cell)
@@ -102,8 +125,10 @@ def read(tokens: int, cell: Cell) -> None:
 
 def peak() -> float:
     """Of this process so far, megabytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kibibytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    status = Path("/proc/self/status")
+    if status.exists():  # rusage has what its parent held when it began
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS: bytes
 
 
 def page(results: Mapping[str, Any]) -> list[str]:

@@ -37,7 +37,7 @@ class Options(GridOptions):
     """Share of the second half told, by hashes in training and evaluation."""
 
     length: int = free(32, at_least=8)
-    """T, a multiple of twice the chunk."""
+    """T, a multiple of four chunks, so that none reaches half a text back."""
     symbols: int = free(16, at_least=2)
     """V."""
     chunk_length: int = free(4, at_least=2)
@@ -55,9 +55,9 @@ def run(options: Options) -> dict[str, Any]:
     the length."""
     from core.errors import UserError
 
-    if options.length % (2 * options.chunk_length):
+    if options.length % (4 * options.chunk_length):
         raise UserError(
-            f"--length {options.length} must be a multiple of twice --chunk-length "
+            f"--length {options.length} must be a multiple of four times --chunk-length "
             f"{options.chunk_length}"
         )
     cells = [
@@ -146,7 +146,7 @@ def page(results: Mapping[str, Any]) -> list[str]:
     from studies.image_study import table
 
     rows = [
-        [name, *(f"{share:.1%}" for share in shares.values())]
+        [name, *(f"{shares[_name(hashes)]:.1%}" for hashes in EVALUATED)]
         for name, shares in results["shares"].items()
     ]
     return table(["trained with", *map(_name, EVALUATED)], rows)

@@ -168,7 +168,7 @@ def _in_processes(
     stop: Callable[[], bool],
 ) -> Results:
     context = multiprocessing.get_context("spawn")  # a fork would copy the locks of torch's threads
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin_worker)
+    pool = ProcessPoolExecutor(processes, context, initializer=begin_worker)
     working: dict[Future[tuple[Found, float]], Cell] = {}
     waiting = list(reversed(cells))
     try:
@@ -197,7 +197,7 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_worker() -> None:
+def begin_worker() -> None:
     """One thread for arithmetic; an end when the study's process has ended, however it did."""
     import torch
 

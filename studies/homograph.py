@@ -5,6 +5,7 @@ sense is the mean of its vectors in the training text, and a new occurrence is t
 mean. Nobody has marked senses in a novel, so two of its words are spelled alike, as Gale, Church &
 Yarowsky did (1992, Work on statistical methods for word sense disambiguation): "letter" is written
 "sister" too, and which it was is known. By its letters alone an occurrence says nothing.
+Untrained layers know what stands around a word too, so they are the yardstick.
 
     tengen study homograph
 
@@ -43,8 +44,8 @@ class Options:
     """As for tengen train lm."""
     quick: bool = False
     """A twentieth of the epochs."""
-    epochs: float = free(6.0, over=0)
-    """Times that the text is read; fewer than it was already read change nothing."""
+    epochs: float = free(6.0, over=0, at_most=1000)
+    """Times that the text is read, about ten minutes of a core each."""
     most: int = free(400, at_least=1)
     """Occurrences of each sense that its mean is taken over, the first."""
     threads: int = free(1, at_least=0)
@@ -73,16 +74,17 @@ def run(options: Options) -> dict[str, Any]:
     from tasks.data.texts import load_text
 
     parts = load_text(options.data)
-    text = (parts.train + parts.validation + parts.test).encode()
+    text = (parts.train + parts.validation + parts.test).replace("\r", "").encode()
     pairs = [pair.strip() for pair in options.alike.split(",")]
     text, occurrences = spell_alike(text, pairs)
     folder = Path(options.out) / ("quick" if options.quick else "run")
     path = folder.with_suffix(".txt")
     with disk_errors("write", path):
         atomic.make_folder(path.parent)
-        if folder.exists() and path.read_bytes() != text:
+        if folder.exists() and path.exists() and path.read_bytes() != text:
             raise UserError(f"{folder} learned another text or other words: choose another --out")
         atomic.replace_file(path, [text])
+    require_both(pairs, occurrences, len(load_text(str(path)).train.encode()))
     learn(folder, path, options)
     problem, networks = load_networks(folder)
     places = token_places(problem, occurrences)
@@ -92,7 +94,7 @@ def run(options: Options) -> dict[str, Any]:
     for pair in pairs:
         own = of_one_token(problem, places, np.flatnonzero(spelling == pair.split("/")[0]))
         known, new = divide(own, senses, places, len(problem.data.train), options.most)
-        found = {"pair": pair, "known": len(known), "senses": senses[new].tolist()}
+        found = {"pair": pair, "known_of_each": len(known) // 2, "senses": senses[new].tolist()}
         for name, network in networks.items():
             before = representations(network, problem, places[known])
             now = representations(network, problem, places[new])
@@ -109,8 +111,7 @@ def spell_alike(text: bytes, alike: Sequence[str]) -> tuple[bytes, list[Occurren
     """The text with the second word of each pair written as the first, and where both are.
 
     Raises:
-        UserError: a pair is not two words with / between, or the text has not both, or one is
-            in two pairs.
+        UserError: a pair is not two words with / between, or a word is there twice.
     """
     written: dict[bytes, tuple[str, int]] = {}
     for pair in alike:
@@ -122,32 +123,54 @@ def spell_alike(text: bytes, alike: Sequence[str]) -> tuple[bytes, list[Occurren
                 raise UserError(f"--alike has the word {word!r} twice")
             written[word.encode()] = words[0], sense
     pieces, occurrences, end, place = [], [], 0, 0
-    for match in re.finditer(rb"\b(?:" + b"|".join(written) + rb")\b", text):
+    letter = rb"[A-Za-z0-9\x80-\xff]"  # accented ones are bytes over 127
+    words_of_pairs = rb"(?<!%b)(?:%b)(?!%b)" % (letter, b"|".join(written), letter)
+    for match in re.finditer(words_of_pairs, text):
         word, sense = written[match[0]]
         pieces += [text[place : match.start()], word.encode()]
         end += len(pieces[-2]) + len(word)
         place = match.end()
         occurrences.append(Occurrence(word, sense, end))
-    seen = {(each.word, each.sense) for each in occurrences}
-    for spelled, both in written.items():
-        if both not in seen:
-            raise UserError(f"--alike: {spelled.decode()!r} is not in the text")
     return b"".join([*pieces, text[place:]]), occurrences
 
 
+def require_both(pairs: Sequence[str], occurrences: Sequence[Occurrence], train_bytes: int) -> None:
+    """Raise UserError for a word that is not in the training text, or not behind it."""
+    seen = {(each.word, each.sense, each.end <= train_bytes) for each in occurrences}
+    for words in (pair.split("/") for pair in pairs):
+        for sense, word in enumerate(words):
+            for training, part in ((True, "training text"), (False, "text behind it")):
+                if (words[0], sense, training) not in seen:
+                    raise UserError(f"--alike: {word!r} is not in the {part}")
+
+
 def learn(folder: Path, path: Path, options: Options) -> None:
-    """Train a run on the file, or let it go on. Raises UserError where it does not end."""
-    from commands.dispatch import main as tengen
+    """Train a run on the file, or let it go on.
+
+    Raises:
+        UserError: it was stopped, or reads the text more or less often than the options say.
+    """
+    from commands.resume import resume
+    from commands.train import train
+    from core.config import from_toml
+    from core.files.run_folder import RunFolder
+    from tasks.lm.config import LanguageModelConfig
 
     epochs = options.epochs / (20 if options.quick else 1)
-    command = ["resume", str(folder)]
-    if not folder.exists():
-        command = [
-            "train", "lm", "--preset", "austen-elmo", "--data", str(path), "--epochs", str(epochs),
-            "--threads", str(options.threads), "--run-dir", str(folder),
-        ]  # fmt: skip
-    if code := tengen(command):
-        raise UserError(f"the training of {folder} ended with code {code}: see above")
+    threads = ["--threads", str(options.threads)]
+    if (folder / "checkpoints").exists():
+        saved = from_toml(LanguageModelConfig, RunFolder.open(folder).read_config(), str(folder))
+        if saved.training.epochs != epochs:
+            raise UserError(
+                f"{folder} was begun for {saved.training.epochs:g} epochs, not {epochs:g}: choose "
+                f"another --out"
+            )
+        resume(folder, threads)
+    else:
+        train("lm", ["--preset", "austen-elmo", "--data", str(path), "--epochs", str(epochs),
+                     "--run-dir", str(folder), *threads])  # fmt: skip
+    if RunFolder.open(folder).read_status().get("state") != "finished":
+        raise UserError(f"the training of {folder} was stopped: the same command goes on")
 
 
 def load_networks(run: Path) -> tuple[LanguageModelling, dict[str, Elmo]]:
@@ -183,8 +206,8 @@ def token_places(problem: LanguageModelling, occurrences: Sequence[Occurrence]) 
 
 
 def of_one_token(problem: LanguageModelling, places: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Of occurrences those whose last token is the commonest one, so that no letter, such as one
-    that is large after a full stop, tells them apart."""
+    """Of occurrences those whose last token is the commonest one, so that no blank or line
+    end before a word, which makes another token of it, tells them apart."""
     tokens = whole_text(problem)[places[own]]
     chosen: np.ndarray = own[tokens == np.bincount(tokens).argmax()]
     return chosen
@@ -200,12 +223,13 @@ def divide(
     own: np.ndarray, senses: np.ndarray, places: np.ndarray, train_tokens: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of the occurrences of a word the known ones, as many of each sense, the first in the training
-    text, and the new ones behind it. Raises UserError for a sense that one part has not."""
+    text, and the new ones behind it. Raises UserError for a sense that one part has not (as that
+    token)."""
     training = own[places[own] < train_tokens]
     new = own[places[own] >= train_tokens]
     counts = [np.bincount(senses[part], minlength=2) for part in (training, new)]
     if not np.all(counts):
-        raise UserError("a word of --alike does not occur in both parts of the text")
+        raise UserError("a word of --alike is not in both parts of the text in the same form")
     count = min(most, *counts[0])
     return np.concatenate([training[senses[training] == n][:count] for n in (0, 1)]), new
 
@@ -259,7 +283,8 @@ def page(results: Mapping[str, Any]) -> list[str]:
     names = ["letters", *(f"layer {n}" for n in range(1, layers))]
     return [
         *table(["spelled alike", "new occurrences", "network", *names], rows),
-        "Share of new occurrences whose sense the nearer mean tells; one half is chance.",
+        "Share of a sense's new occurrences that are nearer to its mean than to the other; mean of "
+        "both senses: one half is chance.",
     ]
 
 

@@ -16,7 +16,7 @@ class TrainingConfig:
 
     batch_size: int = locked(64, at_least=1)
     """Examples per update."""
-    epochs: float = free(10.0, over=0)
+    epochs: float = free(10.0, over=0, at_most=1e6)
     """Times that every example is seen; --total-steps, which counts examples, goes before it."""
     optimiser: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_torch"] = locked("adamw")
     """rmsprop is DQN's (centred, epsilon inside the root), rmsprop_torch torch's."""

@@ -4,8 +4,8 @@ Paper: Finkelstein et al. 2002, Placing search in context (WordSim-353). People 
 words how alike they are; vectors say it by the cosine. Spearman's correlation asks only whether
 both put the pairs in the same order.
 
-    file      a line "word word score" for each pair, by tabs or commas; lines that begin with # say
-              nothing, nor does a first line whose score is no number
+    file      a line "word word score" for each pair, tabs or commas between, quoted or not; lines
+              that begin with # say nothing, nor does a first line whose score is no number
 
 Legend: P pairs.
 """
@@ -46,7 +46,7 @@ def read_judged_pairs(path: Path, text: str) -> list[JudgedPair]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        fields = [field.strip() for field in line.split("\t" if "\t" in line else ",")]
+        fields = [field.strip(' "') for field in line.split("\t" if "\t" in line else ",")]
         score = _number(fields[2]) if len(fields) == 3 and all(fields) else None
         if score is not None:
             pairs.append(JudgedPair(fields[0], fields[1], score))

@@ -38,7 +38,7 @@ class WordsConfig:
     """Rarer words have no vector, as if they were not in the text."""
     subsampling: float = locked(1e-3, at_least=0)
     """Share of the text from which on a word is thinned out; 0 keeps all."""
-    epochs: float = free(5.0, over=0)
+    epochs: float = free(5.0, over=0, at_most=1e6)
     """Times that the text is read; --total-steps goes before it."""
     learning_rate: float = warn(0.0, at_least=0)
     """At the beginning, from where it falls in a straight line; 0 for the model's own: 0.025 of

@@ -36,6 +36,8 @@ def test_a_file_is_pairs_and_comments() -> None:
     expected = [("old cat", "new", 1.5), ("a", "b", -2.0), ("c", "d", 0.0)]
     for form in (text, text.replace("\t", ",")):
         assert read_judged_pairs(PATH, form) == [JudgedPair(*each) for each in expected]
+    quoted = '"one","two","score"\n"old cat","new",1.5\n"a", "b", "-2"\nc,d,0\n'
+    assert read_judged_pairs(PATH, quoted) == [JudgedPair(*each) for each in expected]
 
 
 @pytest.mark.parametrize(

@@ -41,5 +41,10 @@ def test_every_training_is_evaluated_with_every_number(tmp_path: Path) -> None:
     assert len(lines) == 2 + len(TRAINED) + 1 and lines[0].count("|") == len(EVALUATED) + 2
     draw(results, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 3000
-    with pytest.raises(UserError, match="--length 20 must be a multiple of twice --chunk-length 4"):
-        run(duplication.Options(length=20, out=str(tmp_path)))
+    shares = results["shares"]["2 hashes"]
+    told = [
+        f"{shares[name]:.1%}" for name in ("full attention", "8 hashes", "4 hashes", "2 hashes")
+    ]
+    assert lines[4] == f"| 2 hashes | {' | '.join(told)} | {shares['1 hash']:.1%} |"
+    with pytest.raises(UserError, match="--length 24 must be a multiple of four times --chunk"):
+        run(duplication.Options(length=24, out=str(tmp_path)))

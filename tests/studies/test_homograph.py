@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands.dispatch import main as tengen
+import commands.train
 from commands.study import main
 from core.errors import UserError
+from core.files.checkpoint import load as load_checkpoint
+from core.files.run_folder import RunFolder
 from studies import homograph
 from studies.homograph import Occurrence, cosines, divide, share_told, spell_alike
 from tasks.lm.config import LanguageModelConfig
@@ -71,7 +73,7 @@ def test_as_many_of_each_sense_are_known() -> None:
     assert known.tolist() == [1, 2, 3, 6] and new.tolist() == [7, 8]
     assert divide(own, senses, places, 70, most=1)[0].tolist() == [1, 3]
     for end in (30, 80):
-        with pytest.raises(UserError, match="both parts"):
+        with pytest.raises(UserError, match="in the same form"):
             divide(own, senses, places, end, most=5)
 
 
@@ -92,29 +94,47 @@ def test_places_are_tokens_that_end_with_the_word(tmp_path: Path) -> None:
     assert {decode([token]) for token in tokens[places[kept]]} == {" beast"}
 
 
+def test_only_whole_words_are_rewritten() -> None:
+    text = "letter-box _letter_ letters fianc\N{LATIN SMALL LETTER E WITH ACUTE}".encode()
+    after, found = spell_alike(text, ["sister/letter", "mother/fianc"])
+    assert after.startswith(b"sister-box _sister_ letters fianc") and len(found) == 2
+
+
 def test_the_study_tells_what_only_the_neighbours_tell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def learn(folder: Path, path: Path, options: homograph.Options) -> None:
-        command = (
-            f"train lm --preset austen-elmo --data {path} --vocabulary 300 --context-length 16 "
-            f"--network-options cells=128 --total-steps 8 --batch-size 8 --precision fp32 "
-            f"--threads 1 --run-dir {folder}"
-        )
-        assert tengen(command.split()) == 0
+    """A training of its preset in a smaller form, stopped, gone on with and judged."""
+    small = (
+        "--vocabulary 300 --context-length 16 --network-options cells=128 --batch-size 8 "
+        "--total-steps 24 --evaluate-every 8 --precision fp32 --no-progress"
+    )
+    real_train = commands.train.train
 
-    monkeypatch.setattr(homograph, "learn", learn)
+    def train(name: str, argv: list[str]) -> RunFolder | None:
+        """The study's command with fewer steps, stopped as soon as it reports."""
+        return real_train(name, [*argv, *small.split()], lambda report: False)
+
+    monkeypatch.setattr(commands.train, "train", train)
     book, out = tmp_path / "book.txt", tmp_path / "out"
     book.write_text(text(), "utf-8")
     argv = ["homograph", "--data", str(book), "--alike", "beast/pliers", "--out", str(out)]
-    assert main(argv) == 0
-    assert "| beast/pliers |" in capsys.readouterr().out
+    with pytest.raises(UserError, match="was stopped: the same command goes on"):
+        main(argv)
+    assert main(argv) == 0 and "| beast/pliers |" in capsys.readouterr().out
     (found,) = json.loads((out / "results.json").read_text())["words"]
     for name in ("untrained", "trained"):  # animals and tools stand next to the word
         letters, *layers = found[name]
         assert letters == 0.5 and min(layers) > 0.9
+    _, networks = homograph.load_networks(out / "run")
+    saved = load_checkpoint(out / "run" / "checkpoints")
+    weights = [network.output.weight.detach().numpy() for network in networks.values()]
+    assert saved.step == 24 and np.array_equal(saved.state["network"]["output.weight"], weights[1])
+    assert not np.array_equal(*weights)
     assert (out / "figure.png").stat().st_size > 5000
-    with pytest.raises(UserError, match="'nobody' is not in the text"):
-        main([*argv, "--alike", "beast/nobody"])
-    with pytest.raises(UserError, match="learned another text or other words"):
-        main([*argv, "--alike", "pliers/beast"])
+    for more, line in (
+        (["--alike", "pliers/beast"], "learned another text or other words"),
+        (["--epochs", "7"], "begun for 6 epochs, not 7"),
+        (["--alike", "beast/nobody", "--quick"], "'nobody' is not in the training text"),
+    ):
+        with pytest.raises(UserError, match=line):
+            main([*argv, *more])

@@ -181,6 +181,7 @@ def test_glove_goes_on_with_its_sums_of_squares(planted: tuple[Path, Path], tmp_
         ("--model glove --weights FILE", "--weights is for skipgram and cbow"),
         ("--device cuda", "leave out --device"),
         ("--width 0", "--width must be at least 1"),
+        ("--epochs 1e308", "--epochs must be over 0 and at most 1000000.0"),
         ("--model word2vec", "--model must be one of"),
     ],
 )
