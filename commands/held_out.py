@@ -12,11 +12,14 @@ from core.errors import UserError
 if TYPE_CHECKING:
     from commands.evaluate import EvaluateOptions
     from core.files.run_folder import RunFolder
+    from tasks.problem import Scored
 
 FOR_EPISODES = (
     "episodes", "lanes", "max_steps", "render", "video", "env", "env_kwargs", "protocol", "trust",
 )  # fmt: skip
 """Options of `tengen evaluate` that mean nothing here."""
+FRAMES_PER_SECOND = 15
+"""Of a film."""
 
 
 def is_held_out_run(path: str) -> bool:
@@ -69,7 +72,7 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
         "scores": scored.scores,
         **scored.details,
     }
-    written = _write(folder, options, facts, scored.pictures)
+    written = _write(folder, options, facts, scored)
     lines = [
         f"{path} at {loaded.step:,} {entry.steps}: {entry.name}, {shown_name(config.network)}, "
         f"{config.env}"
@@ -79,22 +82,28 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
 
 
 def _write(
-    folder: RunFolder, options: EvaluateOptions, facts: dict[str, Any], pictures: dict[str, Any]
+    folder: RunFolder, options: EvaluateOptions, facts: dict[str, Any], scored: Scored
 ) -> dict[str, str]:
     """Keep the results beside the run, or where --out says; names and places of the pictures."""
     from commands.scores import SCORES_FILE, keep
+    from core.report.video import write_video
     from tasks.pictures import write_png
 
     default = folder.path / SCORES_FILE
     beside = Path(options.out) if options.out else default
     # One file may hold the results of several runs and of several of their checkpoints.
     run = f"-{re.sub(r'[^A-Za-z0-9._-]+', '-', facts['run'])}" if options.out else ""
+    stem = f"{beside.stem}{run}-step{facts['agent_steps']}"
     written: dict[str, str] = {}
     try:
-        for name, picture in pictures.items():
-            place = beside.with_name(f"{beside.stem}{run}-step{facts['agent_steps']}-{name}.png")
+        for name, picture in scored.pictures.items():
+            place = beside.with_name(f"{stem}-{name}.png")
             write_png(place, picture)
             written[name] = str(place)
+        if scored.film:
+            place = beside.with_name(f"{stem}-film.gif")
+            write_video(scored.film, place, FRAMES_PER_SECOND)
+            written["film"] = str(place)
     except OSError as error:
         sys.stderr.write(f"tengen: warning: no pictures beside {beside}: {error}\n")
     keep({**facts, "pictures": written}, default, options.out)

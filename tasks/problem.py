@@ -31,6 +31,8 @@ class Scored:
     """As JSON holds it: a confusion matrix, samples."""
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     """By name, uint8 [H, W] or [H, W, 3]."""
+    film: list[np.ndarray] = field(default_factory=list)
+    """Frames of the same form, to be seen in a loop."""
 
 
 class Problem(Protocol):

@@ -19,7 +19,8 @@ def write_video(frames: Iterable[np.ndarray], path: Path, frames_per_second: flo
     """Write a film; the file appears only when it is whole.
 
     Args:
-        frames: uint8 [H, W, 3], all of one size; small ones are enlarged by whole pixels.
+        frames: uint8 [H, W, 3], for gif also [H, W], all of one size; small ones are enlarged by
+            whole pixels.
         path: ends in .mp4 (H.264) or .gif (at most 600 frames, evenly chosen).
         frames_per_second: speed of the film.
 

@@ -146,6 +146,7 @@ def score(config: GANConfig, state: Mapping[str, Any], device: str, stop: Stop) 
     Raises:
         UserError: the weights belong to another network, or the data are others now.
     """
+    config = replace(config, run=replace(config.run, video=True))
     target = load_target(config)
     require_same_data(target, state["problem"])
     arithmetic = Arithmetic(resolve_device(device), torch.get_num_threads())
@@ -165,4 +166,4 @@ def score(config: GANConfig, state: Mapping[str, Any], device: str, stop: Stop) 
             pictures[f"mixing-from-{4 << level}px"] = mixing_table(
                 generator, grown, 2 * level, config.truncation, SCORING_SEED
             )
-    return Scored(judged.scores, [judged.line], pictures=pictures)
+    return Scored(judged.scores, [judged.line], pictures=pictures, film=judged.film)

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.linalg import sqrtm
 
 from commands.dispatch import main
@@ -22,7 +23,7 @@ from tasks.data.image_sets import digits
 from tasks.gan.agent import saved_growth
 from tasks.gan.build import build_pair
 from tasks.gan.config import GANConfig
-from tasks.gan.images import Pictures, as_pixels
+from tasks.gan.images import FRAMES, STOPS, Pictures, as_pixels
 from tasks.gan.judge import Judge, frechet_distance
 
 PLAIN = ["--threads", "1", "--device", "cpu", "--no-progress", "--samples", "100"]
@@ -131,6 +132,8 @@ def test_stylegan_grows_resumes_and_is_scored(
     said = capsys.readouterr()
     assert "Fréchet distance" in said.out and "Fréchet distance" in said.err
     assert len(list(run.glob("scores-step1-mixing-from-8px.png"))) == 1
+    with Image.open(run / "scores-step1-film.gif") as film:
+        assert 1 < film.n_frames <= FRAMES * STOPS and film.width >= 320  # equal ones are merged
     saved = load_checkpoint(run / "checkpoints").state["network"]
     assert any(name.startswith("judge.") for name in saved)
 
