@@ -93,7 +93,7 @@ def run(options: Options) -> dict[str, Any]:
     words = []
     for pair in pairs:
         own = of_one_token(problem, places, np.flatnonzero(spelling == pair.split("/")[0]))
-        known, new = divide(own, senses, places, len(problem.data.train), options.most)
+        known, new = divide(pair, own, senses, places, len(problem.data.train), options.most)
         found = {"pair": pair, "known_of_each": len(known) // 2, "senses": senses[new].tolist()}
         for name, network in networks.items():
             before = representations(network, problem, places[known])
@@ -220,7 +220,7 @@ def whole_text(problem: LanguageModelling) -> np.ndarray:
 
 
 def divide(
-    own: np.ndarray, senses: np.ndarray, places: np.ndarray, train_tokens: int, most: int
+    pair: str, own: np.ndarray, senses: np.ndarray, places: np.ndarray, train_tokens: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of the occurrences of a word the known ones, as many of each sense, the first in the training
     text, and the new ones behind it. Raises UserError for a sense that one part has not (as that
@@ -229,7 +229,9 @@ def divide(
     new = own[places[own] >= train_tokens]
     counts = [np.bincount(senses[part], minlength=2) for part in (training, new)]
     if not np.all(counts):
-        raise UserError("a word of --alike is not in both parts of the text in the same form")
+        raise UserError(
+            f"the commonest form of {pair} is not in both parts of the text in both senses"
+        )
     count = min(most, *counts[0])
     return np.concatenate([training[senses[training] == n][:count] for n in (0, 1)]), new
 

@@ -69,12 +69,12 @@ def test_a_sense_is_told_by_the_nearer_mean() -> None:
 def test_as_many_of_each_sense_are_known() -> None:
     own, senses = np.array([1, 2, 3, 4, 6, 7, 8]), np.array([9, 0, 0, 1, 0, 9, 1, 0, 1])
     places = np.arange(9) * 10
-    known, new = divide(own, senses, places, 70, most=5)
+    known, new = divide("a/b", own, senses, places, 70, most=5)
     assert known.tolist() == [1, 2, 3, 6] and new.tolist() == [7, 8]
-    assert divide(own, senses, places, 70, most=1)[0].tolist() == [1, 3]
+    assert divide("a/b", own, senses, places, 70, most=1)[0].tolist() == [1, 3]
     for end in (30, 80):
-        with pytest.raises(UserError, match="in the same form"):
-            divide(own, senses, places, end, most=5)
+        with pytest.raises(UserError, match="the commonest form of a/b is not in both parts"):
+            divide("a/b", own, senses, places, end, most=5)
 
 
 def test_places_are_tokens_that_end_with_the_word(tmp_path: Path) -> None:
