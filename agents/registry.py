@@ -154,6 +154,14 @@ AGENTS: dict[str, AgentEntry] = {
             scored_by="test split",
         ),
         AgentEntry(
+            "label",
+            "texts to classes: a masked language model, fine-tuned on texts of your own",
+            "tasks.label.config:LabelConfig",
+            "tasks.label.build",
+            processes=True,
+            scored_by="test split",
+        ),
+        AgentEntry(
             "translate",
             "translation between two languages, from pairs of sentences",
             "tasks.translate.config:TranslateConfig",

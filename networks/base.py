@@ -14,6 +14,7 @@ Legend: B batch, C channels, H W plane, D features, K classes, S T time, V vocab
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -92,6 +93,27 @@ class MaskedLanguageModel(nn.Module):
         """
         logits: Tensor = self(seen)[hidden]
         return logits
+
+    def build_classifier(self, num_classes: int) -> TextClassifier:
+        """A classifier of texts of the same sizes, with fresh weights."""
+        raise NotImplementedError
+
+
+class TextClassifier(nn.Module):
+    """Tells classes of whole texts, by a masked language model without its output."""
+
+    reads_last: bool
+    """Whether the class is read from a text's last token, or from its first; a token of its own
+    stands there."""
+
+    def forward(self, tokens: Tensor, attend: Tensor | None = None) -> Tensor:
+        """Class logits [B, K] of texts int64 [B, T]; `attend`, bool [B, T], is false at padding."""
+        raise NotImplementedError
+
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """Take what masked language modelling has learned, by the names in the masked language
+        model. Raises UserError for weights of another."""
+        raise NotImplementedError
 
 
 class Translator(nn.Module):

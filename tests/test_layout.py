@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "tengen": {"tengen", "commands"},
 }
 SHARED_BY_AGENTS = {"registry"}
-TASKS = {"classify", "gan", "lm", "mlm", "translate", "words"}
+TASKS = {"classify", "gan", "label", "lm", "mlm", "translate", "words"}
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

@@ -19,6 +19,7 @@ Legend: B batch, T time, D features, V vocabulary, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,7 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from networks.base import MaskedLanguageModel
+from core.learner import load_weights
+from networks.base import MaskedLanguageModel, TextClassifier
 from networks.blocks.activations import activation
 from networks.blocks.positions import LearnedPositions
 from networks.blocks.transformer_block import PostNormBlock, draw_weights
@@ -145,6 +147,7 @@ class BertMasked(MaskedLanguageModel):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.config = config
         self.context_length = config.context_length
         self.encoder = BertEncoder(config)
         self.transform = nn.Sequential(
@@ -161,6 +164,10 @@ class BertMasked(MaskedLanguageModel):
         """Logits of every position, [B, T, V]. Takes and raises what `BertEncoder` does."""
         x = self.transform(self.encoder(tokens, attend, segments))  # [B, T, D]
         return F.linear(x, self.encoder.embeddings.words.weight, self.bias)  # [B, T, V]
+
+    def build_classifier(self, num_classes: int) -> BertClassifier:
+        """A classifier of texts of the same sizes, with fresh weights."""
+        return BertClassifier(self.config, num_classes)
 
 
 class BertPooled(nn.Module):
@@ -181,8 +188,10 @@ class BertPooled(nn.Module):
         return pooled
 
 
-class BertClassifier(nn.Module):
+class BertClassifier(TextClassifier):
     """The pooled text, and the one layer that the paper adds for a task with K classes."""
+
+    reads_last = False
 
     def __init__(self, config: BertConfig, num_classes: int) -> None:
         super().__init__()
@@ -197,6 +206,14 @@ class BertClassifier(nn.Module):
         """Logits [B, K]. Takes and raises what `BertEncoder` does."""
         logits: Tensor = self.output(self.dropout(self.text(tokens, attend, segments)))
         return logits
+
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """The encoder's; the pooler keeps its first ones, since `BertMasked` has none."""
+        place = "encoder."
+        found = {
+            name.removeprefix(place): w for name, w in weights.items() if name.startswith(place)
+        }
+        load_weights(self.text.encoder, found)
 
 
 def _draw(network: nn.Module, std: float) -> None:

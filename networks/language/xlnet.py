@@ -29,6 +29,7 @@ V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import UserError
-from networks.base import MaskedLanguageModel
+from core.learner import load_weights
+from networks.base import MaskedLanguageModel, TextClassifier
 from networks.blocks.relative_attention import EPSILON, RelativeAttention, distance_vectors
 from networks.space import choice
 
@@ -114,6 +116,7 @@ class XLNet(MaskedLanguageModel):
     def __init__(self, config: XLNetConfig) -> None:
         """Raises UserError for an odd width."""
         super().__init__()
+        self.config = config
         if config.width % 2:
             raise UserError(f"distances need an even width, got {config.width}")
         self.hidden_token = config.vocabulary - 1
@@ -207,6 +210,43 @@ class XLNet(MaskedLanguageModel):
         targets = hidden.byte().argsort(dim=1, descending=True, stable=True)[:, :count]
         chosen = hidden.gather(1, targets)  # texts with fewer hidden tokens ask for others too
         return self.logits(self.streams(tokens, visible(ranks), targets)[1][chosen])
+
+    def build_classifier(self, num_classes: int) -> XLNetClassifier:
+        """A classifier of texts of the same sizes, with fresh weights."""
+        return XLNetClassifier(self.config, num_classes)
+
+
+class XLNetClassifier(TextClassifier):
+    """The content stream of a text that is known whole, a layer for its last position, and the
+    output for K classes."""
+
+    reads_last = True
+
+    def __init__(self, config: XLNetConfig, num_classes: int) -> None:
+        super().__init__()
+        self.body = XLNet(config)
+        self.pooler = nn.Linear(config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(config.width, num_classes)
+        for layer in (self.pooler, self.output):
+            nn.init.normal_(layer.weight, std=config.init_std)
+            nn.init.zeros_(layer.bias)
+        for unused in (self.body.unknown, self.body.bias):  # of predictions
+            unused.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, attend: Tensor | None = None) -> Tensor:
+        """Class logits [B, K]; texts end together, so that padding stands before them."""
+        batch, time = tokens.shape
+        attend = torch.ones_like(tokens, dtype=torch.bool) if attend is None else attend
+        nothing = tokens.new_zeros(batch, 0)
+        content = self.body.streams(tokens, attend[:, None].expand(-1, time, -1), nothing)[0]
+        pooled = self.pooler(self.dropout(content)[:, -1]).tanh()
+        logits: Tensor = self.output(self.dropout(pooled))
+        return logits
+
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """All of `XLNet`'s."""
+        load_weights(self.body, weights)
 
 
 def build(config: XLNetConfig) -> nn.Module:

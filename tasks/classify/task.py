@@ -18,11 +18,12 @@ from core.learner import Arithmetic
 from networks.base import ImageNetwork
 from tasks.classify.augment import cutout, flip, noisy_labels, shift
 from tasks.classify.config import ClassifyConfig
+from tasks.confusion import accuracy_of, count_confusions, score_confusions
 from tasks.data.image_sets import load_images
 from tasks.data.images import Images
 from tasks.network_options import build_fitted
 from tasks.pictures import confusion_matrix, grid
-from tasks.problem import Scored, Stop, standard_error
+from tasks.problem import Scored, Stop
 
 BATCH = 256
 """Images of one forward pass when scoring."""
@@ -127,20 +128,7 @@ class Classification:
         if found is None:
             return None
         counts = count_confusions(part.labels, found[0], len(classes))
-        accuracy = accuracy_of(counts)
-        error = standard_error(int(counts.trace()), len(part))
-        recall = counts.diagonal() / np.maximum(1, counts.sum(axis=1))
-        worst = int(np.where(counts.sum(axis=1) > 0, recall, np.inf).argmin())
-        return Scored(
-            {"accuracy": accuracy, "standard_error": error, "loss": found[1]},
-            [
-                f"test accuracy {accuracy:.2%} ± {error:.2%} (standard error) of {len(part):,} "
-                f"images, loss {found[1]:.4f}",
-                f"hardest class: {classes[worst]}, {recall[worst]:.1%} of it told right",
-            ],
-            {"classes": list(classes), "confusion": counts.tolist()},
-            {"confusion": confusion_matrix(counts, classes)},
-        )
+        return score_confusions(counts, found[1], classes, "images")
 
     @torch.no_grad()
     def _predict(
@@ -177,14 +165,3 @@ class Classification:
             f"validation, {len(data.test):,} for the test; {height}x{width} pixels, {channels} "
             f"channel{'s' * (channels > 1)}, {len(data.classes)} classes; licence: {data.licence}"
         ]
-
-
-def count_confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How often each class was taken for each, int64 [K, K]: rows are the true classes."""
-    counts = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return counts.reshape(classes, classes)
-
-
-def accuracy_of(counts: np.ndarray) -> float:
-    """Share of right predictions in a confusion matrix."""
-    return float(counts.trace() / counts.sum())

@@ -123,6 +123,18 @@ def test_classifier_is_transformers() -> None:
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in ours.parameters())
 
 
+def test_a_classifier_goes_on_from_the_masked_model() -> None:
+    masked = stir(BertMasked(SMALL))
+    classifier = masked.build_classifier(3).double().eval()
+    before = classifier.text.pooler.weight.clone()
+    classifier.load_pretrained(masked.state_dict())
+    expected = masked.encoder(TOKENS, ATTEND)
+    torch.testing.assert_close(classifier.text.encoder(TOKENS, ATTEND), expected)
+    assert torch.equal(classifier.text.pooler.weight, before)
+    with pytest.raises(UserError, match=r"the file lacks 'embeddings\.words\.weight'"):
+        classifier.load_pretrained({})
+
+
 def old_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """As the first published files have them: names of TensorFlow, and numbers of positions."""
     names = {name: name.replace("LayerNorm.weight", "LayerNorm.gamma")

@@ -209,3 +209,31 @@ def test_every_weight_learns(hidden: int) -> None:
     learned = {name: p for name, p in network.named_parameters() if "segment" not in name}
     gradients = torch.autograd.grad(loss, list(learned.values()))
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_a_classifier_of_texts_is_that_of_transformers() -> None:
+    torchvision_models()  # which transformers imports
+    from transformers import XLNetConfig as Config
+    from transformers import XLNetForSequenceClassification
+
+    config = Config(
+        vocab_size=13, d_model=16, n_layer=2, n_head=2, d_inner=20, dropout=0.0, num_labels=4,
+        summary_last_dropout=0.0,
+    )  # fmt: skip
+    config.d_head = 6
+    theirs = stir(XLNetForSequenceClassification(config), seed=1)
+    encoding = theirs.transformer.relative_positional_encoding
+    theirs.transformer.relative_positional_encoding = lambda *a, **k: encoding(*a, **k).double()
+    ours = stir(build(SMALL).build_classifier(4))  # type: ignore[operator]
+    weights = theirs.state_dict()
+    body = {name: weight for name, weight in weights.items() if name.startswith("transformer.")}
+    body["lm_loss.bias"] = torch.zeros(13)
+    load_official(ours.body, body, rename)
+    ours.pooler.load_state_dict(theirs.sequence_summary.summary.state_dict())
+    ours.output.load_state_dict(theirs.logits_proj.state_dict())
+    attend = torch.tensor([[True] * 7, [False] * 3 + [True] * 4])
+    close(ours(TOKENS, attend), theirs(TOKENS, attention_mask=attend.double()).logits)
+    close(ours(TOKENS), theirs(TOKENS).logits)
+    ours(TOKENS, attend).square().sum().backward()
+    unused = {name for name, p in ours.named_parameters() if p.requires_grad and p.grad is None}
+    assert all("segment" in name for name in unused), "of one segment nobody asks where it ends"

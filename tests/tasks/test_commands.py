@@ -25,7 +25,7 @@ def test_tasks_stand_under_a_heading_of_their_own(capsys: pytest.CaptureFixture[
     agents, tasks = out.split("supervised tasks:")
     assert "  dqn " in agents and "  zero " in agents and "agents:" in agents
     assert [line.split()[0] for line in tasks.splitlines() if line] == [
-        "classify", "lm", "mlm", "translate", "words", "gan",
+        "classify", "lm", "mlm", "label", "translate", "words", "gan",
     ]  # fmt: skip
 
 

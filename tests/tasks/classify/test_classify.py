@@ -20,7 +20,8 @@ from core.trainer import Trainer
 from networks.base import ImageNetwork
 from tasks.classify.augment import cutout, flip, noisy_labels, shift
 from tasks.classify.config import ClassifyConfig
-from tasks.classify.task import Classification, count_confusions
+from tasks.classify.task import Classification
+from tasks.confusion import count_confusions
 from tasks.options import TrainingConfig
 
 MakeTrainer = Callable[..., Trainer]

@@ -1,0 +1,194 @@
+"""Labelling texts: cross-entropy, accuracy, the confusion matrix.
+
+Devlin et al. 2018, arXiv 1810.04805, section 3.2, and Yang et al. 2019, arXiv 1906.08237: a token
+of its own stands before a text, or behind it, and its features give the class. Here it is the mask,
+in whose place masked language modelling has learned to put what it knows of a text.
+
+Legend: B texts of a batch, T tokens of one, K classes, N texts of a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.agent import Assessment
+from core.learner import Arithmetic
+from networks.base import MaskedLanguageModel, TextClassifier
+from tasks.confusion import accuracy_of, count_confusions, score_confusions
+from tasks.data.labelled_texts import LabelledTexts, LabelledTextSet, load_labelled_texts
+from tasks.data.texts import TextSet, load_text
+from tasks.label.config import LabelConfig
+from tasks.label.naive_bayes import NaiveBayes
+from tasks.network_options import build_fitted
+from tasks.pictures import confusion_matrix
+from tasks.problem import Scored, Stop
+from tasks.token_data import TOKENS_AT_ONCE
+from tasks.tokens import build_tokenizer
+
+
+class Labelling:
+    """Texts as tokens, and how well their classes are told."""
+
+    def __init__(self, config: LabelConfig) -> None:
+        """Read the texts. Raises UserError when they are not here or damaged, and for characters
+        that the text of the tokens has not."""
+        self.config = config
+        self.data = load_labelled_texts(config.data)
+        parts = {name: getattr(self.data, name) for name in ("train", "validation", "test")}
+        self.num_examples = len(self.data.train)
+        text = token_text(config, self.data)
+        everything = text.train + text.validation + text.test
+        self.tokenizer = build_tokenizer(
+            config.tokenizer, text.train, everything, config.vocabulary
+        )
+        self._text_digest = text.digest()
+        self.mask = self.tokenizer.size
+        tokens = {
+            name: [self.tokenizer.encode(text)[: config.context_length - 1] for text in part.texts]
+            for name, part in parts.items()
+        }
+        with torch.device("meta"):  # sizes without numbers
+            first = not self._build_classifier().reads_last
+        self.seen = {name: aligned(texts, self.mask, first) for name, texts in tokens.items()}
+        self._found: dict[str, np.ndarray] = {}
+
+    def build_network(self) -> nn.Module:
+        """The network for these tokens and classes. Raises UserError."""
+        return self._build_classifier()
+
+    def _build_classifier(self) -> TextClassifier:
+        config = self.config
+        fitted = {"vocabulary": self.mask + 1, "context_length": config.context_length}
+        network = build_fitted(config.network, "masked", config.network_options, fitted)
+        assert isinstance(network, MaskedLanguageModel)
+        return network.build_classifier(len(self.data.classes))
+
+    def batch(self, examples: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Tokens int64 [B, T], -1 where there are none, and labels int64 [B]."""
+        seen = self.seen["train"][examples]
+        return {"tokens": seen, "labels": self.data.train.labels[examples]}
+
+    def loss(
+        self, network: nn.Module, batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy, and the accuracy."""
+        labels, tokens = batch["labels"], batch["tokens"]
+        logits = network(tokens.clamp(min=0), tokens >= 0).float()  # [B, K]
+        smoothing = self.config.training.label_smoothing
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        return loss, {"accuracy": (logits.detach().argmax(dim=1) == labels).float().mean()}
+
+    def validate(self, network: nn.Module, arithmetic: Arithmetic, stop: Stop) -> Assessment | None:
+        """Accuracy on the validation part."""
+        found = self._predict(network, arithmetic, "validation", stop)
+        if found is None:
+            return None
+        counts, loss = found
+        accuracy = accuracy_of(counts)
+        self._found = {"validation/confusion": confusion_matrix(counts, self.data.classes)}
+        scalars = {"validation/accuracy": accuracy, "validation/loss": loss}
+        text = f"validation accuracy {accuracy:.2%}, loss {loss:.4f}"
+        return Assessment([accuracy], accuracy, scalars, text)
+
+    def test(self, network: nn.Module, arithmetic: Arithmetic, stop: Stop) -> Scored | None:
+        """Accuracy on the test part, the confusion matrix, and what counting words tells."""
+        found = self._predict(network, arithmetic, "test", stop)
+        if found is None:
+            return None
+        data = self.data
+        scored = score_confusions(*found, data.classes, "texts")
+        counting = NaiveBayes(data.train.texts, data.train.labels, len(data.classes))
+        right = counting.predict(data.test.texts) == data.test.labels
+        commonest = np.bincount(data.train.labels).argmax()
+        scored.scores["naive_bayes_accuracy"] = float(right.mean())
+        scored.scores["commonest_class_accuracy"] = float((data.test.labels == commonest).mean())
+        scored.lines.append(
+            f"yardsticks: {right.mean():.2%} by counting words (naive Bayes), "
+            f"{scored.scores['commonest_class_accuracy']:.2%} by the commonest class"
+        )
+        return scored
+
+    @torch.no_grad()
+    def _predict(
+        self, network: nn.Module, arithmetic: Arithmetic, name: str, stop: Stop
+    ) -> tuple[np.ndarray, float] | None:
+        """How often each class of a part was taken for each, int64 [K, K], and the mean loss; None
+        where it was stopped."""
+        part: LabelledTexts = getattr(self.data, name)
+        predicted, loss = np.empty(len(part), np.int64), 0.0
+        size = max(1, TOKENS_AT_ONCE // self.config.context_length)
+        for first in range(0, len(part), size):
+            if stop():
+                return None
+            rows = slice(first, first + size)
+            tokens, labels = map(arithmetic.tensor, (self.seen[name][rows], part.labels[rows]))
+            with arithmetic.autocast():
+                logits = network(tokens.clamp(min=0), tokens >= 0).float()  # [B, K]
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            predicted[rows] = logits.argmax(dim=1).cpu().numpy()
+        counts = count_confusions(part.labels, predicted, len(self.data.classes))
+        return counts, loss / len(part)
+
+    def pictures(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The confusion matrix of the validation."""
+        return self._found
+
+    def identity(self) -> dict[str, Any]:
+        """Digests of the data and of the text of the tokens, and how many tokens there are."""
+        return {
+            "data": self.data.digest(),
+            "text": self._text_digest,
+            "vocabulary": self.tokenizer.size,
+        }
+
+    def describe(self) -> list[str]:
+        """Sizes and licence."""
+        data, seen = self.data, self.seen["train"]
+        cut = (seen >= 0).all(axis=1).mean()
+        return [
+            f"{data.name}: {len(data.train):,} texts to train on, {len(data.validation):,} for "
+            f"validation, {len(data.test):,} for the test; {len(data.classes)} classes; a "
+            f"vocabulary of {self.tokenizer.size:,}; licence: {data.licence}",
+            f"{cut:.0%} of the texts fill the context of {self.config.context_length} tokens; what "
+            f"is longer is cut off",
+        ]
+
+
+def token_text(config: LabelConfig, data: LabelledTextSet) -> TextSet:
+    """What the tokens are made of; of the novels it is what masked language models read."""
+    name = config.text or (config.data if config.data == "austen" else "")
+    if name:
+        return load_text(name)
+    train, validation, test = (
+        "\n".join(part.texts) + "\n" for part in (data.train, data.validation, data.test)
+    )
+    return TextSet(data.name, train, validation, test, data.licence)
+
+
+def aligned(texts: list[np.ndarray], mask: int, first: bool) -> np.ndarray:
+    """Texts of tokens with a mask, as rows of one length with -1 where there are none.
+
+    Args:
+        texts: int64 [any] each.
+        mask: the token that stands for a whole text.
+        first: whether it stands before the text, and rows begin together; or behind, and rows end
+            together.
+
+    Returns:
+        int64 [N, T], T of the longest text and the mask.
+    """
+    length = 1 + max(len(text) for text in texts)
+    rows = np.full((len(texts), length), -1, np.int64)
+    rows[:, 0 if first else -1] = mask
+    for row, text in zip(rows, texts, strict=True):
+        if first:
+            row[1 : 1 + len(text)] = text
+        else:
+            row[length - 1 - len(text) : -1] = text
+    return rows
