@@ -32,6 +32,7 @@ STUDIES = {
     "nas-sharing": "do weights that architectures share rank them as trainings of their own do?",
     "attention-memory": "what a long text takes: hashed attention is linear, full attention is not",
     "duplication": "how many hashes a Reformer needs to find what it saw before",
+    "longer-memory": "a longer memory foresees more, and saves reading anew: Transformer-XL",
     "homograph": "two words spelled alike, told apart by what stands around them: ELMo by layer",
     "ode-net": "a differential equation in the place of six residual blocks",
 }

@@ -24,9 +24,10 @@ import numpy as np
 
 from core.config import free
 from core.errors import UserError
+from studies.taught import learn, load_networks
 
 if TYPE_CHECKING:
-    from networks.language.elmo import Elmo
+    from networks.base import LanguageModel
     from tasks.lm.task import LanguageModelling
 
 TITLE = "Two words of one spelling, told apart by ELMo"
@@ -85,8 +86,10 @@ def run(options: Options) -> dict[str, Any]:
             raise UserError(f"{folder} learned another text or other words: choose another --out")
         atomic.replace_file(path, [text])
     require_both(pairs, occurrences, len(load_text(str(path)).train.encode()))
-    learn(folder, path, options)
-    problem, networks = load_networks(folder)
+    epochs = options.epochs / (20 if options.quick else 1)
+    learn(folder, ["--preset", "austen-elmo", "--data", str(path)], epochs, options.threads)
+    problem, *both = load_networks(folder)
+    networks = dict(zip(("untrained", "trained"), both, strict=True))
     places = token_places(problem, occurrences)
     senses = np.array([each.sense for each in occurrences])
     spelling = np.array([each.word for each in occurrences])
@@ -144,60 +147,6 @@ def require_both(pairs: Sequence[str], occurrences: Sequence[Occurrence], train_
                     raise UserError(f"--alike: {word!r} is not in the {part}")
 
 
-def learn(folder: Path, path: Path, options: Options) -> None:
-    """Train a run on the file, or let it go on.
-
-    Raises:
-        UserError: it was stopped, or reads the text more or less often than the options say.
-    """
-    from commands.resume import resume
-    from commands.train import train
-    from core.config import from_toml
-    from core.files.run_folder import RunFolder
-    from tasks.lm.config import LanguageModelConfig
-
-    epochs = options.epochs / (20 if options.quick else 1)
-    threads = ["--threads", str(options.threads)]
-    if (folder / "checkpoints").exists():
-        saved = from_toml(LanguageModelConfig, RunFolder.open(folder).read_config(), str(folder))
-        if saved.training.epochs != epochs:
-            raise UserError(
-                f"{folder} was begun for {saved.training.epochs:g} epochs, not {epochs:g}: choose "
-                f"another --out"
-            )
-        resume(folder, threads)
-    else:
-        train("lm", ["--preset", "austen-elmo", "--data", str(path), "--epochs", str(epochs),
-                     "--run-dir", str(folder), *threads])  # fmt: skip
-    if RunFolder.open(folder).read_status().get("state") != "finished":
-        raise UserError(f"the training of {folder} was stopped: the same command goes on")
-
-
-def load_networks(run: Path) -> tuple[LanguageModelling, dict[str, Elmo]]:
-    """The run's task, and its network as it was made and as it is. Raises UserError."""
-    import torch
-
-    from core.config import from_toml
-    from core.files import checkpoint
-    from core.files.run_folder import RunFolder
-    from core.learner import load_weights
-    from networks.language.elmo import Elmo
-    from tasks.lm.config import LanguageModelConfig
-    from tasks.lm.task import LanguageModelling
-
-    folder = RunFolder.open(run)
-    config = from_toml(LanguageModelConfig, folder.read_config(), f"{run}/config.toml")
-    problem = LanguageModelling(config)
-    networks = {}
-    for name in ("untrained", "trained"):
-        torch.manual_seed(config.run.seed)
-        network = problem.build_network()
-        assert isinstance(network, Elmo)
-        networks[name] = network.eval()
-    load_weights(networks["trained"], checkpoint.load(folder.checkpoints).state["network"])
-    return problem, networks
-
-
 def token_places(problem: LanguageModelling, occurrences: Sequence[Occurrence]) -> np.ndarray:
     """Which token of the whole text is the last of each occurrence, int64 [N]."""
     lengths = np.array([len(spelling) for spelling in problem.data.tokenizer.spellings()])
@@ -236,10 +185,15 @@ def divide(
     return np.concatenate([training[senses[training] == n][:count] for n in (0, 1)]), new
 
 
-def representations(network: Elmo, problem: LanguageModelling, places: np.ndarray) -> np.ndarray:
+def representations(
+    network: LanguageModel, problem: LanguageModelling, places: np.ndarray
+) -> np.ndarray:
     """What each layer says of tokens in the middle of their windows, [layers + 1, N, 2 P]."""
     import torch
 
+    from networks.language.elmo import Elmo
+
+    assert isinstance(network, Elmo)
     text, length = torch.from_numpy(whole_text(problem)), problem.config.context_length
     starts = torch.from_numpy(np.clip(places - length // 2, 0, len(text) - length))
     rows = torch.from_numpy(places) - starts

@@ -15,6 +15,7 @@ from core.files.checkpoint import load as load_checkpoint
 from core.files.run_folder import RunFolder
 from studies import homograph
 from studies.homograph import Occurrence, cosines, divide, share_told, spell_alike
+from studies.taught import load_networks
 from tasks.lm.config import LanguageModelConfig
 from tasks.lm.task import LanguageModelling
 
@@ -125,9 +126,9 @@ def test_the_study_tells_what_only_the_neighbours_tell(
     for name in ("untrained", "trained"):  # animals and tools stand next to the word
         letters, *layers = found[name]
         assert letters == 0.5 and min(layers) > 0.9
-    _, networks = homograph.load_networks(out / "run")
+    _, *networks = load_networks(out / "run")
     saved = load_checkpoint(out / "run" / "checkpoints")
-    weights = [network.output.weight.detach().numpy() for network in networks.values()]
+    weights = [network.state_dict()["output.weight"].numpy() for network in networks]
     assert saved.step == 24 and np.array_equal(saved.state["network"]["output.weight"], weights[1])
     assert not np.array_equal(*weights)
     assert (out / "figure.png").stat().st_size > 5000
