@@ -115,7 +115,7 @@ STYLEGAN: Mapping[str, Any] = {
     "data": "fashion-mnist", "model": "stylegan", "batch_size": 16,
     "network_options": "base=256 widest=64 noise=64 style=64 mapping_layers=4",
     "r1": 10.0, "learning_rate": 2e-3, "beta1": 0.0, "averaging": 0.99, "phase_updates": 200,
-    "run": {"total_steps": 1800, "evaluate_every": 200},
+    "run": {"total_steps": 8000, "evaluate_every": 1000},
 }  # fmt: skip
 PROGRESSIVE: Mapping[str, Any] = {
     **STYLEGAN, "model": "progressive", "network_options": "base=256 widest=64 noise=64",

@@ -50,23 +50,27 @@ class LabelConfig:
 
 DEFAULT_PRESET = "austen-bert"
 
-_TRAINING = {
-    "epochs": 3.0,
-    "batch_size": 16,
-    "learning_rate": 5e-4,
-    "weight_decay": 0.01,
-    "max_gradient_norm": 1.0,
-    "schedule": "linear",
-    "warmup": 0.1,
+_SMALL: Mapping[str, Any] = {
+    "tokenizer": "characters",
+    "context_length": 128,
+    "training": {
+        "epochs": 3.0,
+        "batch_size": 16,
+        "learning_rate": 5e-4,
+        "weight_decay": 0.01,
+        "max_gradient_norm": 1.0,
+        "schedule": "linear",
+        "warmup": 0.1,
+    },
 }
 
 PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "austen-bert": (
-        "a small BERT on 1000 byte pairs of passages of six novels (default)",
-        {"training": _TRAINING},
+        "a small BERT on the characters of passages of six novels (default)",
+        _SMALL,
     ),
     "austen-xlnet": (
         "a small XLNet on the same",
-        {"network": "xlnet_tiny", "network_options": "dropout=0.1", "training": _TRAINING},
+        {**_SMALL, "network": "xlnet_tiny", "network_options": "dropout=0.1"},
     ),
 }

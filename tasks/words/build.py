@@ -43,11 +43,11 @@ def build(
             the device is none that kernels run on.
     """
     arithmetic = arithmetic or _arithmetic(config.run)
+    questions = Questions(config)  # before the text, which may be long
     corpus = load_corpus(config)
     for line in corpus.describe():
         note(line)
     torch.manual_seed(config.run.seed)
-    questions = Questions(config)
     shown_words(config, corpus.words)
     lesson = make_lesson(config, corpus, arithmetic.threads)
     run = _scheduled(config, lesson)
