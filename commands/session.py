@@ -20,7 +20,6 @@ from core.report.progress import Callback, Progress
 from core.report.tracking import require_wandb, tracked
 
 if TYPE_CHECKING:
-    from core.agent import Agent
     from core.built import Built
     from core.files.checkpoint import Checkpoint
     from core.learner import Arithmetic
@@ -285,20 +284,23 @@ def _build_trainer(
     elif resume is not None:
         progress.note("nothing was saved in this run yet: it starts at step 0")
     if loaded is None and config.run.initial:
-        _start_from(config.run.initial, trainer.agent, progress)
+        _start_from(config.run.initial, built, progress)
     return trainer
 
 
-def _start_from(path: str, agent: Agent, progress: Progress) -> None:
+def _start_from(path: str, built: Built, progress: Progress) -> None:
     """Give a new run the weights of another."""
     from commands.evaluate import located
     from core.files.checkpoint import load
 
-    found = load(located(path), keys=["network"])
+    found = load(located(path), keys=["network", "problem"])
     if "network" not in found.state:
         raise UserError(f"{found.path} holds no network to begin with")
     try:
-        agent.start_from(found.state["network"])
+        if built.begin is not None:
+            built.begin(found)
+        else:
+            built.agent.start_from(found.state["network"])
     except UserError as error:
         raise UserError(f"cannot begin with {found.path}: {error}") from error
     progress.note(f"beginning with the weights of {found.path}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.agent import Agent, Task
 from core.config import RunConfig
+from core.files.checkpoint import Checkpoint
 from core.learner import Arithmetic
 
 Note = Callable[[str], None]
@@ -26,3 +27,5 @@ class Built:
     run: RunConfig | None = None
     """How long and how often, where that depends on what was built, as epochs do on the data;
     None for what the user's options say."""
+    begin: Callable[[Checkpoint], None] | None = None
+    """Takes the network of another run; None for the agent's `start_from`."""

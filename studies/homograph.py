@@ -24,15 +24,17 @@ import numpy as np
 
 from core.config import free
 from core.errors import UserError
-from studies.taught import learn, load_networks
+from studies.taught import learn, load_network
 
 if TYPE_CHECKING:
-    from networks.base import LanguageModel
+    from torch import nn
+
     from tasks.lm.task import LanguageModelling
 
 TITLE = "Two words of one spelling, told apart by ELMo"
 AT_ONCE = 64
 """Windows of a forward pass."""
+LEARNING = ["--preset", "austen-elmo"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Options:
     data: str = "austen"
     """As for tengen train lm."""
     quick: bool = False
-    """A twentieth of the epochs."""
+    """A twentieth of the epochs: shows that all works, and nothing of what is learned."""
     epochs: float = free(6.0, over=0, at_most=1000)
     """Times that the text is read, about ten minutes of a core each."""
     most: int = free(400, at_least=1)
@@ -70,6 +72,8 @@ class Occurrence:
 def run(options: Options) -> dict[str, Any]:
     """Write the text, let a run learn it, judge the layers. Raises UserError for words or data that
     cannot be used."""
+    import torch
+
     from core.files import atomic
     from core.files.json_files import disk_errors
     from tasks.data.texts import load_text
@@ -87,9 +91,10 @@ def run(options: Options) -> dict[str, Any]:
         atomic.replace_file(path, [text])
     require_both(pairs, occurrences, len(load_text(str(path)).train.encode()))
     epochs = options.epochs / (20 if options.quick else 1)
-    learn(folder, ["--preset", "austen-elmo", "--data", str(path)], epochs, options.threads)
-    problem, *both = load_networks(folder)
-    networks = dict(zip(("untrained", "trained"), both, strict=True))
+    learn(folder, [*LEARNING, "--data", str(path), "--epochs", str(epochs)], options.threads)
+    problem, trained = load_network(folder)
+    torch.manual_seed(problem.config.run.seed)
+    networks = {"untrained": problem.build_network().eval(), "trained": trained}
     places = token_places(problem, occurrences)
     senses = np.array([each.sense for each in occurrences])
     spelling = np.array([each.word for each in occurrences])
@@ -186,7 +191,7 @@ def divide(
 
 
 def representations(
-    network: LanguageModel, problem: LanguageModelling, places: np.ndarray
+    network: nn.Module, problem: LanguageModelling, places: np.ndarray
 ) -> np.ndarray:
     """What each layer says of tokens in the middle of their windows, [layers + 1, N, 2 P]."""
     import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,47 +14,44 @@ if TYPE_CHECKING:
     from tasks.lm.task import LanguageModelling
 
 
-def learn(folder: Path, arguments: Sequence[str], epochs: float, threads: int) -> None:
+def learn(folder: Path, arguments: Sequence[str], threads: int) -> None:
     """Train a run to its end, or let it go on.
 
     Args:
         folder: of the run.
-        arguments: of tengen train lm, for a new run.
-        epochs: that the run must have.
+        arguments: of tengen train lm.
         threads: of the processor.
 
     Raises:
-        UserError: it was stopped, or reads the text more or less often than `epochs`.
+        UserError: it was stopped, or the folder has a run of other options.
     """
+    from agents.registry import AGENTS
+    from commands.options import parse_training
     from commands.resume import resume
     from commands.train import train
     from core.config import from_toml
     from core.files.run_folder import RunFolder
     from tasks.lm.config import LanguageModelConfig
 
-    own = ["--threads", str(threads)]
     if (folder / "checkpoints").exists():
-        saved = from_toml(LanguageModelConfig, RunFolder.open(folder).read_config(), str(folder))
-        if saved.training.epochs != epochs:
-            raise UserError(
-                f"{folder} was begun for {saved.training.epochs:g} epochs, not {epochs:g}: choose "
-                f"another --out"
-            )
-        resume(folder, own)
+        run = RunFolder.open(folder)
+        wanted, _ = parse_training(AGENTS["lm"], arguments)
+        saved = from_toml(LanguageModelConfig, run.read_config(), f"{folder}/config.toml")
+        if replace(saved, run=wanted.run) != wanted:
+            raise UserError(f"{folder} was begun with other options: choose another --out")
+        resume(folder, ["--threads", str(threads)])
     else:
-        train("lm", [*arguments, "--epochs", str(epochs), "--run-dir", str(folder), *own])
+        train("lm", [*arguments, "--threads", str(threads), "--run-dir", str(folder)])
     if RunFolder.open(folder).read_status().get("state") != "finished":
         raise UserError(f"the training of {folder} was stopped: the same command goes on")
 
 
-def load_networks(run: Path) -> tuple[LanguageModelling, LanguageModel, LanguageModel]:
-    """A run's task, its network as it was made, and as it is; both in evaluation mode.
+def load_network(run: Path) -> tuple[LanguageModelling, LanguageModel]:
+    """A run's task, and its network in evaluation mode.
 
     Raises:
         UserError: the run or its data are damaged or gone.
     """
-    import torch
-
     from core.config import from_toml
     from core.files import checkpoint
     from core.files.run_folder import RunFolder
@@ -65,12 +63,7 @@ def load_networks(run: Path) -> tuple[LanguageModelling, LanguageModel, Language
     folder = RunFolder.open(run)
     config = from_toml(LanguageModelConfig, folder.read_config(), f"{run}/config.toml")
     problem = LanguageModelling(config)
-    networks = []
-    for _ in range(2):
-        torch.manual_seed(config.run.seed)
-        network = problem.build_network()
-        assert isinstance(network, LanguageModel)
-        networks.append(network.eval())
-    untrained, trained = networks
-    load_weights(trained, checkpoint.load(folder.checkpoints).state["network"])
-    return problem, untrained, trained
+    network = problem.build_network()
+    assert isinstance(network, LanguageModel)
+    load_weights(network, checkpoint.load(folder.checkpoints).state["network"])
+    return problem, network.eval()

@@ -20,7 +20,6 @@ from core.learner import Arithmetic, Learner, load_weights
 from core.machine import ranks
 from core.optimisers import build_optimiser
 from core.schedule import learning_rate_factor
-from networks.base import TextClassifier
 from tasks.epochs import Epochs
 from tasks.options import TrainingConfig
 from tasks.problem import Problem, Stop
@@ -106,12 +105,8 @@ class Supervised:
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
 
     def start_from(self, network: Mapping[str, Any]) -> None:
-        """Begin with trained weights; a classifier of texts with a masked language model's, too."""
-        ours = self.network
-        if isinstance(ours, TextClassifier) and set(network) != set(ours.state_dict()):
-            ours.load_pretrained(network)
-        else:
-            load_weights(ours, network)
+        """Begin with trained weights."""
+        load_weights(self.network, network)
 
     def close(self) -> None:
         """Nothing is held."""

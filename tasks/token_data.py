@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import UserError
 from tasks.data.texts import TextSet, load_text
-from tasks.tokens import Tokenizer, build_tokenizer
+from tasks.tokens import Tokenizer, build_tokenizer, tokens_digest
 
 TOKENS_AT_ONCE = 8192
 """Of a forward pass when scoring."""
@@ -32,8 +32,12 @@ class TokenData:
     test: np.ndarray
 
     def identity(self) -> dict[str, Any]:
-        """Digest of the data and size of the vocabulary."""
-        return {"data": self.text.digest(), "vocabulary": self.tokenizer.size}
+        """Digests of the data and the tokens, and the size of the vocabulary."""
+        return {
+            "data": self.text.digest(),
+            "vocabulary": self.tokenizer.size,
+            "tokens": tokens_digest(self.tokenizer),
+        }
 
     def describe(self, windows: int, length: int) -> list[str]:
         """Sizes and licence."""

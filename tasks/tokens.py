@@ -5,6 +5,7 @@ Tokens that stand for no text, such as a mask, are numbered by the tasks from `s
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -25,7 +26,7 @@ class Tokenizer(Protocol):
         """The text of tokens."""
 
     def spellings(self) -> tuple[bytes, ...]:
-        """The UTF-8 of each token, which may be a part of a character."""
+        """The UTF-8 of each token, which may be a part of a character; they decide the tokens."""
 
 
 class Characters:
@@ -44,7 +45,10 @@ class Characters:
         known = self._points[np.minimum(places, self.size - 1)] == points
         if not known.all():
             strange = chr(points[~known][0])
-            raise UserError(f"the character {strange!r} does not occur in the training data")
+            raise UserError(
+                f"the character {strange!r} is not in the text that the tokens are made of; "
+                f"--tokenizer bytes has all"
+            )
         return places.astype(np.int64)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -96,6 +100,11 @@ class BytePairs:
     def spellings(self) -> tuple[bytes, ...]:
         """The bytes of each token."""
         return tuple(self._encoding.spelling(token) for token in range(self.size))
+
+
+def tokens_digest(tokenizer: Tokenizer) -> str:
+    """Changes with what any token stands for: what networks that share weights must have equal."""
+    return hashlib.sha256(repr(tokenizer.spellings()).encode()).hexdigest()
 
 
 def build_tokenizer(kind: str, train: str, everything: str, vocabulary: int) -> Tokenizer:

@@ -4,9 +4,9 @@
     a folder    FOLDER/CLASS.txt, a text in each line
 
 Of each novel the last tenth is held out, as in texts.py. A line's part is decided by a hash of it:
-80 % training, 10 % validation, 10 % test; the same text never stands in two parts. Where there are
-FOLDER/train/CLASS.txt and FOLDER/test/CLASS.txt, they are taken as they are, and a tenth of the
-training lines is the validation part.
+80 % training, 10 % validation, 10 % test; so the same text is never in two parts. Where there are
+FOLDER/train/CLASS.txt and FOLDER/test/CLASS.txt, they are taken as they are, and so is
+FOLDER/validation/CLASS.txt, or a tenth of the training lines.
 
 Legend: N texts, K classes.
 """
@@ -107,11 +107,12 @@ def _labelled(by_class: Sequence[Sequence[str]]) -> LabelledTexts:
 
 def _folder(folder: Path) -> LabelledTextSet:
     """Raises UserError."""
-    form = f"{folder}/CLASS.txt, a text in each line"
+    form = f"{folder}/CLASS.txt, a text in each line, or these in {folder}/train and {folder}/test"
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; expected {form}")
-    ready = all((folder / part).is_dir() for part in ("train", "test"))
-    tops = [folder / "train", folder / "test"] if ready else [folder]
+    given = [part for part in PARTS if (folder / part).is_dir()]
+    ready = {"train", "test"} <= set(given)
+    tops = [folder / part for part in given] if ready else [folder]
     with disk_errors("read", folder):
         classes = sorted({path.stem for top in tops for path in top.glob("[!.]*.txt")})
     if len(classes) < 2:
@@ -119,9 +120,12 @@ def _folder(folder: Path) -> LabelledTextSet:
     found: dict[str, list[list[str]]] = {part: [[] for _ in classes] for part in PARTS}
     for top in tops:
         for number, name in enumerate(classes):
-            for line in read_text(top / f"{name}.txt").split("\n"):
+            path = top / f"{name}.txt"
+            lines = read_text(path).replace("\r", "\n").split("\n") if path.exists() else []
+            for line in lines:
                 if text := line.strip():
-                    found[_part(text, top.name if ready else "")][number].append(text)
+                    part = _part(text, top.name if ready else "", "validation" in given)
+                    found[part][number].append(text)
     for part, by_class in found.items():
         if not any(by_class):
             count = sum(len(texts) for each in found.values() for texts in each)
@@ -135,9 +139,15 @@ def _folder(folder: Path) -> LabelledTextSet:
     return LabelledTextSet(folder.resolve().name, "not stated", tuple(classes), *parts)
 
 
-def _part(text: str, given: str) -> str:
-    """Of a line; `given` is the folder that decides, or ''."""
+def _part(text: str, top: str, validation: bool) -> str:
+    """Of a line.
+
+    Args:
+        text: the line.
+        top: the folder that decides, or ''.
+        validation: whether that part has a folder, too.
+    """
     place = fraction(text)
-    if given:
-        return "test" if given == "test" else "validation" if place < 0.1 else "train"
-    return "validation" if place < 0.1 else "test" if place < 0.2 else "train"
+    if not top:
+        return "validation" if place < 0.1 else "test" if place < 0.2 else "train"
+    return "validation" if top == "train" and not validation and place < 0.1 else top

@@ -2,46 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import tomllib
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.built import Built, Note
 from core.errors import UserError
-from core.files import checkpoint
+from core.files.checkpoint import Checkpoint
+from core.files.run_folder import RunFolder
 from core.learner import Arithmetic
+from networks.base import TextClassifier
+from networks.registry import network_config
 from tasks.building import SupervisedTask
 from tasks.label.config import LabelConfig
 from tasks.label.task import Labelling
+from tasks.network_options import parse_options
 from tasks.supervised import Supervised
 
 _task = SupervisedTask(Labelling)
 describe, score = _task.describe, _task.score
 
+OF_TRAINING = ("dropout", "init_std", "first_positions")
+"""Options of networks with which the same weights compute the same."""
+
 
 def build(
     config: LabelConfig, folder: Path, note: Note, arithmetic: Arithmetic | None = None
 ) -> Built:
-    """As for any task. Raises UserError, too, where --initial learned other tokens."""
+    """As for any task, but that it may begin with a masked language model."""
     built = _task.build(config, folder, note, arithmetic)
-    initial = Path(config.run.initial)
-    if arithmetic is None and config.run.initial and initial.is_dir():
-        assert isinstance(built.agent, Supervised)
-        require_same_tokens(initial, config, built.agent.problem.identity())
-    return built
+    assert isinstance(built.agent, Supervised)
+    return replace(built, begin=partial(begin, config, built.agent))
 
 
-def require_same_tokens(initial: Path, config: LabelConfig, identity: Mapping[str, Any]) -> None:
-    """Raise UserError where the network to begin with learned other tokens: where they are as many
-    they would fit, and mean something else."""
-    learned = checkpoint.load(initial, keys=["problem"]).state.get("problem")
-    if learned is None:  # no run of a task: its network will not fit
-        return
-    same_text = learned.get("text", learned.get("data")) == identity["text"]
-    if learned.get("vocabulary") != identity["vocabulary"] or not (
-        same_text or config.tokenizer == "bytes"
-    ):
+def begin(config: LabelConfig, agent: Supervised, found: Checkpoint) -> None:
+    """Take the weights of a run of tengen train mlm, or of another that labels.
+
+    Raises:
+        UserError: it is of something else, or its network or its tokens are others; they might
+            fit and mean something else.
+    """
+    kind = found.identity.get("agent")
+    if kind not in ("mlm", "label"):
+        raise UserError(f"it is a run of {kind}; expected one of mlm, or of label")
+    if found.state["problem"].get("tokens") != agent.problem.identity()["tokens"]:
         raise UserError(
-            f"{initial} learned other tokens: give its --data as --text, and its --tokenizer and "
-            f"--vocabulary"
+            "it learned other tokens: give its --data as --text, and its --tokenizer and "
+            "--vocabulary"
         )
+    saved = tomllib.loads(RunFolder.open(found.path.parents[1]).read_config())
+    for name in ("network", "context_length"):
+        ours, theirs = getattr(config, name), saved[name]
+        if ours != theirs:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"it has {flag} {theirs}, this run {ours}: give the same")
+    options = [_network(config.network, text) for text in
+               (config.network_options, saved["network_options"])]  # fmt: skip
+    for name, ours in options[0].items():
+        if ours != options[1][name] and not name.endswith(OF_TRAINING):
+            raise UserError(
+                f"its network has {name}={options[1][name]}, not {ours}: give its --network-options"
+            )
+    if kind == "label":
+        agent.start_from(found.state["network"])
+    else:
+        assert isinstance(agent.network, TextClassifier)
+        agent.network.load_pretrained(found.state["network"])
+
+
+def _network(name: str, options: str) -> dict[str, Any]:
+    config = network_config(name)
+    return dataclasses.asdict(config) | parse_options(name, config, options)

@@ -13,7 +13,7 @@ from tasks.options import TrainingConfig, check_vocabulary, short_name
 @dataclass(frozen=True)
 class LabelConfig:
     """Classes of texts. A step is a text. With --initial RUN, of a run of tengen train mlm, the
-    network goes on from what that learned (fine-tuning); network and tokens must be its own."""
+    network goes on from what that learned (fine-tuning): network, tokens and context as there."""
 
     data: str = warn("austen")
     """austen (which novel is a passage from?), or a folder of FOLDER/CLASS.txt, a text a line."""

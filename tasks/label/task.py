@@ -1,8 +1,8 @@
 """Labelling texts: cross-entropy, accuracy, the confusion matrix.
 
 Devlin et al. 2018, arXiv 1810.04805, section 3.2, and Yang et al. 2019, arXiv 1906.08237: a token
-of its own stands before a text, or behind it, and its features give the class. Here it is the mask,
-in whose place masked language modelling has learned to put what it knows of a text.
+of its own stands before a text, or behind it, and its features give the class. Here it is the mask:
+BERT has learned to fill it with what the others tell; XLNet never looked at it and learns it here.
 
 Legend: B texts of a batch, T tokens of one, K classes, N texts of a part.
 """
@@ -21,7 +21,7 @@ from core.agent import Assessment
 from core.learner import Arithmetic
 from networks.base import MaskedLanguageModel, TextClassifier
 from tasks.confusion import accuracy_of, count_confusions, score_confusions
-from tasks.data.labelled_texts import LabelledTexts, LabelledTextSet, load_labelled_texts
+from tasks.data.labelled_texts import PARTS, LabelledTexts, LabelledTextSet, load_labelled_texts
 from tasks.data.texts import TextSet, load_text
 from tasks.label.config import LabelConfig
 from tasks.label.naive_bayes import NaiveBayes
@@ -29,7 +29,7 @@ from tasks.network_options import build_fitted
 from tasks.pictures import confusion_matrix
 from tasks.problem import Scored, Stop
 from tasks.token_data import TOKENS_AT_ONCE
-from tasks.tokens import build_tokenizer
+from tasks.tokens import build_tokenizer, tokens_digest
 
 
 class Labelling:
@@ -40,39 +40,40 @@ class Labelling:
         that the text of the tokens has not."""
         self.config = config
         self.data = load_labelled_texts(config.data)
-        parts = {name: getattr(self.data, name) for name in ("train", "validation", "test")}
         self.num_examples = len(self.data.train)
         text = token_text(config, self.data)
         everything = text.train + text.validation + text.test
         self.tokenizer = build_tokenizer(
             config.tokenizer, text.train, everything, config.vocabulary
         )
-        self._text_digest = text.digest()
         self.mask = self.tokenizer.size
-        tokens = {
-            name: [self.tokenizer.encode(text)[: config.context_length - 1] for text in part.texts]
-            for name, part in parts.items()
-        }
+        room = config.context_length - 1
+        self.seen: dict[str, list[np.ndarray]] = {}
+        for name in PARTS:
+            encoded = [self.tokenizer.encode(text) for text in getattr(self.data, name).texts]
+            self.seen[name] = [tokens[:room].astype(np.int32) for tokens in encoded]
+            if name == "train":
+                self._cut = np.mean([len(tokens) > room for tokens in encoded])
         with torch.device("meta"):  # sizes without numbers
-            first = not self._build_classifier().reads_last
-        self.seen = {name: aligned(texts, self.mask, first) for name, texts in tokens.items()}
+            self._reads_last = self.build_network().reads_last
         self._found: dict[str, np.ndarray] = {}
 
-    def build_network(self) -> nn.Module:
+    def build_network(self) -> TextClassifier:
         """The network for these tokens and classes. Raises UserError."""
-        return self._build_classifier()
-
-    def _build_classifier(self) -> TextClassifier:
         config = self.config
         fitted = {"vocabulary": self.mask + 1, "context_length": config.context_length}
         network = build_fitted(config.network, "masked", config.network_options, fitted)
         assert isinstance(network, MaskedLanguageModel)
         return network.build_classifier(len(self.data.classes))
 
+    def rows(self, name: str, examples: np.ndarray) -> np.ndarray:
+        """Texts of a part by their numbers, int64 [B, T]: `aligned`, T of the longest of them."""
+        return aligned([self.seen[name][n] for n in examples], self.mask, not self._reads_last)
+
     def batch(self, examples: np.ndarray, random: np.random.Generator) -> dict[str, np.ndarray]:
         """Tokens int64 [B, T], -1 where there are none, and labels int64 [B]."""
-        seen = self.seen["train"][examples]
-        return {"tokens": seen, "labels": self.data.train.labels[examples]}
+        labels = self.data.train.labels[examples]
+        return {"tokens": self.rows("train", examples), "labels": labels}
 
     def loss(
         self, network: nn.Module, batch: Mapping[str, Tensor]
@@ -101,15 +102,18 @@ class Labelling:
         found = self._predict(network, arithmetic, "test", stop)
         if found is None:
             return None
-        data = self.data
+        data, decode = self.data, self.tokenizer.decode
         scored = score_confusions(*found, data.classes, "texts")
-        counting = NaiveBayes(data.train.texts, data.train.labels, len(data.classes))
-        right = counting.predict(data.test.texts) == data.test.labels
+        # What the network is shown of the texts, and no more.
+        train, test = ([decode(tokens.tolist()) for tokens in self.seen[name]]
+                       for name in ("train", "test"))  # fmt: skip
+        counting = NaiveBayes(train, data.train.labels, len(data.classes))
+        right = counting.predict(test) == data.test.labels
         commonest = np.bincount(data.train.labels).argmax()
         scored.scores["naive_bayes_accuracy"] = float(right.mean())
         scored.scores["commonest_class_accuracy"] = float((data.test.labels == commonest).mean())
         scored.lines.append(
-            f"yardsticks: {right.mean():.2%} by counting words (naive Bayes), "
+            f"yardsticks: {right.mean():.2%} by counting the words it saw (naive Bayes), "
             f"{scored.scores['commonest_class_accuracy']:.2%} by the commonest class"
         )
         return scored
@@ -126,8 +130,8 @@ class Labelling:
         for first in range(0, len(part), size):
             if stop():
                 return None
-            rows = slice(first, first + size)
-            tokens, labels = map(arithmetic.tensor, (self.seen[name][rows], part.labels[rows]))
+            rows = np.arange(first, min(first + size, len(part)))
+            tokens, labels = map(arithmetic.tensor, (self.rows(name, rows), part.labels[rows]))
             with arithmetic.autocast():
                 logits = network(tokens.clamp(min=0), tokens >= 0).float()  # [B, K]
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
@@ -140,23 +144,22 @@ class Labelling:
         return self._found
 
     def identity(self) -> dict[str, Any]:
-        """Digests of the data and of the text of the tokens, and how many tokens there are."""
+        """Digests of the data and the tokens, and how many tokens there are."""
         return {
             "data": self.data.digest(),
-            "text": self._text_digest,
             "vocabulary": self.tokenizer.size,
+            "tokens": tokens_digest(self.tokenizer),
         }
 
     def describe(self) -> list[str]:
         """Sizes and licence."""
-        data, seen = self.data, self.seen["train"]
-        cut = (seen >= 0).all(axis=1).mean()
+        data = self.data
         return [
             f"{data.name}: {len(data.train):,} texts to train on, {len(data.validation):,} for "
             f"validation, {len(data.test):,} for the test; {len(data.classes)} classes; a "
             f"vocabulary of {self.tokenizer.size:,}; licence: {data.licence}",
-            f"{cut:.0%} of the texts fill the context of {self.config.context_length} tokens; what "
-            f"is longer is cut off",
+            f"{self._cut:.0%} of the texts are longer than the context of "
+            f"{self.config.context_length} tokens, and cut off",
         ]
 
 

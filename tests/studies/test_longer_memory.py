@@ -88,14 +88,16 @@ def test_the_study_on_a_text_that_repeats(
     argv = ["longer-memory", "--epochs", "6", "--segment", "4", "--longest", "64",
             "--longest-written", "256", "--out", str(out)]  # fmt: skip
     assert main(argv) == 0
-    assert "| tokens of memory | 0 | 16 | 32 | 64 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "with a memory of 128 tokens" in printed
+    assert "| tokens of memory | 0 | 16 | 32 | 64 |" in printed
     results = json.loads((out / "results.json").read_text())
     bits = {row["length"]: row["bits"] for row in results["memory"]}
     assert bits[16] < bits[0] - 0.3
     assert all(math.isfinite(row["anew_ms"]) for row in results["writing"])
     assert (out / "figure.png").stat().st_size > 5000
     for more, line in (
-        (["--epochs", "31"], "begun for 6 epochs, not 31"),
+        (["--epochs", "31"], "begun with other options"),
         (["--longest", "4096"], "leaves nothing of the test part"),
         (["--longest-written", "64"], "--longest-written must be"),
     ):

@@ -42,9 +42,9 @@ def test_characters_are_numbered_in_order() -> None:
     tokenizer = Characters("banana")
     assert tokenizer.size == 3
     assert tokenizer.encode("nab").tolist() == [2, 0, 1]
-    with pytest.raises(UserError, match="'c' does not occur in the training data"):
+    with pytest.raises(UserError, match="'c' is not in the text that the tokens"):
         tokenizer.encode("cab")
-    with pytest.raises(UserError, match="'z' does not occur"):
+    with pytest.raises(UserError, match="'z' is not in the text"):
         tokenizer.encode("z")
 
 

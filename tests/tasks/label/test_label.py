@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from commands.dispatch import main
+from core.config import to_toml
 from core.errors import UserError
+from core.files import checkpoint
 from core.learner import Arithmetic
 from core.trainer import Trainer
 from networks.base import TextClassifier
 from tasks.data.labelled_texts import PASSAGE, load_labelled_texts, passages
+from tasks.label.build import begin
 from tasks.label.config import LabelConfig
 from tasks.label.naive_bayes import NaiveBayes
 from tasks.label.task import Labelling, aligned
@@ -75,10 +79,15 @@ def test_a_folder_is_split_by_what_its_lines_say(folder: Path) -> None:
 def test_given_parts_are_kept(tmp_path: Path) -> None:
     write_folder(tmp_path / "both" / "train")
     write_folder(tmp_path / "both" / "test", count=7, seed=1)
+    (tmp_path / "both" / "train" / "third.txt").write_text("a text\r" * 30)
     data = load_labelled_texts(str(tmp_path / "both"))
     lines = (tmp_path / "both" / "test" / "before.txt").read_text().splitlines()
     assert data.test.texts[:7] == lines and len(data.test) == 14
-    assert len(data.train) + len(data.validation) == 400
+    assert len(data.train) + len(data.validation) == 430
+    assert data.classes == ("before", "behind", "third")
+    write_folder(tmp_path / "both" / "validation", count=5, seed=2)
+    data = load_labelled_texts(str(tmp_path / "both"))
+    assert [len(data.train), len(data.validation), len(data.test)] == [430, 10, 14]
 
 
 def test_passages_are_whole_lines() -> None:
@@ -134,6 +143,21 @@ def test_counting_words_is_scikit_learns() -> None:
 # ---------------------------------------------------------------------------------- the tokens
 
 
+def test_batches_are_as_long_as_their_longest_text(folder: Path) -> None:
+    with (folder / "before.txt").open("a") as file:
+        file.write("cat dog " * 40)
+    problem = Labelling(replace(SMALL, data=str(folder), context_length=100))
+    lengths = np.array([len(text) for text in problem.data.train.texts])
+    short, long = np.flatnonzero(lengths < 30), np.flatnonzero(lengths > 99)
+    random = np.random.default_rng(0)
+    assert problem.batch(short, random)["tokens"].shape == (len(short), lengths[short].max() + 1)
+    assert len(long) == 1
+    assert problem.batch(long, random)["tokens"].shape == (1, 100)
+    assert "0% of the texts are longer than the context of 100" in problem.describe()[1]
+    cut = Labelling(replace(SMALL, data=str(folder), context_length=6))
+    assert "100% of the texts are longer than the context of 6 tokens" in cut.describe()[1]
+
+
 def test_rows_begin_together_or_end_together() -> None:
     texts = [np.array([1, 2, 3]), np.array([4]), np.array([], np.int64)]
     assert aligned(texts, 9, first=True).tolist() == [
@@ -187,41 +211,81 @@ def test_who_knows_the_order_tells_all_and_who_counts_words_nothing(folder: Path
 def test_characters_of_another_text_are_refused(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("only these letters\n" * 100)
-    with pytest.raises(UserError, match="the character 'c' does not occur in the training data"):
+    with pytest.raises(UserError, match="the character 'c' is not in the text that the tokens"):
         Labelling(replace(SMALL, data=str(folder), text=str(other)))
 
 
 # --------------------------------------------------------------------------------- fine-tuning
 
 
-@pytest.mark.parametrize("network", ["bert_tiny", "xlnet_tiny"])
-def test_it_goes_on_from_what_hidden_tokens_taught(
-    network: str, make_trainer: MakeTrainer, folder: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def masked(folder: Path, tmp_path: Path) -> Callable[..., MaskedConfig]:
+    """Options of masked language modelling on a text of the folder's words."""
     text = tmp_path / "text.txt"
     text.write_text((folder / "before.txt").read_text() + (folder / "behind.txt").read_text())
-    masked = MaskedConfig(
-        data=str(text), network=network, network_options=SMALL.network_options,
-        tokenizer="characters", context_length=24,
-        training=TrainingConfig(batch_size=20, epochs=0.2),
-    )  # fmt: skip
-    trainer = make_trainer("mlm", masked, "masked", evaluate_every=0)
+
+    def options(network: str) -> MaskedConfig:
+        return MaskedConfig(
+            data=str(text), network=network, network_options=SMALL.network_options,
+            tokenizer="characters", context_length=24,
+            training=TrainingConfig(batch_size=20, epochs=0.2),
+        )  # fmt: skip
+
+    return options
+
+
+@pytest.mark.parametrize("network", ["bert_tiny", "xlnet_tiny"])
+def test_it_goes_on_from_what_hidden_tokens_taught(
+    network: str, make_trainer: MakeTrainer, folder: Path, masked: Callable[..., MaskedConfig]
+) -> None:
+    options = masked(network)
+    trainer = make_trainer("mlm", options, "masked", evaluate_every=0)
     trainer.run()
-    learned = trainer.agent.network.state_dict()
-    config = replace(SMALL, data=str(folder), text=str(text), network=network)
-    labels = make_trainer("label", config, "labels", evaluate_every=0)
-    fresh = {name: tensor.clone() for name, tensor in labels.agent.network.state_dict().items()}
-    labels.agent.start_from(learned)
+    trainer.folder.write_config(to_toml(options))
+    found = checkpoint.load(trainer.folder.checkpoints, keys=["network", "problem"])
+    learned = found.state["network"]
+    config = replace(SMALL, data=str(folder), text=options.data, network=network)
+    agent = make_trainer("label", config, "labels", evaluate_every=0).agent
+    fresh = {name: tensor.clone() for name, tensor in agent.network.state_dict().items()}
+    begin(config, agent, found)
     place = "text." if network == "bert_tiny" else "body."
     moved = 0
-    for name, tensor in labels.agent.network.state_dict().items():
+    for name, tensor in agent.network.state_dict().items():
         inner = name.removeprefix(place)
         assert torch.equal(tensor, learned[inner] if inner in learned else fresh[name])
         moved += inner in learned and not torch.equal(tensor, fresh[name])
     assert moved > 10
-    labels.agent.start_from(labels.agent.network.state_dict())  # its own fit as well
-    with pytest.raises(UserError, match="these weights belong to another network: the file lacks"):
-        labels.agent.start_from({"weight": torch.zeros(2)})
+    # More dropout is no other network.
+    begin(replace(config, network_options="width=16 layers=1 heads=2 dropout=0.3"), agent, found)
+
+
+def test_what_learned_something_else_is_refused(
+    make_trainer: MakeTrainer, folder: Path, tmp_path: Path, masked: Callable[..., MaskedConfig]
+) -> None:
+    options = masked("xlnet_tiny")
+    trainer = make_trainer("mlm", options, "masked", evaluate_every=0)
+    trainer.run()
+    trainer.folder.write_config(to_toml(options))
+    found = checkpoint.load(trainer.folder.checkpoints, keys=["network", "problem"])
+    longer = tmp_path / "longer.txt"
+    longer.write_text(Path(options.data).read_text() + "xylophone\n")
+    ours = replace(SMALL, data=str(folder), text=options.data, network="xlnet_tiny")
+    for number, (changes, message) in enumerate(
+        (
+            ({"text": str(longer)}, "learned other tokens: give its --data as --text"),
+            ({"tokenizer": "bytes"}, "learned other tokens"),
+            ({"context_length": 40}, "has --context-length 24, this run 40: give the same"),
+            ({"network": "bert_tiny"}, "has --network xlnet_tiny, this run bert_tiny"),
+            ({"network_options": "width=16 layers=1 heads=4 dropout=0.0"}, "heads=2, not 4"),
+        )
+    ):
+        config = replace(ours, **changes)
+        agent = make_trainer("label", config, f"labels{number}", evaluate_every=0).agent
+        with pytest.raises(UserError, match=message):
+            begin(config, agent, found)
+    other = replace(found, identity={"agent": "lm"})
+    with pytest.raises(UserError, match="a run of lm; expected one of mlm, or of label"):
+        begin(config, agent, other)
 
 
 def test_the_order_of_words_is_learned(make_trainer: MakeTrainer, folder: Path) -> None:
@@ -237,23 +301,25 @@ def test_the_order_of_words_is_learned(make_trainer: MakeTrainer, folder: Path) 
 
 
 def test_from_the_command_line(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    tmp_path: Path,
+    masked: Callable[..., MaskedConfig],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text, other = tmp_path / "text.txt", tmp_path / "other.txt"
-    text.write_text((folder / "before.txt").read_text() + (folder / "behind.txt").read_text())
-    other.write_text(text.read_text() + "cat dog\n")  # its characters have the same numbers
-    masked, run = str(tmp_path / "masked"), str(tmp_path / "run")
+    text, first, run = masked("bert_tiny").data, str(tmp_path / "first"), str(tmp_path / "run")
     plain = ["--tokenizer", "characters", "--network-options", "width=16 layers=1 heads=2",
-             "--epochs", "0.2", "--threads", "1", "--device", "cpu", "--no-progress"]  # fmt: skip
-    assert main(["train", "mlm", "--data", str(text), *plain, "--run-dir", masked]) == 0
-    label = ["train", "label", "--data", str(folder), *plain, "--initial", masked]
-    assert main([*label, "--text", str(text), "--run-dir", run]) == 0
+             "--context-length", "24", "--epochs", "0.2", "--precision", "fp32", "--threads", "1",
+             "--device", "cpu", "--no-progress"]  # fmt: skip
+    assert main(["train", "mlm", "--data", text, *plain, "--run-dir", first]) == 0
+    label = ["train", "label", "--data", str(folder), "--text", text, *plain, "--initial", first]
+    assert main([*label, "--run-dir", run]) == 0
     assert "beginning with the weights of" in capsys.readouterr().err
     assert main(["evaluate", run]) == 0
     out = capsys.readouterr().out
-    assert "test accuracy" in out and "by counting words (naive Bayes)" in out
-    assert main([*label, "--text", str(other), "--run-dir", str(tmp_path / "no")]) == 2
+    assert "test accuracy" in out and "by counting the words it saw (naive Bayes)" in out
+    assert main([*label, "--context-length", "20", "--run-dir", str(tmp_path / "no")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert f"{masked} learned other tokens: give its --data as --text" in error
-    again = [*label, "--text", str(text), "--run-dir", str(tmp_path / "again")]
-    assert main([*again, "--initial", run]) == 0  # goes on from labels
+    assert f"cannot begin with {first}" in error and "has --context-length 24" in error
+    assert main([*label, "--initial", run, "--run-dir", str(tmp_path / "again")]) == 0
+    shutil.rmtree(first)  # a run that goes on asks no more what it began with
+    assert main(["resume", run, "--total-steps", "140", "--precision", "bf16"]) == 0
