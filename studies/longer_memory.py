@@ -209,7 +209,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         )
     right.set(xlabel="tokens before", ylabel="processor ms for one more token")
     for axis in (right.xaxis, right.yaxis):
-        axis.set_major_formatter("{x:,.3g}")
+        axis.set_major_formatter("{x:,.0f}")
     right.legend(frameon=False)
     for axes in (left, right):
         axes.grid(alpha=0.25)
