@@ -212,8 +212,10 @@ def _decide(
     score = _dot(hidden, row, output, unit)
     said = np.float32(1) / (np.float32(1) + np.exp(-score))
     step = np.float32(rate) * (np.float32(yes) - said)
-    _add(gradient, 0, step, output, unit)
-    _add(output, unit, step, hidden, row)
+    for d in range(hidden.shape[1]):
+        before = output[unit, d]
+        gradient[0, d] += step * before
+        output[unit, d] = before + step * hidden[row, d]
     if not counted:
         return 0.0
     wrong = np.float64(-score if yes else score)
