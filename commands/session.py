@@ -293,7 +293,7 @@ def _start_from(path: str, built: Built, progress: Progress) -> None:
     from commands.evaluate import located
     from core.files.checkpoint import load
 
-    found = load(located(path), keys=["network", "problem"])
+    found = load(located(path), keys=["network"] if built.begin is None else None)
     if "network" not in found.state:
         raise UserError(f"{found.path} holds no network to begin with")
     try:
