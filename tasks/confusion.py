@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from core.agent import Assessment
 from tasks.pictures import confusion_matrix
 from tasks.problem import Scored, standard_error
 
@@ -28,6 +29,14 @@ def count_confusions(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
 def accuracy_of(counts: np.ndarray) -> float:
     """Share of right predictions in a confusion matrix."""
     return float(counts.trace() / counts.sum())
+
+
+def assess_confusions(counts: np.ndarray, loss: float) -> Assessment:
+    """Accuracy on the validation part, of counts int64 [K, K] and the mean cross-entropy."""
+    accuracy = accuracy_of(counts)
+    scalars = {"validation/accuracy": accuracy, "validation/loss": loss}
+    text = f"validation accuracy {accuracy:.2%}, loss {loss:.4f}"
+    return Assessment([accuracy], accuracy, scalars, text)
 
 
 def score_confusions(counts: np.ndarray, loss: float, classes: Sequence[str], what: str) -> Scored:

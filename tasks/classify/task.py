@@ -18,7 +18,7 @@ from core.learner import Arithmetic
 from networks.base import ImageNetwork
 from tasks.classify.augment import cutout, flip, noisy_labels, shift
 from tasks.classify.config import ClassifyConfig
-from tasks.confusion import accuracy_of, count_confusions, score_confusions
+from tasks.confusion import assess_confusions, count_confusions, score_confusions
 from tasks.data.image_sets import load_images
 from tasks.data.images import Images
 from tasks.network_options import build_fitted
@@ -115,11 +115,8 @@ class Classification:
             return None
         predicted, loss = found
         counts = count_confusions(self.data.validation.labels, predicted, len(self.data.classes))
-        accuracy = accuracy_of(counts)
         self._found = {"validation/confusion": confusion_matrix(counts, self.data.classes)}
-        scalars = {"validation/accuracy": accuracy, "validation/loss": loss}
-        text = f"validation accuracy {accuracy:.2%}, loss {loss:.4f}"
-        return Assessment([accuracy], accuracy, scalars, text)
+        return assess_confusions(counts, loss)
 
     def test(self, network: nn.Module, arithmetic: Arithmetic, stop: Stop) -> Scored | None:
         """Accuracy on the test part, of all classes and of each, and the confusion matrix."""

@@ -53,14 +53,18 @@ def begin(config: LabelConfig, agent: Supervised, found: Checkpoint) -> None:
             "it learned other tokens: give its --data as --text, and its --tokenizer and "
             "--vocabulary"
         )
-    saved = tomllib.loads(RunFolder.open(found.path.parents[1]).read_config())
+    folder = RunFolder.open(found.path.parents[1])
+    try:
+        saved = tomllib.loads(folder.read_config())
+    except ValueError as error:
+        raise UserError(f"{folder.path}/config.toml is not valid TOML: {error}") from error
     for name in ("network", "context_length"):
-        ours, theirs = getattr(config, name), saved[name]
+        ours, theirs = getattr(config, name), saved.get(name)
         if ours != theirs:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"it has {flag} {theirs}, this run {ours}: give the same")
     options = [_network(config.network, text) for text in
-               (config.network_options, saved["network_options"])]  # fmt: skip
+               (config.network_options, str(saved.get("network_options", "")))]  # fmt: skip
     for name, ours in options[0].items():
         if ours != options[1][name] and not name.endswith(OF_TRAINING):
             raise UserError(

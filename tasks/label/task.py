@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from core.agent import Assessment
 from core.learner import Arithmetic
 from networks.base import MaskedLanguageModel, TextClassifier
-from tasks.confusion import accuracy_of, count_confusions, score_confusions
+from tasks.confusion import assess_confusions, count_confusions, score_confusions
 from tasks.data.labelled_texts import PARTS, LabelledTexts, LabelledTextSet, load_labelled_texts
 from tasks.data.texts import TextSet, load_text
 from tasks.label.config import LabelConfig
@@ -91,11 +91,8 @@ class Labelling:
         if found is None:
             return None
         counts, loss = found
-        accuracy = accuracy_of(counts)
         self._found = {"validation/confusion": confusion_matrix(counts, self.data.classes)}
-        scalars = {"validation/accuracy": accuracy, "validation/loss": loss}
-        text = f"validation accuracy {accuracy:.2%}, loss {loss:.4f}"
-        return Assessment([accuracy], accuracy, scalars, text)
+        return assess_confusions(counts, loss)
 
     def test(self, network: nn.Module, arithmetic: Arithmetic, stop: Stop) -> Scored | None:
         """Accuracy on the test part, the confusion matrix, and what counting words tells."""

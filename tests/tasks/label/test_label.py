@@ -283,6 +283,12 @@ def test_what_learned_something_else_is_refused(
         agent = make_trainer("label", config, f"labels{number}", evaluate_every=0).agent
         with pytest.raises(UserError, match=message):
             begin(config, agent, found)
+    trainer.folder.write_config("network = [")
+    with pytest.raises(UserError, match=r"config\.toml is not valid TOML"):
+        begin(ours, agent, found)
+    trainer.folder.write_config("")
+    with pytest.raises(UserError, match="has --network None, this run xlnet_tiny"):
+        begin(ours, agent, found)
     other = replace(found, identity={"agent": "lm"})
     with pytest.raises(UserError, match="a run of lm; expected one of mlm, or of label"):
         begin(config, agent, other)
