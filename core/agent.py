@@ -24,6 +24,8 @@ class Metrics:
     histograms: dict[str, np.ndarray] = field(default_factory=dict)
     images: dict[str, np.ndarray] = field(default_factory=dict)
     """uint8 [H, W] or [H, W, 3]."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Markdown."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ stand those of the number of parameters, which costs nothing, and of a second tr
 seed, which shows what the noise of a training allows.
 
     tengen study nas-sharing RUN
+    tengen study nas-sharing RUN --trained OTHER    the designs that a search trained, once each
 
 A cell is a design.
 """
 
 from __future__ import annotations
+
+import sys
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +41,9 @@ class Options:
 
     run: str = field(default="", metadata={"positional": True})
     """Folder of a run with --evaluator shared."""
+    trained: str = ""
+    """Folder of a run with --evaluator train on the same space: its designs and scores count, and
+    nothing is trained."""
     quick: bool = False
     """4 designs, a tenth of the epochs."""
     designs: int = free(12, at_least=2)
@@ -57,24 +63,26 @@ def run(options: Options) -> dict[str, Any]:
     from core.files.tensor_file import digest
 
     shared = load(options.run)
-    settings = {"weights": digest(shared.network.state_dict()),
-                "epochs": options.epochs / (10 if options.quick else 1),
-                "seed": options.seed}  # fmt: skip
-    count = 4 if options.quick else options.designs
-    cells = [
-        {"number": number, "tokens": tokens, **settings}
-        for number, tokens in enumerate(different(shared.space, count, options.seed))
-    ]
+    settings = {"weights": digest(shared.network.state_dict())}
+    if options.trained:
+        epochs, children = trained(options.trained, shared.space)
+        children = children[:4] if options.quick else children
+        cells = [{**child, **settings} for child in children]
+    else:
+        epochs = options.epochs / (10 if options.quick else 1)
+        designs = different(shared.space, 4 if options.quick else options.designs, options.seed)
+        cells = [
+            {"number": number, "tokens": tokens, **settings, "epochs": epochs, "seed": options.seed}
+            for number, tokens in enumerate(designs)
+        ]
     found = run_grid(partial(compute, run=options.run), cells, Path(options.out), options.processes)
     rows = [{"tokens": cell["tokens"], **found[key(cell)]} for cell in cells]
-    return {"epochs": settings["epochs"], "rows": rows, "correlations": correlations(rows)}
+    return {"epochs": epochs, "rows": rows, "correlations": correlations(rows)}
 
 
 def compute(cell: Cell, run: str) -> Found:
-    """Score a design with the shared weights, and train it from scratch twice. Raises UserError
-    where the run has trained on meanwhile."""
-    from agents.nas.child import Job, results
-    from agents.nas.training import ChildTrainer
+    """Score a design with the shared weights, and train it from scratch twice, unless the cell says
+    what it was worth. Raises UserError where the run has trained on meanwhile."""
     from core.files.tensor_file import digest
 
     shared = load(run)
@@ -82,6 +90,14 @@ def compute(cell: Cell, run: str) -> Found:
         raise UserError(f"{run} has other weights than when the study began: let it finish first")
     design = shared.space.design(cell["tokens"])
     metrics = shared.score(design, shared.validation_batches()).metrics
+    alone = [cell["score"]] if "score" in cell else _trained_twice(cell, shared, design)
+    return {"shared": metrics["score"], "parameters": metrics["parameters"], "alone": alone}
+
+
+def _trained_twice(cell: Cell, shared: SharedWeights, design: Mapping[str, Any]) -> list[float]:
+    from agents.nas.child import Job, results
+    from agents.nas.training import ChildTrainer
+
     options = replace(shared.options, child_epochs=cell["epochs"])
     trainer = ChildTrainer(options, False, shared.learner.arithmetic)
     alone = []
@@ -90,7 +106,37 @@ def compute(cell: Cell, run: str) -> Found:
         *_, result = results(trainer, Job(cell["number"], design, seed))
         assert result is not None
         alone.append(result.metrics["score"])
-    return {"shared": metrics["score"], "parameters": metrics["parameters"], "alone": alone}
+    return alone
+
+
+def trained(run: str, space: Space) -> tuple[float, list[Cell]]:
+    """Epochs of a search's children, and those that came to their end, a design once: the
+    searcher's and random search's.
+
+    Raises:
+        UserError: it is no search with trainings, or its designs are not of this space.
+    """
+    from agents.nas.journal import NAME, Journal
+    from commands.session import saved_config
+    from core.files.run_folder import RunFolder
+    from envs.architecture.space import check
+
+    folder = RunFolder.open(Path(run))
+    entry, config = saved_config(folder)
+    if entry.name != "nas" or config.evaluator != "train":
+        raise UserError(f"{run} is no run of nas with --evaluator train")
+    cells: dict[Tokens, Cell] = {}
+    for scored in Journal(folder.path / NAME, print).before(sys.maxsize):
+        try:
+            check(space, scored.tokens)
+        except ValueError as error:
+            raise UserError(f"{run} has designs of another space: {error}") from error
+        design = space.canonical(scored.tokens)
+        if scored.result.status == "ok" and design not in cells:
+            cells[design] = {"tokens": scored.tokens, "score": scored.result.metrics["score"]}
+    if len(cells) < 2:
+        raise UserError(f"{run} has trained fewer than two designs")
+    return config.children.child_epochs, list(cells.values())
 
 
 @cache
@@ -135,16 +181,17 @@ def different(space: Space, count: int, seed: int) -> Iterator[Tokens]:
 
 
 def correlations(rows: Sequence[Found]) -> dict[str, dict[str, float]]:
-    """Spearman's rho and Kendall's tau-b with the mean of two trainings from scratch: of shared
-    weights and of parameters; and of the trainings with each other."""
+    """Spearman's rho and Kendall's tau-b with the mean of one or two trainings from scratch: of
+    shared weights and of parameters; and of the trainings with each other."""
     from scipy.stats import kendalltau, spearmanr
 
-    first, second = np.array([row["alone"] for row in rows]).T
+    alone = np.array([row["alone"] for row in rows])
     pairs = {
-        "shared weights": ([row["shared"] for row in rows], (first + second) / 2),
-        "number of parameters": ([row["parameters"] for row in rows], (first + second) / 2),
-        "one training with another": (first, second),
+        "shared weights": ([row["shared"] for row in rows], alone.mean(axis=1)),
+        "number of parameters": ([row["parameters"] for row in rows], alone.mean(axis=1)),
     }
+    if alone.shape[1] == 2:
+        pairs["one training with another"] = alone[:, 0].tolist(), alone[:, 1]
     return {
         name: {"spearman": float(spearmanr(*pair).statistic),
                "kendall": float(kendalltau(*pair).statistic)}
@@ -154,8 +201,9 @@ def correlations(rows: Sequence[Found]) -> dict[str, dict[str, float]]:
 
 def page(results: Mapping[str, Any]) -> list[str]:
     """The correlations."""
+    times = {1: "once", 2: "twice"}[len(results["rows"][0]["alone"])]
     lines = [f"{len(results['rows'])} designs, trained from scratch for {results['epochs']:g} "
-             f"epochs, twice.", "", "| with trainings from scratch | Spearman | Kendall |",
+             f"epochs, {times}.", "", "| with trainings from scratch | Spearman | Kendall |",
              "|---|---|---|"]  # fmt: skip
     return lines + [
         f"| {name} | {found['spearman']:+.2f} | {found['kendall']:+.2f} |"
@@ -172,6 +220,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     labels = {"shared": "accuracy with shared weights", "parameters": "parameters"}
     for ax, (column, label) in zip(axes, labels.items(), strict=True):
         for row in results["rows"]:
-            ax.plot([row[column]] * 2, row["alone"], ".-", color=COLOURS[0], linewidth=0.9)
+            across = [row[column]] * len(row["alone"])
+            ax.plot(across, row["alone"], ".-", color=COLOURS[0], linewidth=0.9)
         ax.set(xlabel=label, ylabel="accuracy, trained from scratch")
     save_figure(figure, path)

@@ -35,6 +35,7 @@ from core.agent import Advanced, Assessment, Metrics
 from core.errors import UserError
 from core.evaluation import Episode
 from core.files.atomic import replace_file
+from core.report.progress import duration
 from envs.architecture.space import Space, Tokens, check
 from search.architecture.searcher import Searcher
 from tasks.pictures import write_png
@@ -207,6 +208,12 @@ class ArchitectureSearch:
         if theirs:
             text += f"; reward {reward:.4g}, random search's {max(theirs):.4g}"
             scalars["evaluation/random_reward"] = max(theirs)
+        equal = self.history.at_equal_time() if self.shared is None else None
+        if equal is not None:
+            seconds, own, random = equal
+            text += f" (in {duration(seconds)} of scoring each: {own:.4g}, {random:.4g})"
+            scalars["evaluation/reward_at_equal_time"] = own
+            scalars["evaluation/random_reward_at_equal_time"] = random
         scalars["evaluation/reward"] = reward
         return Assessment([metrics["score"]], reward, scalars, text)
 

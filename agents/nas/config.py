@@ -95,6 +95,9 @@ OF_SINGLE_CHILDREN = (
 )  # fmt: skip
 """Options that mean nothing where all designs share their weights."""
 
+SHARED_SPACES = ("cnn", "macro")
+"""Whose designs can share their weights."""
+
 
 @dataclass(frozen=True)
 class NASConfig:
@@ -107,8 +110,8 @@ class NASConfig:
     searcher: Literal["controller", "random", "evolution", "local"] = locked("controller")
     """What proposes designs: a controller that learns, or one of its rivals."""
     evaluator: Literal["train", "shared", "table", "proxy"] = locked("train")
-    """What scores them: a training on --data; weights that all designs share (ENAS; space macro);
-    a table of published trainings; or a measure of the untrained network."""
+    """What scores them: a training on --data; weights that all designs share (ENAS; spaces cnn and
+    macro); a table of published trainings; or a measure of the untrained network."""
     table: str = locked("nb201-cifar10")
     """Which table: nb201-cifar10, nb201-cifar100, nb201-imagenet16, macro-cifar10."""
     proxy: Literal["parameters", "synflow", "nwot", "jacov"] = locked("nwot")
@@ -192,8 +195,11 @@ class NASConfig:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")
 
     def _validate_sharing(self) -> None:
-        if self.space != "macro":
-            raise UserError(f"--evaluator shared is for --space macro, not for {self.space}")
+        if self.space not in SHARED_SPACES:
+            raise UserError(
+                f"--evaluator shared is for --space {' or '.join(SHARED_SPACES)}, not for "
+                f"{self.space}"
+            )
         if self.searcher not in ("controller", "random"):
             raise UserError(
                 f"--evaluator shared needs a searcher that designs can be drawn from: controller "

@@ -11,10 +11,12 @@ from agents.nas.evaluator import Result
 from agents.nas.journal import Scored
 from agents.nas.pareto import non_dominated
 from core.agent import Metrics
-from envs.architecture.space import Space, Tokens, stages_of
+from envs.architecture.space import Space, Tokens, key, stages_of
 
 RECENT = 100
 """Children whose tokens a histogram shows."""
+LISTED = 50
+"""Children in a table; the journal has all."""
 
 
 class History:
@@ -45,6 +47,27 @@ class History:
         """The highest reward after each child, float64 [N]."""
         return np.maximum.accumulate([self.reward(child.result) for child in children])
 
+    def spent(self, children: list[Scored]) -> np.ndarray:
+        """Seconds that scoring took up to the end of each child, float64 [N]; what was known from
+        before took none."""
+        return np.cumsum([0.0 if child.cached else child.result.seconds for child in children])
+
+    def at_equal_time(self) -> tuple[float, float, float] | None:
+        """The seconds that the quicker of searcher and random search spent, and the highest reward
+        that each had by then; None where one had none by then, or nothing to compare with.
+
+        As many designs of either are no equal budget where one asks for larger networks.
+        """
+        sides = [(self.spent(c), self.best_so_far(c)) for c in (self.own, self.rivals) if c]
+        if len(sides) < 2:
+            return None
+        end = min(float(spent[-1]) for spent, _ in sides)
+        ends = [int(np.searchsorted(spent, end, side="right")) for spent, _ in sides]
+        if not end or not all(ends):
+            return None
+        own, rival = (float(best[last - 1]) for last, (_, best) in zip(ends, sides, strict=True))
+        return end, own, rival
+
     def front(self) -> list[Scored]:
         """The searcher's designs that no other beats in score and in few parameters."""
         sized = [child for child in self.own if is_sized(child)]
@@ -55,7 +78,7 @@ class History:
         return [child for child, stays in zip(sized, kept, strict=True) if stays]
 
     def metrics(self, space: Space) -> Metrics:
-        """Numbers, token histograms of each kind of decision, and pictures."""
+        """Numbers, token histograms of each kind of decision, a table of the newest children."""
         if not self.own:
             return Metrics()
         every = self.own + self.rivals
@@ -78,12 +101,39 @@ class History:
             scalars["reward/best_of_random"] = float(self.best_so_far(self.rivals)[-1])
         if self.best is not None:
             scalars |= {f"best/{name}": v for name, v in self.best.result.metrics.items()}
-        return Metrics(scalars, _tokens_by_decision(space, recent))
+        texts = {"children": children_table(space, self.own[-LISTED:], self.reward)}
+        return Metrics(scalars, _tokens_by_decision(space, recent), texts=texts)
 
 
 def is_sized(child: Scored) -> bool:
     """Whether it has a score, and its parameters are known."""
     return child.result.status == "ok" and "parameters" in child.result.metrics
+
+
+def children_table(space: Space, children: list[Scored], reward: Callable[[Result], float]) -> str:
+    """Children in Markdown, the newest first: what came of them, and the names of their designs.
+
+    Args:
+        space: of the designs.
+        children: in the order of their numbers.
+        reward: of a result.
+    """
+    names = list(dict.fromkeys(name for child in children for name in child.result.metrics))
+    head = ["child", "design", "status", "reward", *names, "seconds"]
+    rows = [head, ["---"] * len(head)]
+    for child in reversed(children):
+        result = child.result
+        shown = [number(result.metrics[name]) if name in result.metrics else "" for name in names]
+        seconds = "known" if child.cached else f"{result.seconds:.1f}"
+        design = key(space.design(child.tokens))
+        worth = number(reward(result))
+        rows.append([str(child.number), design, result.status, worth, *shown, seconds])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def number(value: float) -> str:
+    """A metric for people: counts in full, others with five digits."""
+    return f"{value:,.0f}" if value == round(value) else f"{value:.5g}"
 
 
 def _tokens_by_decision(space: Space, children: list[Scored]) -> dict[str, np.ndarray]:

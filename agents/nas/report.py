@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from agents.nas.history import History, is_sized
+from agents.nas.history import History, is_sized, number
 from core.report.plots import COLOURS
 from envs.architecture.space import Space, stages_of
 from tasks.pictures import figure_pixels
 
 
 def search_picture(history: History, searcher: str) -> np.ndarray:
-    """Curves of the best so far, random search beside them; and scores against parameters, with the
-    designs that no other beats.
+    """Curves of the best so far, random search beside them, by designs and by the time that these
+    took; and scores against parameters, with the designs that no other beats.
 
     Args:
         history: with one child at least.
@@ -24,20 +24,23 @@ def search_picture(history: History, searcher: str) -> np.ndarray:
     Returns:
         uint8 [H, W, 3].
     """
-    sized = [child for child in history.own + history.rivals if is_sized(child)]
+    panels = [_curves]
+    if history.at_equal_time() is not None:
+        panels.append(_against_time)
+    if any(is_sized(child) for child in history.own + history.rivals):
+        panels.append(_against_size)
 
     def draw(figure: Any) -> None:
-        axes = figure.subplots(1, 2 if sized else 1, squeeze=False)[0]
-        _curves(axes[0], history, searcher)
-        if sized:
-            _against_size(axes[1], history, searcher)
+        all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(all_axes, panels, strict=True):
+            panel(axes, history, searcher)
 
-    return figure_pixels(draw, 10.0 if sized else 5.5, 4.0)
+    return figure_pixels(draw, 0.5 + 4.75 * len(panels), 4.0)
 
 
 def shown(metrics: Mapping[str, float]) -> str:
     """Metrics in a line."""
-    return ", ".join(f"{name} {value:.5g}" for name, value in metrics.items())
+    return ", ".join(f"{name} {number(value)}" for name, value in metrics.items())
 
 
 def by_decision(space: Space, nats: np.ndarray) -> dict[str, float]:
@@ -66,6 +69,19 @@ def _curves(axes: Any, history: History, searcher: str) -> None:
         axes.plot(numbers, rewards, ".", color=colour, alpha=0.35, markersize=4)
         axes.plot(numbers, history.best_so_far(children), color=colour, label=f"{name}: best")
     axes.set(xlabel="designs scored", ylabel="reward")
+    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _against_time(axes: Any, history: History, searcher: str) -> None:
+    for children, name, colour in (
+        (history.own, searcher, COLOURS[0]),
+        (history.rivals, "random, beside it", COLOURS[1]),
+    ):
+        minutes = history.spent(children) / 60
+        best = history.best_so_far(children)
+        axes.step(minutes, best, where="post", color=colour, label=f"{name}: best")
+    axes.set(xlabel="minutes that scoring took", ylabel="reward")
     axes.legend(loc="lower right", fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -32,10 +32,13 @@ from agents.nas.training import ChildTrainer, DesignedImages
 from core.errors import UserError
 from core.schedule import learning_rate_factor
 from core.seeds import derived_seed
+from envs.architecture.convolutional import Convolutional
 from envs.architecture.space import Space, Tokens
-from networks.designed.build import DesignedImageConfig
-from networks.designed.shared import SharedMacro
+from networks.designed.build import MOST_PARAMETERS, DesignedImageConfig, build_designed
+from networks.designed.shared_convolutional import SharedConvolutional
+from networks.designed.shared_macro import SharedMacro
 from search.architecture.random import RandomSearch
+from tasks.building import parameter_count
 from tasks.epochs import Epochs
 from tasks.problem import Stop
 from tasks.supervised import build_learner, require_same_data
@@ -84,7 +87,7 @@ class SharedWeights:
         self.seed = seed
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(seed, "shared weights"))
-            self.network = _shared_network(self.problem.network_sizes())
+            self.network = _shared_network(space, self.problem.network_sizes())
         trainer.arithmetic.place(self.network)
         self.learner = build_learner(self.network, options.training, trainer.arithmetic)
         if options.child_optimiser == "sgd":
@@ -168,9 +171,14 @@ class SharedWeights:
         seconds = time.monotonic() - started
         if not np.isfinite(loss):
             return Result("diverged", {}, seconds, "the validation loss is not finite")
-        parameters = sum(p.numel() for p in network.parameters())
+        parameters = self._parameters(design)
         score = right / sum(map(len, batches))
         return Result("ok", {"score": score, "parameters": float(parameters)}, seconds)
+
+    def _parameters(self, design: Mapping[str, Any]) -> int:
+        """Of the design's network where it stands alone."""
+        with torch.device("meta"):  # sizes without numbers
+            return parameter_count(build_designed(design, **self.problem.network_sizes()))
 
     def validation_batches(self) -> list[np.ndarray]:
         """All validation images, in batches that none is too small in to normalise by."""
@@ -234,9 +242,25 @@ class SharedWeights:
         self.alone.close()
 
 
-def _shared_network(sizes: Mapping[str, Any]) -> SharedMacro:
+def _shared_network(space: Space, sizes: Mapping[str, Any]) -> SharedMacro | SharedConvolutional:
+    """One with fresh weights. Raises UserError where sizes do not fit, or it would be too large."""
     try:
         config = DesignedImageConfig(**sizes)
     except TypeError as error:
-        raise UserError(f"--child-network does not fit space macro: {error}") from error
-    return SharedMacro(config.in_channels, config.num_classes, config.channels or 32)
+        raise UserError(f"--child-network does not fit space {space.name}: {error}") from error
+    if not isinstance(space, Convolutional):
+        return SharedMacro(config.in_channels, config.num_classes, config.channels or 32)
+
+    def build() -> SharedConvolutional:
+        return SharedConvolutional(
+            config.in_channels, config.num_classes, space.depth, space.most_filters, space.side
+        )
+
+    with torch.device("meta"):  # sizes without numbers
+        count = parameter_count(build())
+    if count > MOST_PARAMETERS:
+        raise UserError(
+            f"the weights of all designs are {count:,}, more than {MOST_PARAMETERS:,}: give space "
+            f"cnn fewer layers, heights, widths or filters"
+        )
+    return build()

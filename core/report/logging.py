@@ -22,6 +22,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util.tensor_util import make_tensor_proto
 
 _log = logging.getLogger(__name__)
 
@@ -108,6 +109,12 @@ class RunLogger:
             loop=0,
         )
         self._image(tag, buffer.getvalue(), np.shape(frames[0]), step)
+
+    def text(self, tag: str, markdown: str, step: int) -> None:
+        """A text as Markdown, such as a table."""
+        value = Summary.Value(tag=tag, metadata=_metadata(tag, "text"))
+        value.tensor.CopyFrom(make_tensor_proto(markdown.encode()))
+        self._summary(value, step)
 
     def hparams(self, values: Mapping[str, Any], metric_tags: Sequence[str]) -> None:
         """The run's hyper-parameters: numbers, booleans and texts, never None.

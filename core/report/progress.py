@@ -49,6 +49,13 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{whole % 60:02d}s" if minutes else f"{whole}s"
 
 
+def speed(steps_per_second: float) -> str:
+    """Steps per second; per minute where they are few."""
+    if 0 < steps_per_second < 1:
+        return f"{60 * steps_per_second:.2g} steps/min"
+    return f"{steps_per_second:,.0f} steps/s"
+
+
 class Progress:
     """Writes to a terminal in place, or a line now and then to anything else; tells a callback."""
 
@@ -121,7 +128,7 @@ class EpisodeProgress(Progress):
         self._shown = now
         spent = now - self._began
         parts = [f"{finished}/{self._episodes} episodes", f"{steps:,} steps"]
-        parts.append(f"{steps / spent:,.0f} steps/s")
+        parts.append(speed(steps / spent))
         if finished:
             parts.append(f"{duration(spent / finished * (self._episodes - finished))} left")
         self.line("  ".join(parts))
@@ -154,7 +161,7 @@ def describe(
     Args:
         agent_steps: done so far.
         total_steps: wanted.
-        steps_per_second: in the last interval.
+        steps_per_second: in the last interval; under 1, the pace is shown.
         scalars: label to value, in the order to be shown.
         pace: steps per second over a longer time, for the time left.
     """
@@ -163,7 +170,7 @@ def describe(
         f"{agent_steps:,}/{total_steps:,} steps ({100 * agent_steps / total_steps:.1f}%)"
         if left
         else f"{agent_steps:,} steps (all {total_steps:,} done)",
-        f"{steps_per_second:,.0f} steps/s",
+        speed(steps_per_second if steps_per_second >= 1 else pace),
     ]
     if pace > 0:
         parts.append(f"{duration(left / pace)} left")

@@ -126,6 +126,8 @@ class Recorder:
                 self.logger.histogram(tag, values, agent_steps)
             for tag, image in metrics.images.items():
                 self.logger.image(tag, image, agent_steps)
+            for tag, text in metrics.texts.items():
+                self.logger.text(tag, text, agent_steps)
         self.logger.flush()
         self.folder.set_status("running", agent_steps=agent_steps)
         self._show(agent_steps, scalars, rate, pace)

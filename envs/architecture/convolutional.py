@@ -71,6 +71,9 @@ class Convolutional:
             _require("growth", [growth[1]], MOST_LAYERS)
             depths = [*range(growth[0], layers, growth[1]), layers]
         self.skips = skips
+        self.depth = layers
+        self.side = max(heights), max(widths)
+        self.most_filters = max(filters)
         self.kinds = [
             Choice("filter height", tuple(heights)),
             Choice("filter width", tuple(widths)),

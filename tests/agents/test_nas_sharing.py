@@ -32,7 +32,7 @@ from core.learner import Arithmetic
 from envs.architecture.cells import Chain
 from envs.architecture.spaces import make_space
 from networks.designed.macro import DesignedMacro
-from networks.designed.shared import SharedMacro
+from networks.designed.shared_macro import SharedMacro
 
 SPACE = make_space("macro")
 TOKENS = (0, 1, 2, 0, 1, 0, 2, 1)
@@ -238,7 +238,7 @@ def test_a_search_learns_which_of_two_blocks_is_better() -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"space": "nb201"}, "is for --space macro"),
+        ({"space": "nb201"}, "is for --space cnn or macro"),
         ({"searcher": "evolution"}, "controller or random"),
         ({"children": {"at_once": 2}}, "--at-once is of children"),
         ({"children": {"child_batch_size": 1}}, "--child-batch-size 2"),

@@ -29,6 +29,7 @@ def test_everything_that_is_written_is_read_back(tmp_path: Path) -> None:
     logger.image("network/input", image, 7)
     frames = [np.full((6, 8, 3), shade, np.uint8) for shade in (0, 120, 240)]
     logger.animation("evaluation/video", frames, 15, 7)
+    logger.text("children", "| größe |\n|---|\n| 1 |", 7)
     logger.close()
     events = read(tmp_path)
     assert [(e.step, e.value) for e in events.Scalars("loss/td")] == [(7, 0.5)]
@@ -40,6 +41,10 @@ def test_everything_that_is_written_is_read_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(png), image)
     gif = Image.open(io.BytesIO(events.Images("evaluation/video")[0].encoded_image_string))
     assert (gif.format, gif.size, gif.n_frames) == ("GIF", (8, 6), 3)  # type: ignore[attr-defined]
+    # Texts are a tensor of a plugin; the page asks for those of the plugin "text".
+    assert events.PluginTagToContent("text") == {"children": b""}
+    found = events.Tensors("children")[0].tensor_proto.string_val[0].decode()
+    assert found == "| größe |\n|---|\n| 1 |"
 
 
 def test_a_resumed_run_has_one_timeline(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from commands import study, train
 from core.errors import UserError
 from core.files.run_folder import RunFolder
 from envs.architecture.spaces import make_space
-from studies.nas_sharing import correlations, different, load
+from studies.nas_sharing import correlations, different, load, trained
 
 
 def test_orders_are_compared_with_the_mean_of_two_trainings() -> None:
@@ -64,3 +64,26 @@ def test_a_run_is_scored_and_compared_design_by_design(tmp_path: Path) -> None:
     assert any(row["alone"][0] != row["alone"][1] for row in found["rows"])
     assert "| shared weights | " in (out / "page.md").read_text("utf-8")
     assert (out / "figure.png").stat().st_size > 1_000
+
+
+def test_designs_that_a_search_trained_are_compared_without_a_training(tmp_path: Path) -> None:
+    shared, search, out = (tmp_path / name for name in ("shared", "search", "out"))
+    space = ["--space", "cnn", "--space-options", "layers=2 filters=[2,4]", "--no-progress"]
+    argv = ["nas", "--preset", "enas-quick", "--run-dir", str(shared), "--total-steps", "4", *space]
+    argv += ["--batch", "2", "--shared-updates", "2", "--shared-examples", "40"]
+    assert train.main([*argv, "--shared-candidates", "2", "--child-network", ""]) == 0
+    argv = ["nas", "--preset", "quick", "--run-dir", str(search), "--total-steps", "4", *space]
+    argv += ["--child-epochs", "0.2", "--batch", "2", "--at-once", "0"]
+    assert train.main(argv) == 0
+    argv = ["nas-sharing", str(shared), "--trained", str(search), "--processes", "1"]
+    assert study.main([*argv, "--out", str(out)]) == 0
+    found = json.loads((out / "results.json").read_bytes())
+    lines = [json.loads(line) for line in (search / "journal.jsonl").read_bytes().splitlines()]
+    scores = [[line["metrics"]["score"]] for line in lines if "result" in line]
+    assert sorted(row["alone"] for row in found["rows"]) == sorted(scores) and len(scores) == 8
+    assert "8 designs, trained from scratch for 0.2 epochs, once." in (out / "page.md").read_text()
+    assert "one training" not in (out / "page.md").read_text()
+    with pytest.raises(UserError, match="is no run of nas with --evaluator train"):
+        trained(str(shared), make_space("cnn"))
+    with pytest.raises(UserError, match="has designs of another space: macro needs"):
+        trained(str(search), make_space("macro"))
