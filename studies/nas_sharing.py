@@ -14,7 +14,6 @@ A cell is a design.
 from __future__ import annotations
 
 import sys
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
