@@ -30,6 +30,7 @@ STUDIES = {
     "decoupled-decay": "the best weight decay moves with the learning rate, or does not",
     "nas-tables": "how fast searchers of architectures find good cells in published tables",
     "nas-sharing": "do weights that architectures share rank them as trainings of their own do?",
+    "nas-winners": "is what a search found better than networks made by hand of equal size?",
     "attention-memory": "what a long text takes: hashed attention is linear, full attention is not",
     "duplication": "how many hashes a Reformer needs to find what it saw before",
     "longer-memory": "a longer memory foresees more, and saves reading anew: Transformer-XL",

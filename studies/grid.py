@@ -36,6 +36,8 @@ Found = dict[str, Any]
 Compute = Callable[[Cell], Found]
 """A function of a module, by which a process of its own finds it again."""
 POLL_SECONDS = 0.5
+SHOWN = 40
+"""Characters of a value in a line of progress."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,9 @@ def _stopped(journal: Journal) -> Stopped:
 
 def _short(cell: Cell) -> str:
     """What of a cell fits a line."""
-    return " ".join(f"{name}={value}" for name, value in cell.items() if _is_plain(value))
+    shown = {name: str(value) for name, value in cell.items() if _is_plain(value)}
+    cut = {n: f"{text[:SHOWN]}..." if len(text) > SHOWN else text for n, text in shown.items()}
+    return " ".join(f"{name}={text}" for name, text in cut.items())
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,6 @@ A cell is a design.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
@@ -125,7 +124,7 @@ def trained(run: str, space: Space) -> tuple[float, list[Cell]]:
     if entry.name != "nas" or config.evaluator != "train":
         raise UserError(f"{run} is no run of nas with --evaluator train")
     cells: dict[Tokens, Cell] = {}
-    for scored in Journal(folder.path / NAME, print).before(sys.maxsize):
+    for scored in Journal(folder.path / NAME, print).before():
         try:
             check(space, scored.tokens)
         except ValueError as error:

@@ -210,8 +210,8 @@ class ArchitectureSearch:
             scalars["evaluation/random_reward"] = max(theirs)
         equal = self.history.at_equal_time() if self.shared is None else None
         if equal is not None:
-            seconds, own, random = equal
-            text += f" (in {duration(seconds)} of scoring each: {own:.4g}, {random:.4g})"
+            own, random = (self.reward(child.result) for child in equal[1:])
+            text += f" (in {duration(equal[0])} of scoring each: {own:.4g}, {random:.4g})"
             scalars["evaluation/reward_at_equal_time"] = own
             scalars["evaluation/random_reward_at_equal_time"] = random
         scalars["evaluation/reward"] = reward

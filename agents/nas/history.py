@@ -52,20 +52,24 @@ class History:
         before took none."""
         return np.cumsum([0.0 if child.cached else child.result.seconds for child in children])
 
-    def at_equal_time(self) -> tuple[float, float, float] | None:
-        """The seconds that the quicker of searcher and random search spent, and the highest reward
-        that each had by then; None where one had none by then, or nothing to compare with.
+    def at_equal_time(self) -> tuple[float, Scored, Scored] | None:
+        """The seconds that the quicker of searcher and random search spent, and the best child that
+        each had by then; None where one had none by then, or there is nothing to compare with.
 
         As many designs of either are no equal budget where one asks for larger networks.
         """
-        sides = [(self.spent(c), self.best_so_far(c)) for c in (self.own, self.rivals) if c]
-        if len(sides) < 2:
+        if not self.own or not self.rivals:
             return None
+        sides = [(self.spent(children), children) for children in (self.own, self.rivals)]
         end = min(float(spent[-1]) for spent, _ in sides)
-        ends = [int(np.searchsorted(spent, end, side="right")) for spent, _ in sides]
-        if not end or not all(ends):
+        early = [
+            [child for child, at in zip(children, spent, strict=True)
+             if at <= end and child.result.status == "ok"]
+            for spent, children in sides
+        ]  # fmt: skip
+        if not end or not all(early):
             return None
-        own, rival = (float(best[last - 1]) for last, (_, best) in zip(ends, sides, strict=True))
+        own, rival = (max(some, key=lambda child: self.reward(child.result)) for some in early)
         return end, own, rival
 
     def front(self) -> list[Scored]:

@@ -106,7 +106,7 @@ class Journal:
         scored = self._results.get(child.number)
         return scored if scored is not None and scored.tokens == child.tokens else None
 
-    def before(self, number: int) -> list[Scored]:
+    def before(self, number: float = math.inf) -> list[Scored]:
         """All children with lower numbers whose results are known, in order."""
         return [self._results[n] for n in sorted(self._results) if n < number]
 

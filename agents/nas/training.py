@@ -114,7 +114,7 @@ class ChildTrainer:
         """
         self.options = options
         self.arithmetic = arithmetic
-        self.config = (_language_config if language else _image_config)(options)
+        self.config = (language_config if language else image_config)(options)
         self.problem: DesignedLanguage | DesignedImages
         if isinstance(self.config, LanguageModelConfig):
             self.problem = DesignedLanguage(self.config)
@@ -277,7 +277,8 @@ def _save(job: Job, built: Built, steps: int, metrics: dict[str, float]) -> None
     checkpoint.save(Path(job.folder), steps, state, identity=facts, keep=1)
 
 
-def _image_config(options: ChildrenConfig) -> ClassifyConfig:
+def image_config(options: ChildrenConfig) -> ClassifyConfig:
+    """Children's options as `tengen train classify` has them."""
     return ClassifyConfig(
         data=options.data,
         shift=options.child_shift,
@@ -287,7 +288,8 @@ def _image_config(options: ChildrenConfig) -> ClassifyConfig:
     )
 
 
-def _language_config(options: ChildrenConfig) -> LanguageModelConfig:
+def language_config(options: ChildrenConfig) -> LanguageModelConfig:
+    """Children's options as `tengen train lm` has them."""
     return LanguageModelConfig(
         data=options.data,
         tokenizer=options.child_tokenizer,
