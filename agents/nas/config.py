@@ -191,6 +191,13 @@ class NASConfig:
             and not self.children.latency
         ):
             raise UserError("--latency-target needs --latency")
+        of_loss = self.reads and self.evaluator == "train" and self.reward in ("identity", "cube")
+        if of_loss and self.failure_reward >= 0:
+            raise UserError(
+                "a language model's score is minus its loss, and --failure-reward "
+                f"{self.failure_reward:g} would be worth more: give --reward inverse-perplexity "
+                "or a --failure-reward such as -10"
+            )
         if self.children.rungs > 1 and round(self.batch * self.children.kept) < 1:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")
 

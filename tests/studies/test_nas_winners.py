@@ -70,6 +70,7 @@ def test_cells_stand_beside_lstm_and_gru(tmp_path: Path) -> None:
     run, out, text = tmp_path / "run", tmp_path / "out", tmp_path / "text.txt"
     text.write_text("the cat sat on the mat, and the dog sat on the cat. " * 100)
     search(run, "--space", "rnn", "--space-options", "leaves=4", "--data", str(text),
+           "--reward", "inverse-perplexity",
            "--child-network", "width=12 layers=1", "--child-epochs", "1",
            "--child-context", "16")  # fmt: skip
     argv = ["nas-winners", str(run), "--quick", "--epochs", "50", "--processes", "1"]
