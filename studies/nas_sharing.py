@@ -63,7 +63,7 @@ def run(options: Options) -> dict[str, Any]:
     shared = load(options.run)
     settings = {"weights": digest(shared.network.state_dict())}
     if options.trained:
-        epochs, children = trained(options.trained, shared.space)
+        epochs, children = trained(options.trained, shared)
         children = children[:4] if options.quick else children
         cells = [{**child, **settings} for child in children]
     else:
@@ -107,34 +107,37 @@ def _trained_twice(cell: Cell, shared: SharedWeights, design: Mapping[str, Any])
     return alone
 
 
-def trained(run: str, space: Space) -> tuple[float, list[Cell]]:
+def trained(run: str, shared: SharedWeights) -> tuple[float, list[Cell]]:
     """Epochs of a search's children, and those that came to their end, a design once: the
     searcher's and random search's.
 
     Raises:
-        UserError: it is no search with trainings, or its designs are not of this space.
+        UserError: it is no search with trainings, or its designs or data are not those of the
+            shared weights.
     """
+    from agents.nas.build import space_of
     from agents.nas.journal import NAME, Journal
     from commands.session import saved_config
     from core.files.run_folder import RunFolder
-    from envs.architecture.space import check
 
     folder = RunFolder.open(Path(run))
     entry, config = saved_config(folder)
     if entry.name != "nas" or config.evaluator != "train":
         raise UserError(f"{run} is no run of nas with --evaluator train")
+    if config.children.data != shared.options.data:
+        raise UserError(f"{run} learns {config.children.data}, not {shared.options.data}")
+    space, theirs, epochs = shared.space, space_of(config), config.children.child_epochs
+    if (space.name, space.stages) != (theirs.name, theirs.stages):
+        raise UserError(f"{run} has other --space or --space-options than the shared weights")
     cells: dict[Tokens, Cell] = {}
     for scored in Journal(folder.path / NAME, print).before():
-        try:
-            check(space, scored.tokens)
-        except ValueError as error:
-            raise UserError(f"{run} has designs of another space: {error}") from error
-        design = space.canonical(scored.tokens)
-        if scored.result.status == "ok" and design not in cells:
-            cells[design] = {"tokens": scored.tokens, "score": scored.result.metrics["score"]}
+        design, metrics = space.canonical(scored.tokens), scored.result.metrics
+        # With rungs most are cut before their end.
+        if metrics.get("epochs") == epochs and design not in cells:
+            cells[design] = {"tokens": scored.tokens, "score": metrics["score"]}
     if len(cells) < 2:
         raise UserError(f"{run} has trained fewer than two designs")
-    return config.children.child_epochs, list(cells.values())
+    return epochs, list(cells.values())
 
 
 @cache

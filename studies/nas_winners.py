@@ -12,18 +12,20 @@ A cell is a network and a seed.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import RunConfig, free
+from core.config import free
 from core.errors import UserError
 from core.seeds import derived_seed
+from envs.architecture.space import key as name_of
 from studies.grid import Cell, Found, key, run_grid
 
 if TYPE_CHECKING:
@@ -82,31 +84,41 @@ def run(options: Options) -> dict[str, Any]:
     from agents.nas.build import retrained
 
     config = retrained(config_of(options.run), "cpu", options.epochs)
+    if options.quick:
+        config = retrained(config, "cpu", config.children.child_epochs / 100)
     spent, entrants = found_networks(options.run)
     entrants += made_by_hand(config, _parameters(config, entrants[0]))
     count = 1 if options.quick else options.seeds
-    epochs = config.children.child_epochs / (100 if options.quick else 1)
-    cells: list[Cell] = [
-        {"network": one.network, "options": one.options, "seed": seed, "epochs": epochs}
-        for one in entrants
-        for seed in range(1, count + 1)
-    ]
-    found = run_grid(partial(compute, run=options.run), cells, Path(options.out), options.processes)
+    cells = {one: [_cell(config, one, seed) for seed in range(1, count + 1)] for one in entrants}
+    found = run_grid(
+        partial(compute, config=config),
+        list({key(cell): cell for each in cells.values() for cell in each}.values()),
+        Path(options.out),
+        options.processes,
+    )
     rows = []
-    for one in entrants:
-        each = [found[key(cell)] for cell in cells
-                if (cell["network"], cell["options"]) == (one.network, one.options)]  # fmt: skip
-        shown = "" if "{" in one.network else f"{one.network} {one.options}".strip()
-        scores = [result["score"] for result in each]
-        rows.append({"name": one.name, "network": shown, "parameters": each[0]["parameters"],
-                     "scores": scores})  # fmt: skip
+    for one, own in cells.items():
+        results = [found[key(cell)] for cell in own]
+        rows.append({
+            "name": one.name, "network": one.network, "options": one.options,
+            "parameters": results[0]["parameters"],
+            "scores": [result["score"] for result in results],
+        })  # fmt: skip
     return {
         "score": "bits per character" if config.reads else "accuracy, percent",
         "data": config.children.data,
-        "epochs": epochs,
+        "epochs": config.children.child_epochs,
         "search_minutes": spent / 60,
         "rows": rows,
     }
+
+
+def _cell(config: NASConfig, entrant: Entrant, number: int) -> Cell:
+    """A training, with all that decides what comes of it."""
+    seed = derived_seed(config.run.seed, "winners", number)
+    decides = {**asdict(_task_config(config, entrant, seed)), "precision": config.run.precision}
+    network = {"network": entrant.network, "options": entrant.options}
+    return {**network, "seed": seed, "training": name_of(decides)}
 
 
 def config_of(run: str) -> NASConfig:
@@ -133,10 +145,13 @@ def found_networks(run: str) -> tuple[float, list[Entrant]]:
     config = config_of(run)
     space, history = space_of(config), History(reward_of(config))
     for scored in Journal(Path(run) / NAME, print).before():
-        history.add(scored, scored.tokens)
+        history.add(scored, space.canonical(scored.tokens))
     equal = history.at_equal_time()
     if equal is None:
-        raise UserError(f"{run} has trained too few designs: go on with it first")
+        raise UserError(
+            f"{run} has no designs to compare: within equal time the search and random search need "
+            f"one each that was trained"
+        )
     name = "designed_rnn" if config.reads else "designed"
     designs = [json.dumps(space.design(child.tokens), sort_keys=True) for child in equal[1:]]
     titles = (f"found by {config.searcher}", "found by random search")
@@ -172,18 +187,32 @@ def _parameters(config: NASConfig, entrant: Entrant) -> int:
         return parameter_count(_problem(config, entrant, 0).build_network())
 
 
-def _problem(config: NASConfig, entrant: Entrant, seed: int) -> Any:
-    """The task that a network is to learn."""
+def _task_config(config: NASConfig, entrant: Entrant, seed: int) -> Any:
+    """Options by which a network is trained, as those of the task."""
     from agents.nas.training import image_config, language_config
+
+    named = {"network": entrant.network, "network_options": entrant.options}
+    if config.reads:  # n-grams are not asked for
+        task: Any = replace(language_config(config.children), ngram_order=1)
+    else:
+        task = image_config(config.children)
+    return replace(task, **named, run=replace(task.run, seed=seed))
+
+
+def _problem(config: NASConfig, entrant: Entrant, seed: int) -> Any:
+    """The task that a network is to learn; its data are read once."""
+    problem = copy.copy(_any_problem(config))
+    problem.config = _task_config(config, entrant, seed)
+    return problem
+
+
+@cache
+def _any_problem(config: NASConfig) -> Any:
     from tasks.classify.task import Classification
     from tasks.lm.task import LanguageModelling
 
-    network, sizes, run = entrant.network, entrant.options, RunConfig(seed=seed)
-    if config.reads:
-        language = replace(language_config(config.children), ngram_order=1)
-        return LanguageModelling(replace(language, network=network, network_options=sizes, run=run))
-    image = image_config(config.children)
-    return Classification(replace(image, network=network, network_options=sizes, run=run))
+    task = _task_config(config, AS_IT_IS["image"][0], 0)
+    return LanguageModelling(task) if config.reads else Classification(task)
 
 
 def nearest(parameters: Callable[[int], int], target: int) -> int:
@@ -197,30 +226,35 @@ def nearest(parameters: Callable[[int], int], target: int) -> int:
     return min((low, high), key=lambda width: abs(parameters(width) - target))
 
 
-def compute(cell: Cell, run: str) -> Found:
-    """Train a network from scratch, and score it on the test part."""
-    from agents.nas.build import retrained
-    from core.learner import Arithmetic, DivergedError
+def compute(cell: Cell, config: NASConfig) -> Found:
+    """Train a network from scratch, and score it on the test part; no score if that diverged.
+
+    Args:
+        cell: of ``_cell``.
+        config: of the run, with the epochs of this training.
+    """
+    from agents.nas.build import arithmetic_of
+    from core.learner import DivergedError
     from tasks.building import SupervisedTask
 
-    config = retrained(config_of(run), "cpu", cell["epochs"])
     entrant = Entrant("", cell["network"], cell["options"])
-    seed = derived_seed(config.run.seed, "winners", cell["seed"])
-    problem = _problem(config, entrant, seed)
-    arithmetic = Arithmetic()
+    problem = _problem(config, entrant, cell["seed"])
+    arithmetic = replace(arithmetic_of(config), threads=1)
     built = SupervisedTask(lambda _: problem).build(problem.config, Path(), _ignore, arithmetic)
     assert built.run is not None
+    found: Found = {"parameters": built.facts["parameters"], "score": None}
     steps = 0
     try:
         while steps < built.run.total_steps:
             steps += built.agent.advance(steps).agent_steps
-    except DivergedError as error:
-        raise UserError(f"the training of {cell['network']} diverged: {error}") from error
+    except DivergedError:
+        return found
     network = built.agent.network.eval()  # type: ignore[attr-defined]
     scored = problem.test(network, arithmetic, lambda: False)
+    assert scored is not None
     scores = scored.scores
-    score = scores["bits_per_character"] if config.reads else 100 * scores["accuracy"]
-    return {"score": score, "parameters": built.facts["parameters"]}
+    found["score"] = scores["bits_per_character"] if config.reads else 100 * scores["accuracy"]
+    return found
 
 
 def _ignore(line: str) -> None:
@@ -228,36 +262,47 @@ def _ignore(line: str) -> None:
 
 
 def page(results: Mapping[str, Any]) -> list[str]:
-    """A row for each network."""
+    """A row for each network, and the designs."""
     seeds = len(results["rows"][0]["scores"])
+    better = "lower" if results["score"].startswith("bits") else "higher"
     lines = [
         f"Trained from scratch for {results['epochs']:g} epochs of {results['data']}, mean and "
-        f"standard deviation of {seeds} seeds. The search and the random search beside it had "
-        f"{results['search_minutes']:.0f} minutes of trainings each.",
+        f"standard deviation of {seeds} seeds; {better} is better. The search and the random "
+        f"search beside it had {results['search_minutes']:.1f} minutes of trainings each.",
         "",
         f"| network | parameters | {results['score']} (test part) |",
         "|---|---|---|",
     ]
+    found = []
     for row in results["rows"]:
-        scores = row["scores"]
-        spread = f" ± {np.std(scores, ddof=1):.3g}" if len(scores) > 1 else ""
-        options = f" (`{row['network']}`)" if row["network"] else ""
-        lines.append(
-            f"| {row['name']}{options} | {row['parameters']:,} | {np.mean(scores):.5g}{spread} |"
-        )
-    return lines
+        network, _, design = row["network"].partition(":")
+        name = row["name"] if design else f"{row['name']} (`{network} {row['options']}`)"
+        lines.append(f"| {name} | {row['parameters']:,} | {_shown(row['scores'])} |")
+        if design:
+            found += ["", f"{row['name'].capitalize()}: `{design}`"]
+    return lines + found
+
+
+def _shown(scores: Sequence[float | None]) -> str:
+    ended = [score for score in scores if score is not None]
+    lost = f"{len(scores) - len(ended)} diverged" if len(ended) < len(scores) else ""
+    if not ended:
+        return lost
+    spread = f" ± {np.std(ended, ddof=1):.2g}" if len(ended) > 1 else ""
+    return f"{np.mean(ended):.4g}{spread}" + (f"; {lost}" if lost else "")
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:
-    """A row of dots for each network, one for each seed."""
+    """A row of dots for each network, one for each seed that did not diverge."""
     from core.report.plots import COLOURS
     from studies.training import new_figure, save_figure
 
     figure, axes = new_figure(1)
     rows = list(reversed(results["rows"]))
     for height, row in enumerate(rows):
+        scores = [score for score in row["scores"] if score is not None]
         colour = COLOURS[0 if row["name"].startswith("found") else 1]
-        axes[0].plot(row["scores"], [height] * len(row["scores"]), "o", color=colour, alpha=0.7)
+        axes[0].plot(scores, [height] * len(scores), "o", color=colour, alpha=0.7)
     labels = [f"{row['name']}\n{row['parameters']:,} parameters" for row in rows]
     axes[0].set_yticks(range(len(rows)), labels)
     axes[0].set(xlabel=f"{results['score']}, test part")

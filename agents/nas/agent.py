@@ -193,7 +193,7 @@ class ArchitectureSearch:
         if best is None:
             return None
         design = self.space.design(best.tokens)
-        self._images = {"search": search_picture(self.history, self.title)}
+        self._images = {"search": search_picture(self.history, self.title, self.shared is None)}
         if design["space"] in DRAWINGS:
             self._images["best"] = picture(design)
         if self.pictures is not None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 EVALUATIONS = 10
 """Of a run that does not say how often."""
 PROXY_IMAGES = 32
+WORST_LOSS = -100.0
+"""Minus a loss, in nats a token, that is beyond every vocabulary."""
 
 
 def build(
@@ -53,6 +55,7 @@ def build(
     Raises:
         UserError: an option of the space that it does not have, or data or a table are not here.
     """
+    require_failures_at_the_bottom(config)
     run_folder = folder.parent
     arithmetic = arithmetic or arithmetic_of(config)
     torch.set_num_threads(arithmetic.threads)
@@ -131,6 +134,20 @@ def reward_of(config: NASConfig) -> Reward:
     )
 
 
+def require_failures_at_the_bottom(config: NASConfig) -> None:
+    """Raise UserError where a child that fails could be worth more than one that learns: scores of
+    language models are minus their losses, all below the 0 that a failure is worth by default."""
+    if config.evaluator != "train" or not config.reads:
+        return
+    if config.reward == "cube":
+        raise UserError("--reward cube is of accuracies: a language model has a loss")
+    if config.reward == "identity" and config.failure_reward > WORST_LOSS:
+        raise UserError(
+            f"a language model's score is minus its loss, and a failure may not be worth more: "
+            f"give --failure-reward {WORST_LOSS:g}, or --reward inverse-perplexity"
+        )
+
+
 def make_evaluator(
     config: NASConfig, space: Space, arithmetic: Arithmetic, folder: Path
 ) -> Evaluator:
@@ -190,6 +207,7 @@ def share_weights(
 
 def describe(config: NASConfig) -> list[str]:
     """What a dry run says: how many decisions a design is made of."""
+    require_failures_at_the_bottom(config)
     space = space_of(config)
     lines = [
         f"space {space.name}: designs of {' or '.join(map(str, space.lengths))} tokens",

@@ -9,6 +9,7 @@ told all at once, as a batch that is halved again must be the same batch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,9 @@ class TrainingEvaluator:
         found = self.pool.poll(seconds)
         if self.options.rungs == 1:
             return found
-        self._results.update(found)
+        for number, result in found:
+            before = self._results[number].seconds if number in self._results else 0.0
+            self._results[number] = replace(result, seconds=before + result.seconds)
         self._in_work -= {number for number, _ in found}
         if self._in_work:
             return []

@@ -180,7 +180,8 @@ class NASConfig:
                 f"{self.space}: give --space or --preset nb201"
             )
         options_of(self.space_options, "--space-options")
-        options_of(self.children.child_network, "--child-network")
+        if "design" in options_of(self.children.child_network, "--child-network"):
+            raise UserError("--child-network has sizes: what the design is the search decides")
         if self.evaluator in ("train", "shared"):
             self.children.training.validate()
         if self.evaluator == "shared":
@@ -191,13 +192,6 @@ class NASConfig:
             and not self.children.latency
         ):
             raise UserError("--latency-target needs --latency")
-        of_loss = self.reads and self.evaluator == "train" and self.reward in ("identity", "cube")
-        if of_loss and self.failure_reward >= 0:
-            raise UserError(
-                "a language model's score is minus its loss, and --failure-reward "
-                f"{self.failure_reward:g} would be worth more: give --reward inverse-perplexity "
-                "or a --failure-reward such as -10"
-            )
         if self.children.rungs > 1 and round(self.batch * self.children.kept) < 1:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")
 

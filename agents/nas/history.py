@@ -33,10 +33,15 @@ class History:
         """The first result of each canonical design."""
         self.best: Scored | None = None
         """Of the searcher's, the one with the highest reward; of equals the first."""
+        self._seconds: dict[int, float] = {}
+        self._had: dict[bool, set[Tokens]] = {False: set(), True: set()}
 
     def add(self, scored: Scored, design: Tokens) -> None:
         """The next child, and its canonical design."""
         (self.rivals if scored.rival else self.own).append(scored)
+        is_free = scored.cached and design in self._had[scored.rival]
+        self._seconds[scored.number] = 0.0 if is_free else scored.result.seconds
+        self._had[scored.rival].add(design)
         self.first.setdefault(design, scored.result)
         if scored.rival or scored.result.status != "ok":
             return
@@ -48,9 +53,13 @@ class History:
         return np.maximum.accumulate([self.reward(child.result) for child in children])
 
     def spent(self, children: list[Scored]) -> np.ndarray:
-        """Seconds that scoring took up to the end of each child, float64 [N]; what was known from
-        before took none."""
-        return np.cumsum([0.0 if child.cached else child.result.seconds for child in children])
+        """Seconds that a side's children took up to the end of each, float64 [N].
+
+        Args:
+            children: ``own`` or ``rivals``. What the other side had scored before costs as much as
+                if it had not; what this one had is free.
+        """
+        return np.cumsum([self._seconds[child.number] for child in children])
 
     def at_equal_time(self) -> tuple[float, Scored, Scored] | None:
         """The seconds that the quicker of searcher and random search spent, and the best child that

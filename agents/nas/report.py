@@ -13,19 +13,20 @@ from envs.architecture.space import Space, stages_of
 from tasks.pictures import figure_pixels
 
 
-def search_picture(history: History, searcher: str) -> np.ndarray:
+def search_picture(history: History, searcher: str, timed: bool = True) -> np.ndarray:
     """Curves of the best so far, random search beside them, by designs and by the time that these
     took; and scores against parameters, with the designs that no other beats.
 
     Args:
         history: with one child at least.
         searcher: its name.
+        timed: whether the time that children took says what a search costs.
 
     Returns:
         uint8 [H, W, 3].
     """
     panels = [_curves]
-    if history.at_equal_time() is not None:
+    if timed and history.at_equal_time() is not None:
         panels.append(_against_time)
     if any(is_sized(child) for child in history.own + history.rivals):
         panels.append(_against_size)

@@ -3,7 +3,8 @@
 Two phases alternate (section 2.2):
 
     learn   the shared weights: each minibatch of training images goes through a design that the
-            searcher draws for it, and only that design's weights move
+            searcher draws for it, and the weights of that design move; of space cnn, where a weight
+            is part of a larger one, the rest of it moves on by its momentum and decay
     poll    the searcher: its designs are scored by what the shared weights make of them, each on
             a minibatch of validation images
 
@@ -253,7 +254,12 @@ def _shared_network(space: Space, sizes: Mapping[str, Any]) -> SharedMacro | Sha
 
     def build() -> SharedConvolutional:
         return SharedConvolutional(
-            config.in_channels, config.num_classes, space.depth, space.most_filters, space.side
+            config.in_channels,
+            config.num_classes,
+            space.depth,
+            space.most_filters,
+            space.side,
+            space.skips,
         )
 
     with torch.device("meta"):  # sizes without numbers

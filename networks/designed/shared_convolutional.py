@@ -1,9 +1,9 @@
 """One network with the weights of all designs of the space "cnn": weight sharing as in Pham et al.
 2018 (ENAS), arXiv 1802.03268, for the designs of Zoph and Le 2017, arXiv 1611.01578.
 
-A layer has a kernel for each layer before (0 is the image) that may be its input, as high, as wide
-and with as many filters as any design has. A design takes the kernels of its inputs, and of each
-the first filters, the first channels and the middle of the plane, as many as it has:
+A layer has a kernel for each input that it may have (layers before; 0 is the image), as high, as
+wide and with as many filters as any design has. A design takes the kernels of its inputs, and of
+each the first filters, the first channels and the middle of the plane, as many as it has:
 
     kernels of layer 3        from the image     from layer 1      from layer 2
     of 7x7                                       [:16, :24]        [:16, :8]      rows 2-4, column 3
@@ -13,8 +13,8 @@ it does with them is said in `networks/designed/convolutional.py`.
 
 Deviations from ENAS: there each operation has kernels of its own. Here a kernel is part of a larger
 one (Stamoulis et al. 2019, arXiv 1904.02877; the authors of ENAS do so with filters, in the code
-that searches for their number): with kernels for each height and width, of which each was trained
-by one design in nine, designs were ranked worse (docs/results/nas.md). And there are no 1x1
+that searches for their number): with kernels for each height and width, each trained by few
+designs, a ranking was further from that of trainings (docs/results/nas.md). And there are no 1x1
 convolutions between layers, as the designs have none. Normalisation goes by the batch, in
 evaluation too, as in `networks/designed/shared_macro.py`.
 
@@ -37,17 +37,19 @@ from networks.designed.convolutional import DesignedConvolutional, LayerPlan, Pl
 class SharedPlace(nn.Module):
     """All that layers in one place need: kernels from each input, and normalisation."""
 
-    def __init__(self, channels: Sequence[int], filters: int, side: tuple[int, int]) -> None:
+    def __init__(self, channels: Mapping[int, int], filters: int, side: tuple[int, int]) -> None:
         """Args:
-        channels: of the image and of each layer before, at most.
+        channels: of each possible input, at most.
         filters: F.
         side: height and width of the largest filters.
         """
         super().__init__()
         # Each as if it were the only input: of several, normalisation takes away what is too much.
-        self.kernels = nn.ParameterList(
-            INITIALISATIONS["kaiming_normal"](torch.empty(filters, count, *side))
-            for count in channels
+        self.kernels = nn.ParameterDict(
+            {
+                str(i): INITIALISATIONS["kaiming_normal"](torch.empty(filters, count, *side))
+                for i, count in channels.items()
+            }
         )
         self.scale = nn.Parameter(torch.ones(filters))
         self.shift = nn.Parameter(torch.zeros(filters))
@@ -69,7 +71,7 @@ class SharedLayer(nn.Module):
         """[B, C, H, W] to [B, filters, H', W']"""
         place, plan, count = self.place, self.plan, self.plan.filters
         parts = [
-            middle(place.kernels[i], plan.height, plan.width)[:count, :channels]
+            middle(place.kernels[str(i)], plan.height, plan.width)[:count, :channels]
             for i, channels in zip(plan.inputs, self.channels, strict=True)
         ]
         padding = (plan.height // 2, plan.width // 2)
@@ -98,7 +100,13 @@ class SharedConvolutional(nn.Module):
     """Has no forward pass of its own: ``network`` gives one for each design."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, layers: int, filters: int, side: tuple[int, int]
+        self,
+        in_channels: int,
+        num_classes: int,
+        layers: int,
+        filters: int,
+        side: tuple[int, int],
+        skips: bool = True,
     ) -> None:
         """Args:
         in_channels: of the images.
@@ -106,13 +114,15 @@ class SharedConvolutional(nn.Module):
         layers: of the deepest designs.
         filters: F.
         side: height and width of the largest filters.
+        skips: whether a layer may have any before it as inputs; else it has the last one.
         """
         super().__init__()
         self.in_channels, self.num_classes = in_channels, num_classes
-        self.places = nn.ModuleList(
-            SharedPlace([in_channels, *[filters] * number], filters, side)
-            for number in range(layers)
-        )
+        self.places = nn.ModuleList()
+        for number in range(layers):
+            inputs = range(0 if skips else number, number + 1)
+            channels = {i: filters if i else in_channels for i in inputs}
+            self.places.append(SharedPlace(channels, filters, side))
         self.heads = nn.ParameterList(
             INITIALISATIONS["kaiming_normal"](torch.empty(num_classes, filters))
             for _ in range(layers)

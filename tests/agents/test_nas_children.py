@@ -111,7 +111,7 @@ class Told:
         score = self.scores[job.number]
         if score < 0:
             return [(job.number, Result("diverged"))]
-        return [(job.number, Result("ok", {"score": score, "epochs": 8 * job.until}))]
+        return [(job.number, Result("ok", {"score": score, "epochs": 8 * job.until}, seconds=2.0))]
 
     def close(self) -> None:
         self.jobs = []
@@ -132,6 +132,8 @@ def test_halving_keeps_the_better_part(tmp_path: Path) -> None:
     assert [rung[0][1] for rung in told.rungs] == [0.25, 0.5, 1.0]
     epochs = {number: result.metrics.get("epochs") for number, result in found}
     assert epochs == {0: 4, 1: 8, 2: None, 3: 8, 4: 4, 5: 2, 6: 2, 7: 2}
+    seconds = {number: result.seconds for number, result in found}
+    assert seconds == {0: 4.0, 1: 6.0, 2: 0.0, 3: 6.0, 4: 4.0, 5: 2.0, 6: 2.0, 7: 2.0}
     assert evaluator.poll(0.0) == []
 
 

@@ -52,11 +52,15 @@ def test_where_times_cannot_be_compared_nothing_is_said(
     assert history(children).at_equal_time() is None
 
 
-def test_what_was_known_from_before_took_no_time() -> None:
+def test_what_a_side_had_before_took_no_time_and_what_the_other_had_does() -> None:
     made = history(OWN[:1])
-    known = Scored(1, (0,), made.own[0].result, cached=True)
-    made.add(known, (0,))
-    assert made.spent(made.own).tolist() == [10.0, 10.0]
+    result = made.own[0].result
+    made.add(Scored(1, (0,), result, cached=True), (0,))
+    made.add(Scored(2, (0,), result, cached=True, rival=True), (0,))
+    made.add(Scored(3, (0,), result, cached=True, rival=True), (0,))
+    made.add(Scored(4, (0,), result), (0,))  # scored anew
+    assert made.spent(made.own).tolist() == [10.0, 10.0, 20.0]
+    assert made.spent(made.rivals).tolist() == [10.0, 10.0]
 
 
 def test_the_table_has_a_row_for_each_child_the_newest_first() -> None:

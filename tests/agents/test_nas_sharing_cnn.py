@@ -25,13 +25,14 @@ from envs.architecture.space import sample
 from networks.designed.convolutional import DesignedConvolutional
 from networks.designed.shared_convolutional import SharedConvolutional
 
-SPACE = Convolutional(layers=4, heights=(1, 5), widths=(3, 5), filters=(2, 5), strides=(1, 2))
+SIZES: dict[str, Any] = {"heights": (1, 5), "widths": (3, 5), "filters": (2, 5), "strides": (1, 2)}
+SPACE = Convolutional(layers=4, **SIZES)
 
 
-def copied(alone: DesignedConvolutional) -> SharedConvolutional:
+def copied(alone: DesignedConvolutional, skips: bool = True) -> SharedConvolutional:
     """A super-network that has the weights of a design's network in their places, and noise
     elsewhere. Places are found anew here, filter by filter."""
-    shared = SharedConvolutional(3, 10, layers=4, filters=5, side=(5, 5))
+    shared = SharedConvolutional(3, 10, layers=4, filters=5, side=(5, 5), skips=skips)
     with torch.no_grad():
         for number, (plan, layer) in enumerate(zip(alone.plan.layers, alone.layers, strict=True)):
             at, place = 0, shared.places[number]
@@ -39,7 +40,7 @@ def copied(alone: DesignedConvolutional) -> SharedConvolutional:
                 for channel in range(alone.plan.layers[i - 1].filters if i else 3):
                     for row in range(plan.height):
                         for column in range(plan.width):
-                            into = place.kernels[i][: plan.filters, channel]
+                            into = place.kernels[str(i)][: plan.filters, channel]
                             down, across = row + 2 - plan.height // 2, column + 2 - plan.width // 2
                             into[:, down, across] = layer.conv.weight[:, at, row, column]
                     at += 1
@@ -55,16 +56,21 @@ def copied(alone: DesignedConvolutional) -> SharedConvolutional:
     return shared
 
 
-def test_designs_by_copied_weights_are_the_networks_that_stand_alone() -> None:
+@pytest.mark.parametrize("layers", [4, 3])
+@pytest.mark.parametrize("skips", [True, False])
+def test_designs_by_copied_weights_are_the_networks_that_stand_alone(
+    layers: int, skips: bool
+) -> None:
+    space = Convolutional(layers=layers, skips=skips, **SIZES)
     random = np.random.default_rng(1)
     images = torch.randn(4, 3, 9, 12, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(1)
-    for _ in range(30):
-        design = SPACE.design(sample(SPACE, random))
+    for _ in range(15):
+        design = space.design(sample(space, random))
         alone = DesignedConvolutional(design, 3, 10)
         for parameter in alone.parameters():
             torch.nn.init.normal_(parameter)
-        network = copied(alone).network(design)
+        network = copied(alone, skips).network(design)
         wanted = alone.train()(images)  # normalises by the batch, as the shared network always does
         for found in (network.train()(images), network.eval()(images)):
             assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()

@@ -166,7 +166,9 @@ def test_networks_of_the_registry_are_searched_among(tmp_path: Path) -> None:
         (["--latency-target", "0.1"], "needs --latency"),
         (["--evaluator", "table"], "is of space nb201, not of cnn"),
         (["--space", "zoo", "--space-options", 'kind="text"'], "must be image or language"),
-        (["--space", "rnn", "--space-options", ""], "--failure-reward 0 would be worth more"),
+        (["--space", "rnn", "--space-options", ""], "give --failure-reward -100, or --reward"),
+        (["--space", "rnn", "--space-options", "", "--reward", "cube"], "cube is of accuracies"),
+        (["--child-network", 'design="x"'], "what the design is the search decides"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(

@@ -83,7 +83,19 @@ def test_designs_that_a_search_trained_are_compared_without_a_training(tmp_path:
     assert sorted(row["alone"] for row in found["rows"]) == sorted(scores) and len(scores) == 8
     assert "8 designs, trained from scratch for 0.2 epochs, once." in (out / "page.md").read_text()
     assert "one training" not in (out / "page.md").read_text()
+    weights = load(str(shared))
     with pytest.raises(UserError, match="is no run of nas with --evaluator train"):
-        trained(str(shared), make_space("cnn"))
-    with pytest.raises(UserError, match="has designs of another space: macro needs"):
-        trained(str(search), make_space("macro"))
+        trained(str(shared), weights)
+    saved = (search / "config.toml").read_text()
+    for option, other, told in (
+        ("filters=[2,4]", "filters=[2,8]", "other --space or --space-options"),
+        ('data = "digits"', 'data = "mnist5k"', "learns mnist5k, not digits"),
+    ):
+        assert option in saved
+        (search / "config.toml").write_text(saved.replace(option, other))
+        with pytest.raises(UserError, match=told):
+            trained(str(search), weights)
+    # Children that successive halving cut early were not trained to the end.
+    (search / "config.toml").write_text(saved.replace("child_epochs = 0.2", "child_epochs = 0.4"))
+    with pytest.raises(UserError, match="trained fewer than two designs"):
+        trained(str(search), weights)
