@@ -276,7 +276,8 @@ def page(results: Mapping[str, Any]) -> list[str]:
     found = []
     for row in results["rows"]:
         network, _, design = row["network"].partition(":")
-        name = row["name"] if design else f"{row['name']} (`{network} {row['options']}`)"
+        given = f"{network} {row['options']}".rstrip()
+        name = row["name"] if design else f"{row['name']} (`{given}`)"
         lines.append(f"| {name} | {row['parameters']:,} | {_shown(row['scores'])} |")
         if design:
             found += ["", f"{row['name'].capitalize()}: `{design}`"]
