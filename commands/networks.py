@@ -109,6 +109,8 @@ def about_network(name: str) -> list[str]:
     ]
     if family.kind == "words":
         return [*lines, "options    tengen train words --help"]
+    if family.kind == "masked":
+        lines.append("and then   tengen train label --initial RUN   (classes of texts)")
     if critic is not None:
         lines.append(f"its critic {parameter_count(critic):,} parameters")
     if family.kind == "image":

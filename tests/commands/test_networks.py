@@ -69,6 +69,11 @@ def test_options_of_a_base_config_are_listed(capsys: pytest.CaptureFixture[str])
     assert "its critic 23,087,249 parameters" in lines
 
 
+def test_masked_models_go_on_to_classes_of_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    told = "and then   tengen train label --initial RUN   (classes of texts)"
+    assert told in printed(capsys, "bert_tiny") and told not in printed(capsys, "gpt2_tiny")
+
+
 def test_large_networks_ask_for_larger_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert "train it   tengen train classify --network vgg16 --data FOLDER" in printed(
         capsys, "vgg16"
