@@ -146,7 +146,7 @@ def children_table(space: Space, children: list[Scored], reward: Callable[[Resul
 
 def number(value: float) -> str:
     """A metric for people: counts in full, others with five digits."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:.5g}"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.5g}"
 
 
 def _tokens_by_decision(space: Space, children: list[Scored]) -> dict[str, np.ndarray]:
