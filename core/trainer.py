@@ -98,7 +98,7 @@ class Trainer:
                 evaluated = self.record.evaluated_at == self.agent_steps
                 if finished and self.config.evaluate_every and not evaluated:
                     self._evaluate(interrupt)
-                self._log()
+                self._log(last=True)
                 self.save()
             except DivergedError:
                 self.folder.set_status("diverged", agent_steps=self.agent_steps)
@@ -163,11 +163,11 @@ class Trainer:
         """The best score; the checkpoint that has it is marked."""
         return self.record.best_evaluation
 
-    def _log(self) -> None:
+    def _log(self, last: bool = False) -> None:
         metrics, recent = self.agent.metrics(), self.episodes.recent_mean
         known = {} if recent is None else {RECENT: recent}
         metrics.scalars = ranks.means({**metrics.scalars, **known})
-        self.record.log(self.agent_steps, metrics, metrics.scalars.pop(RECENT, None))
+        self.record.log(self.agent_steps, metrics, metrics.scalars.pop(RECENT, None), last)
 
     def _evaluate(self, interrupt: Interrupt) -> None:
         """Score the present policy. Training's random numbers are not used."""

@@ -22,7 +22,7 @@ from core.report.progress import Pace, Progress, Report, describe, duration
 from core.seeds import derived_seed
 
 DETAIL_EVERY = 12
-"""Histograms and images are written with every twelfth set of scalars."""
+"""Histograms, images and texts are written with every twelfth set of scalars, and the last."""
 RECORDS = ("episodes.jsonl", "metrics.jsonl", "evaluations.jsonl")
 
 
@@ -102,13 +102,16 @@ class Recorder:
         """True when the last point of the curves is ``log_seconds`` old."""
         return time.monotonic() - self._log_clock >= self.config.log_seconds
 
-    def log(self, agent_steps: int, metrics: Metrics, recent_mean: float | None) -> None:
+    def log(
+        self, agent_steps: int, metrics: Metrics, recent_mean: float | None, last: bool = False
+    ) -> None:
         """One point of every curve, and the line of progress.
 
         Args:
             agent_steps: made so far.
             metrics: of the agent and of the loop.
             recent_mean: score of the last episodes of training.
+            last: of this session; what a short run drew is seen, too.
         """
         passed = max(time.monotonic() - self._log_clock, 1e-9)
         rate = (agent_steps - self._log_steps) / passed
@@ -121,7 +124,7 @@ class Recorder:
             scalars["return/mean_100"] = recent_mean
         self.logger.scalars(scalars, agent_steps)
         self._append("metrics.jsonl", agent_steps, scalars)
-        if self._logs % DETAIL_EVERY == 0:
+        if last or self._logs % DETAIL_EVERY == 0:
             for tag, values in metrics.histograms.items():
                 self.logger.histogram(tag, values, agent_steps)
             for tag, image in metrics.images.items():

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agents.nas.journal import NAME
 from commands.dispatch import main
@@ -87,6 +88,9 @@ def test_designs_are_trained_found_and_tested(
     assert all(line["status"] == "ok" for line in journal) and len(journal) == 8
     with Image.open(run / "search.png") as image:
         assert image.size[0] > 300
+    shown = EventAccumulator(str(run)).Reload()  # however short a run was
+    assert {"search", "best"} <= set(shown.Tags()["images"])
+    assert "children" in shown.PluginTagToContent("text")
     design = json.loads((run / "best.json").read_text())
     assert main(["evaluate", str(run)]) == 0
     out = capsys.readouterr().out
