@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.nas.history import History, is_sized, number
+from agents.nas.journal import Scored
 from core.report.plots import COLOURS
 from envs.architecture.space import Space, stages_of
 from tasks.pictures import figure_pixels
@@ -58,40 +59,32 @@ def by_decision(space: Space, nats: np.ndarray) -> dict[str, float]:
     return {name: float(np.mean(values)) for name, values in of_kind.items()}
 
 
+def _sides(history: History, searcher: str) -> list[tuple[list[Scored], str, str]]:
+    """Children, a name and a colour: the searcher's, and random search's where there are any."""
+    sides = [(history.own, searcher, COLOURS[0]), (history.rivals, "random", COLOURS[1])]
+    return [side for side in sides if side[0]]
+
+
 def _curves(axes: Any, history: History, searcher: str) -> None:
-    for children, name, colour in (
-        (history.own, searcher, COLOURS[0]),
-        (history.rivals, "random, beside it", COLOURS[1]),
-    ):
-        if not children:
-            continue
+    for children, name, colour in _sides(history, searcher):
         numbers = np.arange(1, len(children) + 1)
         rewards = [history.reward(child.result) for child in children]
         axes.plot(numbers, rewards, ".", color=colour, alpha=0.35, markersize=4)
         axes.plot(numbers, history.best_so_far(children), color=colour, label=f"{name}: best")
     axes.set(xlabel="designs scored", ylabel="reward")
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    _frame(axes, "lower right")
 
 
 def _against_time(axes: Any, history: History, searcher: str) -> None:
-    for children, name, colour in (
-        (history.own, searcher, COLOURS[0]),
-        (history.rivals, "random, beside it", COLOURS[1]),
-    ):
-        minutes = history.spent(children) / 60
-        best = history.best_so_far(children)
+    for children, name, colour in _sides(history, searcher):
+        minutes, best = history.spent(children) / 60, history.best_so_far(children)
         axes.step(minutes, best, where="post", color=colour, label=f"{name}: best")
     axes.set(xlabel="minutes that scoring took", ylabel="reward")
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    _frame(axes, "lower right")
 
 
 def _against_size(axes: Any, history: History, searcher: str) -> None:
-    for children, name, colour in (
-        (history.own, searcher, COLOURS[0]),
-        (history.rivals, "random", COLOURS[1]),
-    ):
+    for children, name, colour in _sides(history, searcher):
         shown = [child.result.metrics for child in children if is_sized(child)]
         if shown:
             points = [(m["parameters"], m["score"]) for m in shown]
@@ -105,5 +98,9 @@ def _against_size(axes: Any, history: History, searcher: str) -> None:
         sizes, scores = zip(*front, strict=True)
         axes.step(sizes, scores, where="post", color=COLOURS[2], label="not beaten by another")
     axes.set(xlabel="parameters", ylabel="score", xscale="log")
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    _frame(axes, "upper left")
+
+
+def _frame(axes: Any, corner: str) -> None:
+    axes.legend(loc=corner, fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from agents.nas.agent import ArchitectureSearch
-from agents.nas.build import build
 from agents.nas.config import PRESETS, NASConfig
 from agents.nas.controller import Controller
 from agents.nas.controller_config import ControllerConfig
@@ -24,6 +22,7 @@ from envs.architecture.convolutional import Convolutional
 from envs.architecture.space import sample
 from networks.designed.convolutional import DesignedConvolutional
 from networks.designed.shared_convolutional import SharedConvolutional
+from tests.agents.test_nas_sharing import search
 
 SIZES: dict[str, Any] = {"heights": (1, 5), "widths": (3, 5), "filters": (2, 5), "strides": (1, 2)}
 SPACE = Convolutional(layers=4, **SIZES)
@@ -111,12 +110,6 @@ def config(optimiser: str = "adamw", **options: Any) -> NASConfig:
         "batch": 2, "run": {"total_steps": 8, "threads": 1}, "children": children, **options,
     }  # fmt: skip
     return resolve(NASConfig, {**PRESETS["enas-quick"][1], **given})
-
-
-def search(folder: Path, options: NASConfig) -> ArchitectureSearch:
-    agent = build(options, folder / "replay", lambda line: None).agent
-    assert isinstance(agent, ArchitectureSearch)
-    return agent
 
 
 def test_scores_are_of_designs_with_their_own_parameters(tmp_path: Path) -> None:
