@@ -3,8 +3,8 @@
 All lanes act for T ticks; then the network learns the lambda returns of these steps in some epochs
 of minibatches, and the steps are forgotten.
 
-Deviation: as the lanes move while it learns, the first action after an update, and its value, are
-still those of the weights before.
+Deviation: as the lanes move while it learns, the first two actions after an update, and their
+values, are still those of the weights before; all T where acting and learning are concurrent.
 
 Legend: T ticks of a rollout, L lanes, N transitions of an update.
 """
@@ -12,6 +12,7 @@ Legend: T ticks of a rollout, L lanes, N transitions of an update.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from agents.pqn.config import PQNConfig
 from agents.pqn.losses import q_loss
 from agents.pqn.network import QNetwork
 from agents.pqn.policy import EpsilonGreedy
-from agents.pqn.rollout import Rollout
+from agents.pqn.rollout import Experience, Rollout
 from core.agent import Metrics
+from core.frozen import FrozenCopy
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -63,10 +65,18 @@ class PQN:
             "radam", self.network.parameters(), config.learning_rate, RADAM_EPSILON
         )
         self.learner = Learner(self.network, optimiser, arithmetic, config.max_gradient_norm)
+        self.acting = FrozenCopy(self.network) if config.concurrent else None
+        if self.acting is not None:
+            replace(arithmetic, compile=False).place(self.acting.network)
         self.actor = EpsilonGreedy(
-            self.network, lanes, arithmetic, np.random.default_rng(acting_seed)
+            self.network if self.acting is None else self.acting.network,
+            lanes,
+            arithmetic,
+            np.random.default_rng(acting_seed),
         )
         self.rollout = Rollout(lanes.observation_spec, lanes.num_lanes, config.rollout_ticks)
+        self._seen: list[np.ndarray] = []  # newest frames, for the normaliser
+        self._due: Experience | None = None
 
     # ---------------------------------------------------------------- collect
 
@@ -80,7 +90,6 @@ class PQN:
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         """Add one tick to the rollout."""
-        self.network.normaliser.update(step.observation, outcome.busy)
         terminated, reward = outcome.terminated, outcome.reward
         if self.life_loss_terminal:
             terminated = terminated | outcome.life_lost
@@ -95,31 +104,45 @@ class PQN:
             valid=outcome.valid,
             value=self.actor.value,
         )
+        self._seen.append(step.observation[~outcome.busy])
+        if not self.config.concurrent:
+            self.commit()
+
+    def commit(self) -> None:
+        """Hand over a rollout to be learned from, and act with the present weights from now on."""
+        config = self.config
+        self.network.normaliser.update(np.concatenate(self._seen))
+        self._seen = []
+        if config.concurrent or self.rollout.is_full:
+            self._due = self.rollout.take(config.discount, config.trace_decay)
+        self._refresh_acting()
+
+    def _refresh_acting(self) -> None:
+        if self.acting is not None:
+            self.acting.refresh()
 
     # ---------------------------------------------------------------- learn
 
     def learn(self, agent_steps: int) -> None:
-        """Make an update as soon as a rollout is full; the values of what its last tick led to are
-        those that the actor has just computed."""
+        """Make an update from the rollout that was handed over, if there is one."""
         config = self.config
-        if self.rollout.filled < config.rollout_ticks:
+        if self._due is None:
             return
         if config.learning_rate_falls:
             self.learner.set_learning_rate(
                 linear(config.learning_rate, 0.0, config.run.total_steps, agent_steps)
             )
-        self.update(*self.rollout.take(self.actor.value, config.discount, config.trace_decay))
+        due, self._due = self._due, None
+        self.update(due)
 
-    def update(self, observation: np.ndarray, action: np.ndarray, returns: np.ndarray) -> None:
-        """Some epochs of minibatches of these observations [N, ...], actions, int64 [N], and
-        returns, float32 [N]."""
-        place = self.arithmetic.tensor
-        columns = [place(column) for column in (observation, action, returns)]  # sent once
+    def update(self, experience: Experience) -> None:
+        """Some epochs of minibatches."""
+        columns = [self.arithmetic.tensor(column) for column in experience]  # sent once
         for _ in range(self.config.epochs):
-            order = self.order_rng.permutation(len(action))
+            order = self.order_rng.permutation(len(experience.action))
             for part in np.array_split(order, self.config.minibatches):
                 if len(part):
-                    rows = place(part)
+                    rows = self.arithmetic.tensor(part)
                     self.step(*(column[rows] for column in columns))
 
     def step(self, observation: Tensor, action: Tensor, returns: Tensor) -> None:
@@ -168,6 +191,7 @@ class PQN:
             "network": learner.pop("network"),
             "learner": learner,
             "rollout": self.rollout.state_dict(),
+            "due": {} if self._due is None else self._due._asdict(),
             "agent": {
                 "frames": self.actor.frames.state_dict(),
                 "acting_rng": self.actor.rng.bit_generator.state,
@@ -179,15 +203,19 @@ class PQN:
         """Continue exactly from ``state_dict``."""
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
         self.rollout.load_state_dict(state["rollout"])
+        due = state.get("due")  # absent from older checkpoints
+        self._due = Experience(**due) if due else None
         self.actor.frames.load_state_dict(state["agent"]["frames"])
         self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
         self.order_rng.bit_generator.state = state["agent"]["order_rng"]
+        self._refresh_acting()
         if not self.config.learning_rate_falls:  # a resume may change it
             self.learner.set_learning_rate(self.config.learning_rate)
 
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights."""
         load_weights(self.network, network)
+        self._refresh_acting()
 
     def lanes_restarted(self, last: Step) -> None:
         """Forget the unfinished rollout: what its last tick led to is gone."""

@@ -13,12 +13,15 @@ import torch
 from agents.pqn.agent import PQN, build_network
 from agents.pqn.config import PQNConfig
 from agents.pqn.policy import EpsilonGreedy
+from agents.pqn.rollout import Experience
 from core.built import Built, Note
+from core.concurrent import on_lanes
 from core.evaluation import Policy
-from core.lane_agent import OnLanes
 from core.lanes import Lanes
 from core.learner import Arithmetic, load_weights
+from core.machine.environment_facts import usable_cores
 from core.machine.probe import Trial, choose_arithmetic
+from envs.atari.protocol import AtariConfig
 from envs.make import evaluation_epsilon, is_atari, make_lanes
 from envs.task import make_task
 
@@ -37,10 +40,10 @@ def build(
     Raises:
         UserError: unknown environment or network.
     """
-    lanes = make_lanes(config.env, config.lanes, config.atari, config.gymnasium)
+    lanes = make_lanes(config.env, config.lanes, _beside_learning(config), config.gymnasium)
     try:
         if arithmetic is None:
-            probe = choose_arithmetic(config.run, _trial(config, lanes))
+            probe = choose_arithmetic(config.run, _trial(config, lanes), int(config.concurrent))
             note(str(probe))
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
@@ -54,7 +57,12 @@ def build(
         lanes.close()
         raise
     return Built(
-        OnLanes(agent, config.run.seed),
+        on_lanes(
+            agent,
+            config.run.seed,
+            config.rollout_ticks if config.concurrent else 0,
+            arithmetic.device,
+        ),
         make_task(config.env, config.atari, config.gymnasium, config.run, agent.evaluation_policy),
         arithmetic,
         {
@@ -89,6 +97,13 @@ def describe(config: PQNConfig) -> list[str]:
         lanes.close()
 
 
+def _beside_learning(config: PQNConfig) -> AtariConfig:
+    """Where it learns meanwhile, emulators leave a core to that: in turns on it, both lose."""
+    if not config.concurrent or config.atari.env_threads:
+        return config.atari
+    return replace(config.atari, env_threads=max(1, usable_cores() - 1))
+
+
 def _parameter_count(network: torch.nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
@@ -97,12 +112,15 @@ def _trial(config: PQNConfig, lanes: Lanes) -> Trial:
     """The agent's own update, of one minibatch of made-up data, for the start-up probe."""
     spec = lanes.observation_spec
     size = config.lanes * config.rollout_ticks // config.minibatches
-    observation = np.zeros((size, *spec.stacked_shape), spec.dtype)
-    numbers, zeros = np.zeros(size, np.int64), np.zeros(size, np.float32)
+    experience = Experience(
+        np.zeros((size, *spec.stacked_shape), spec.dtype),
+        np.zeros(size, np.int64),
+        np.zeros(size, np.float32),
+    )
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
-        one = replace(config, epochs=1, minibatches=1)
+        one = replace(config, epochs=1, minibatches=1, concurrent=False)
         agent = PQN(one, lanes, arithmetic, life_loss_terminal=False)
-        return lambda: agent.update(observation, numbers, zeros)
+        return lambda: agent.update(experience)
 
     return trial

@@ -60,6 +60,8 @@ class PQNConfig:
     """Let the step size fall to 0 at the last step, on a straight line."""
     max_gradient_norm: float = warn(10.0, at_least=0)
     """Clip the gradient to this norm; 0 for not at all."""
+    concurrent: bool = warn(False)
+    """Act in a thread of its own while the network learns from the rollout before."""
     atari: AtariConfig = field(default_factory=AtariConfig)
     gymnasium: GymnasiumConfig = field(default_factory=GymnasiumConfig)
     run: RunConfig = field(default_factory=RunConfig)

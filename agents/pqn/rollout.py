@@ -1,4 +1,6 @@
-"""What was seen since the last update: some ticks of all lanes.
+"""What was seen and is not learned from yet: some ticks of all lanes.
+
+The newest tick waits for the value of what it led to, which comes with the next.
 
 Legend: T ticks, L lanes, N transitions.
 """
@@ -6,7 +8,7 @@ Legend: T ticks, L lanes, N transitions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +17,22 @@ from core.errors import UserError
 from core.lanes import ObservationSpec
 
 
+class Experience(NamedTuple):
+    """What an update is made of."""
+
+    observation: np.ndarray
+    """[N, ...]"""
+    action: np.ndarray
+    """int64 [N]"""
+    returns: np.ndarray
+    """float32 [N]"""
+
+
 class Rollout:
-    """T ticks of L lanes, filled one after another."""
+    """T ticks of L lanes and one more, filled one after another."""
 
     def __init__(self, spec: ObservationSpec, num_lanes: int, ticks: int) -> None:
-        shape = (ticks, num_lanes)
+        shape = (ticks + 1, num_lanes)
         self._columns: dict[str, np.ndarray] = {
             "observation": np.zeros((*shape, *spec.stacked_shape), spec.dtype),
             "action": np.zeros(shape, np.int64),
@@ -33,6 +46,11 @@ class Rollout:
         self.filled = 0
         """Ticks held."""
 
+    @property
+    def is_full(self) -> bool:
+        """T ticks can be taken."""
+        return self.filled > self.ticks
+
     def append(self, **columns: np.ndarray) -> None:
         """Add one tick: the observation [L, ...] and the values max_a Q, float [L], on which the
         actions, int64 [L], were chosen, and what came of them, all [L]."""
@@ -40,26 +58,23 @@ class Rollout:
             column[self.filled] = columns[name]
         self.filled += 1
 
-    def take(
-        self, value: np.ndarray, discount: float, decay: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hand out all transitions with their returns, and start anew.
-
-        Args:
-            value: max_a Q where the last tick led to, float [L].
-            discount, decay: of `lambda_returns`.
-
-        Returns:
-            Observations [N, ...], actions, int64 [N], and returns, float32 [N].
-        """
-        held = {name: column[: self.filled] for name, column in self._columns.items()}
+    def take(self, discount: float, decay: float) -> Experience:
+        """Hand out all transitions with their `lambda_returns`, but for those of the newest tick,
+        with which the next rollout begins."""
+        newest = self.filled - 1
+        held = {name: column[:newest] for name, column in self._columns.items()}
         returns = lambda_returns(
             held["reward"], held["terminated"], held["truncated"], held["valid"],
-            np.concatenate([held["value"], value[None]]), discount, decay,
+            self._columns["value"][: self.filled], discount, decay,
         )  # fmt: skip
-        self.filled = 0
         valid = held["valid"]
-        return held["observation"][valid], held["action"][valid], returns[valid].astype(np.float32)
+        taken = Experience(
+            held["observation"][valid], held["action"][valid], returns[valid].astype(np.float32)
+        )
+        for column in self._columns.values():
+            column[0] = column[newest]
+        self.filled = 1
+        return taken
 
     def clear(self) -> None:
         """Forget all."""
@@ -78,7 +93,7 @@ class Rollout:
             and array.dtype == self._columns[name].dtype
             for name, array in held.items()
         )
-        if not fits or len(filled) != 1 or max(filled) > self.ticks:
+        if not fits or len(filled) != 1 or max(filled) > self.ticks + 1:
             raise UserError("the checkpoint's rollout is of other lanes or another length")
         self.filled = filled.pop()
         for name, array in held.items():

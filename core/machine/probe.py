@@ -68,21 +68,26 @@ def resolve_device(name: str) -> str:
     return "cpu" if device.type == "cpu" else name
 
 
-def choose_arithmetic(config: RunConfig, trial: Trial) -> ProbeResult:
+def choose_arithmetic(config: RunConfig, trial: Trial, busy_cores: int = 0) -> ProbeResult:
     """Measure what ``config`` leaves open. With everything given nothing is measured. Of several
     processes one measures for all.
+
+    Args:
+        config: what the user asked for.
+        trial: what is timed.
+        busy_cores: these will be at work on something else meanwhile; one is left in any case.
 
     Raises:
         UserError: the device is not there, or --compile does not work here.
     """
-    result = ranks.led(lambda: _choose(config, trial))
+    result = ranks.led(lambda: _choose(config, trial, max(1, usable_cores() - busy_cores)))
     _apply(result.choice)
     return result
 
 
-def _choose(config: RunConfig, trial: Trial) -> ProbeResult:
+def _choose(config: RunConfig, trial: Trial, cores: int) -> ProbeResult:
     device = resolve_device(config.device)
-    candidates = list(_candidates(config, device))
+    candidates = list(_candidates(config, device, cores))
     if len(candidates) == 1 and not config.compile:
         return ProbeResult(candidates[0], {})
     measured: dict[Arithmetic, float] = {}
@@ -95,8 +100,7 @@ def _choose(config: RunConfig, trial: Trial) -> ProbeResult:
     return ProbeResult(choice, measured)
 
 
-def _candidates(config: RunConfig, device: str) -> Iterator[Arithmetic]:
-    cores = usable_cores()
+def _candidates(config: RunConfig, device: str, cores: int) -> Iterator[Arithmetic]:
     threads = [config.threads] if config.threads else sorted({1, cores}, reverse=True)
     if torch.device(device).type != "cpu":
         threads = [config.threads or 1]

@@ -47,7 +47,7 @@ def test_the_probe_times_the_agents_own_update(
         real(agent, *arguments)
         updates.append(agent.learner.updates)
 
-    def choose(run: RunConfig, trial: Trial) -> ProbeResult:
+    def choose(run: RunConfig, trial: Trial, busy_cores: int = 0) -> ProbeResult:
         timed = trial(Arithmetic())
         timed()
         timed()

@@ -54,6 +54,18 @@ def test_the_fastest_is_chosen_and_bf16_where_it_pays(
         assert f"--device cpu --threads 1 --precision {precision} (" in str(result)
 
 
+@pytest.mark.parametrize(("cores", "tried"), [(4, {1, 3}), (2, {1}), (1, {1})])
+def test_threads_leave_cores_to_what_runs_beside(
+    monkeypatch: pytest.MonkeyPatch, cores: int, tried: set[int]
+) -> None:
+    monkeypatch.setattr(probe, "usable_cores", lambda: cores)
+    milliseconds = {(threads, False): 6.0 - threads for threads in range(1, 5)}
+    asked = RunConfig(device="cpu", precision="fp32")
+    result = choose_arithmetic(asked, trial_of(milliseconds, monkeypatch), busy_cores=1)
+    assert result.choice.threads == max(tried)
+    assert {arithmetic.threads for arithmetic in result.milliseconds} <= tried
+
+
 def test_what_another_machine_chose_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "usable_cores", lambda: 2)
     monkeypatch.setattr(probe, "bf16_in_hardware", lambda device: False)

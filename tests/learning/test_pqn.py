@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from agents.pqn.build import build_policy
 from agents.pqn.config import PRESETS, PQNConfig
+from agents.pqn.rollout import Experience
 from core.config import resolve
 from core.evaluation import play_episodes
 from core.files import checkpoint
+from core.lanes import Step
 from core.trainer import Trainer
 from envs.make import make_lanes
 
 MakeTrainer = Callable[..., Trainer]
 
 
-def test_catch_is_learned(make_trainer: MakeTrainer) -> None:
-    config = resolve(PQNConfig, PRESETS["catch"][1])
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_catch_is_learned(make_trainer: MakeTrainer, concurrent: bool) -> None:
+    config = replace(resolve(PQNConfig, PRESETS["catch"][1]), concurrent=concurrent)
     trainer = make_trainer(
         "pqn", config, total_steps=30_000, evaluate_every=30_000, evaluate_episodes=100
     )
@@ -51,11 +56,16 @@ def test_cartpole_is_solved(make_trainer: MakeTrainer) -> None:
     assert trainer.last_evaluation is not None and trainer.last_evaluation >= 475
 
 
-@pytest.mark.parametrize("network", ["mlp", "small"])
-def test_resume_equals_an_uninterrupted_run(make_trainer: MakeTrainer, network: str) -> None:
+@pytest.mark.parametrize(
+    ("network", "concurrent"), [("mlp", False), ("small", False), ("mlp", True)]
+)
+def test_resume_equals_an_uninterrupted_run(
+    make_trainer: MakeTrainer, network: str, concurrent: bool
+) -> None:
     config = PQNConfig(
-        env="tengen/Catch", network=network, lanes=3, rollout_ticks=20, minibatches=3, epochs=1
-    )
+        env="tengen/Catch", network=network, lanes=3, rollout_ticks=20, minibatches=3, epochs=1,
+        concurrent=concurrent, normalise_observations=True,
+    )  # fmt: skip
     run = {"total_steps": 900, "evaluate_every": 0}
     whole = make_trainer("pqn", config, "whole", **run)
     whole.run()
@@ -64,7 +74,10 @@ def test_resume_equals_an_uninterrupted_run(make_trainer: MakeTrainer, network: 
     while first.agent_steps < 400:
         first._advance()
     first.save()
-    assert 0 < first.agent.agent.rollout.filled < 20  # type: ignore[attr-defined]
+    held = first.agent.agent.rollout.filled  # type: ignore[attr-defined]
+    assert held == 1 if concurrent else 1 < held < 21
+    first.agent.close()
+    torch.manual_seed(999)  # what happens elsewhere in the process must not matter
     resumed = make_trainer("pqn", config, "cut", **run)
     assert resumed.agent_steps == first.agent_steps
     resumed.run()
@@ -77,6 +90,45 @@ def test_resume_equals_an_uninterrupted_run(make_trainer: MakeTrainer, network: 
         for trainer in (whole, resumed)
     ]
     assert returns[0] == returns[1]
+    for trainer in (whole, resumed):
+        trainer.agent.close()
+
+
+def test_a_rollout_is_made_with_the_weights_of_its_start_while_that_before_is_learned(
+    make_trainer: MakeTrainer,
+) -> None:
+    config = PQNConfig(
+        env="tengen/Catch", network="mlp", lanes=3, rollout_ticks=6, minibatches=3, epochs=1,
+        concurrent=True,
+    )  # fmt: skip
+    advancing: Any = make_trainer("pqn", config, total_steps=1_000).agent
+    agent = advancing.agent
+    act, update = agent.act, agent.update
+    acted, updates = list[torch.Tensor](), list[int]()
+
+    def weights() -> torch.Tensor:
+        return agent.network.q.weight.detach().clone()
+
+    def watched_act(step: Step, agent_steps: int) -> np.ndarray:
+        acted.append(agent.actor.network.q.weight.clone())
+        actions: np.ndarray = act(step, agent_steps)
+        return actions
+
+    def watched_update(experience: Experience) -> None:
+        updates.append(len(experience.action))
+        update(experience)
+
+    agent.act, agent.update = watched_act, watched_update
+    learned = [weights()]
+    for period in range(6):
+        advancing.advance(18 * period)
+        learned.append(weights())
+    advancing.close()
+    for tick, acted_on in enumerate(acted):
+        assert acted_on.equal(learned[tick // 6])
+    assert not learned[2].equal(learned[1])
+    assert updates[0] == 15, "the newest tick waits"
+    assert max(updates[1:]) <= 18 and len(updates) == 5
 
 
 def test_a_resume_without_its_experience_begins_a_rollout(make_trainer: MakeTrainer) -> None:
