@@ -108,7 +108,7 @@ class RunConfig:
     run_dir: str = free("")
     """Make this run's folder exactly here."""
     checkpoint_seconds: float = free(300.0, over=0)
-    """A kill loses at most this much."""
+    """A kill loses at most this much, and less of a run's first minutes."""
     keep_checkpoints: int = free(2, at_least=1)
     """Newest checkpoints kept; the best is kept besides."""
     log_seconds: float = free(5.0, over=0)

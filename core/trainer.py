@@ -28,6 +28,9 @@ from core.report.recorder import Recorder
 SHARED = ("network", "learner", "target", "problem", "arithmetic")
 """Parts of a run's state that are the same in all its processes."""
 RECENT = "return/mean_100"
+FIRST_SAVES = 10
+"""The first checkpoint comes after this part of the time between two, each next one after twice as
+long: who tries a run out for a minute finds it where it was."""
 
 
 class Trainer:
@@ -94,6 +97,7 @@ class Trainer:
                         self._evaluate(interrupt)
                     if self._on_any(self._checkpoint_is_due()):
                         self.save()
+                        self._save_after = min(2 * self._save_after, self.config.checkpoint_seconds)
                 finished = self._finished()
                 evaluated = self.record.evaluated_at == self.agent_steps
                 if finished and self.config.evaluate_every and not evaluated:
@@ -124,6 +128,7 @@ class Trainer:
             self.agent_steps, resumed=self._restored, hyperparameters=self.hyperparameters
         )
         self._save_clock = time.monotonic()
+        self._save_after = self.config.checkpoint_seconds / FIRST_SAVES
         if not self._restored:
             if not ranks.leads():
                 torch.manual_seed(ranks.own_seed(self.config.seed))
@@ -184,7 +189,7 @@ class Trainer:
     # ---------------------------------------------------------------- saving and resuming
 
     def _checkpoint_is_due(self) -> bool:
-        due = time.monotonic() - self._save_clock >= self.config.checkpoint_seconds
+        due = time.monotonic() - self._save_clock >= self._save_after
         return due or self.agent.needs_checkpoint()
 
     def save(self, best_score: float | None = None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -192,3 +193,30 @@ def test_an_evaluation_that_was_stopped_leaves_no_record(tmp_path: Path) -> None
     trainer = trainer_of(Countdown(), tmp_path / "run", evaluate_every=10)
     assert trainer.run() == "finished"
     assert trainer.folder.read_jsonl("evaluations.jsonl") == []
+
+
+def test_the_first_minutes_are_saved_more_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At half a minute an advance: after 30, 60, 120 and 240 seconds, then every 300."""
+    agent = Countdown()
+    advance, now = agent.advance, 0.0
+
+    def half_a_minute(agent_steps: int) -> Advanced:
+        nonlocal now
+        now += 30
+        return advance(agent_steps)
+
+    monkeypatch.setattr("core.trainer.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(agent, "advance", half_a_minute)
+    trainer = trainer_of(agent, tmp_path / "run", total_steps=300)
+    saved: list[float] = []
+    save = trainer.save
+
+    def watched(best_score: float | None = None) -> Path:
+        saved.append(now)
+        return save(best_score)
+
+    monkeypatch.setattr(trainer, "save", watched)
+    trainer.run()
+    assert saved == [0, 30, 90, 210, 450, 750, 1050, 1350, 1650, 1800]
