@@ -108,21 +108,23 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "run": {"total_steps": 50_000_000},
         },
     ),
-    # What dqn's preset of this name found, with the authors' trace and step size.
+    # What docs/results/README.md tells of under "PQN on Pong".
     "cpu": (
-        "Pong on two cores: small frames normalised by pixel, 900k steps in 22 minutes",
+        "Pong on two cores: 2M steps of frames normalised by pixel, in twenty minutes",
         {
             "env": "ALE/Pong-v5",
-            "network": "compact",
+            "network": "dqn2013",
             "normalise_observations": True,
             "rollout_ticks": 32,
-            "trace_decay": 0.65,
+            "epochs": 3,
+            "minibatches": 8,
+            "trace_decay": 0.9,
             "clip_rewards": True,
             "epsilon_end": 0.01,
-            "epsilon_decay_steps": 30_000,
-            "learning_rate": 2.5e-4,
-            "atari": {"pixels": 42},
-            "run": {"total_steps": 900_000, "evaluate_every": 100_000},
+            "learning_rate": 4e-4,
+            "concurrent": True,
+            "atari": {"pixels": 64},
+            "run": {"total_steps": 2_000_000, "evaluate_every": 400_000},
         },
     ),
     "catch": (
