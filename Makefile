@@ -12,7 +12,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(VENV)/bin/tengen train dqn --preset cpu
+	$(VENV)/bin/tengen train pqn --preset cpu
 
 train-next: install
 	$(VENV)/bin/python -m studies.train_next

@@ -72,6 +72,7 @@ class Trainer:
         self.agent_steps = 0
         self.episodes = FinishedEpisodes()
         self.record = Recorder(folder, config, task, progress)
+        self._save_after = config.checkpoint_seconds / FIRST_SAVES
         self._restored = False
         self._started = False
 
@@ -128,7 +129,6 @@ class Trainer:
             self.agent_steps, resumed=self._restored, hyperparameters=self.hyperparameters
         )
         self._save_clock = time.monotonic()
-        self._save_after = self.config.checkpoint_seconds / FIRST_SAVES
         if not self._restored:
             if not ranks.leads():
                 torch.manual_seed(ranks.own_seed(self.config.seed))

@@ -110,12 +110,15 @@ class PQN:
 
     def commit(self) -> None:
         """Hand over a rollout to be learned from, and act with the present weights from now on."""
-        config = self.config
         self.network.normaliser.update(np.concatenate(self._seen))
         self._seen = []
-        if config.concurrent or self.rollout.is_full:
-            self._due = self.rollout.take(config.discount, config.trace_decay)
+        self._hand_over()
         self._refresh_acting()
+
+    def _hand_over(self) -> None:
+        config = self.config
+        if self.rollout.is_full or (config.concurrent and self.rollout.filled > 1):
+            self._due = self.rollout.take(config.discount, config.trace_decay)
 
     def _refresh_acting(self) -> None:
         if self.acting is not None:
@@ -205,6 +208,7 @@ class PQN:
         self.rollout.load_state_dict(state["rollout"])
         due = state.get("due")  # absent from older checkpoints
         self._due = Experience(**due) if due else None
+        self._hand_over()  # a rollout begun before `concurrent` was asked for would be too long
         self.actor.frames.load_state_dict(state["agent"]["frames"])
         self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
         self.order_rng.bit_generator.state = state["agent"]["order_rng"]

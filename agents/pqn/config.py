@@ -124,7 +124,7 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "learning_rate": 4e-4,
             "concurrent": True,
             "atari": {"pixels": 64},
-            "run": {"total_steps": 1_800_000, "evaluate_every": 300_000},
+            "run": {"total_steps": 1_800_000, "evaluate_every": 600_000},
         },
     ),
     "catch": (

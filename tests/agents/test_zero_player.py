@@ -140,7 +140,7 @@ def test_what_is_no_run_of_zero_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no player"):
         make_player(str(tmp_path))
     with pytest.raises(UserError, match="not of zero"):
-        make_player("pretrained/dqn-pong")
+        make_player("pretrained/pqn-pong")
 
 
 @pytest.mark.parametrize("size", [5, 6, 7, 9])

@@ -175,10 +175,10 @@ def test_what_came_with_the_application_is_not_written_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    box = Path(__file__).resolve().parents[2] / "pretrained" / "dqn-pong"
+    box = Path(__file__).resolve().parents[2] / "pretrained" / "pqn-pong"
     before = sorted(box.rglob("*"))
     arguments = ["--episodes", "1", "--max-steps", "3"]
-    assert main(["evaluate", "pretrained/dqn-pong", *arguments]) == 0
+    assert main(["evaluate", "pretrained/pqn-pong", *arguments]) == 0
     assert sorted(box.rglob("*")) == before
     assert "--out FILE keeps the result" in capsys.readouterr().err
 

@@ -94,6 +94,25 @@ def test_resume_equals_an_uninterrupted_run(
         trainer.agent.close()
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+def test_a_resume_may_change_whether_acting_is_concurrent(
+    make_trainer: MakeTrainer, concurrent: bool
+) -> None:
+    config = PQNConfig(
+        env="tengen/Catch", lanes=3, rollout_ticks=20, minibatches=3, epochs=1,
+        concurrent=not concurrent,
+    )  # fmt: skip
+    first = make_trainer("pqn", config, total_steps=200, evaluate_every=0)
+    first.run()
+    first.agent.close()
+    config = replace(config, concurrent=concurrent)
+    resumed = make_trainer("pqn", config, total_steps=600, evaluate_every=0)
+    updates = resumed.agent.agent.learner.updates  # type: ignore[attr-defined]
+    assert resumed.run() == "finished"
+    assert resumed.agent.agent.learner.updates > updates  # type: ignore[attr-defined]
+    resumed.agent.close()
+
+
 def test_a_rollout_is_made_with_the_weights_of_its_start_while_that_before_is_learned(
     make_trainer: MakeTrainer,
 ) -> None:
