@@ -58,22 +58,23 @@ class Stopwatch:
         return True
 
 
-class TimedLanes:
-    """Lanes that stop the training loop around them once a clock has seen enough."""
+class TimedAgent:
+    """An agent that stops the training loop around it once a clock has seen enough. The clock ticks
+    between advances: where it acts and learns in two threads, both are at rest."""
 
-    def __init__(self, lanes: Any, stopwatch: Clock) -> None:
-        self._lanes = lanes
-        self._stopwatch = stopwatch
+    def __init__(self, agent: Any, clock: Clock) -> None:
+        self._agent = agent
+        self._clock = clock
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._lanes, name)
+        return getattr(self._agent, name)
 
-    def receive(self) -> Any:
-        """One tick of all lanes. Raises EnoughError at the end."""
-        step = self._lanes.receive()
-        if self._stopwatch.tick(self._lanes.num_lanes):
+    def advance(self, agent_steps: int) -> Any:
+        """As the agent. Raises EnoughError at the end."""
+        advanced = self._agent.advance(agent_steps)
+        if self._clock.tick(advanced.agent_steps):
             raise EnoughError
-        return step
+        return advanced
 
 
 def train_until_enough(built: Any, run: Any, folder: Any, clock: Clock) -> None:
@@ -83,14 +84,13 @@ def train_until_enough(built: Any, run: Any, folder: Any, clock: Clock) -> None:
         built: the agent, its task and arithmetic.
         run: RunConfig.
         folder: RunFolder of the training.
-        clock: told of every tick.
+        clock: told of all steps.
     """
     from core.report.progress import Progress
     from core.trainer import Trainer
 
-    built.agent.lanes = TimedLanes(built.agent.lanes, clock)
     trainer = Trainer(
-        built.agent, built.task, run, folder, identity={}, hyperparameters={},
+        TimedAgent(built.agent, clock), built.task, run, folder, identity={}, hyperparameters={},
         progress=Progress(enabled=False), arithmetic=built.arithmetic,
     )  # fmt: skip
     try:

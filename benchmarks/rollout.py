@@ -24,7 +24,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
 from benchmarks.common import (
     EnoughError,
     Stopwatch,
-    TimedLanes,
+    TimedAgent,
     in_own_process,
     parse_options,
     report,
@@ -143,11 +143,11 @@ def measure_ours(options: Options) -> float:
     env = f"ALE/{options.game}-v5"
     atari = AtariConfig(env_threads=options.native_threads)
     stopwatch = Stopwatch(WARMUP_STEPS, options.seconds)
-    lanes = TimedLanes(make_lanes(env, options.lanes, atari), stopwatch)
+    lanes = make_lanes(env, options.lanes, atari)
     with tempfile.TemporaryDirectory() as parent:
         config = RunConfig(evaluate_every=0, checkpoint_seconds=1e9, progress=False)
         trainer = Trainer(
-            OnLanes(RandomAgent(lanes), seed=1),
+            TimedAgent(OnLanes(RandomAgent(lanes), seed=1), stopwatch),
             make_task(env, atari, DEFAULTS, config, no_policy),
             config,
             RunFolder.create(Path(parent), "random", env, 1),

@@ -48,7 +48,8 @@ class Options:
     seconds: float = free(1200.0, over=0)
     """Of training, per contender and round."""
     evaluations: int = free(8, at_least=1)
-    """Of each contender, at equal distances, the last at the end."""
+    """Of each contender, at equal distances, the last at the end; one more where its training ends
+    before."""
     episodes: int = free(10, at_least=1)
     """Games of each evaluation."""
     rounds: int = free(1, at_least=1)
@@ -57,7 +58,7 @@ class Options:
     """Atari game."""
     protocol: str = "dopamine"
     """Rules for all, see `envs/atari/protocol.py`."""
-    agent: str = "dqn"
+    agent: str = "pqn"
     """Ours."""
     settings: str = "--preset cpu"
     """Options of ours, as after `tengen train AGENT`."""
@@ -166,13 +167,22 @@ class TrainingClock:
         passed = sum(mark <= seconds for mark in self.marks)
         if passed > self.passed:
             self.passed = passed  # several at once, where a step takes that long
-            assert self.evaluate is not None
-            scores = self.evaluate(self.steps)
-            self.points.append(Point(seconds, self.steps, sum(scores) / len(scores), scores))
-            point = self.points[-1]
-            print(f"  {seconds:6.0f} s {self.steps:>9,} steps {point.mean:7.2f}", flush=True)
+            self._score(seconds)
             self._started += time.perf_counter() - now
         return self.passed == len(self.marks)
+
+    def end(self) -> None:
+        """Evaluate what training ended with, where it ended before the time was over."""
+        scored = self.points[-1].agent_steps if self.points else 0
+        if self.steps > scored:
+            self._score(time.perf_counter() - self._started)
+
+    def _score(self, seconds: float) -> None:
+        assert self.evaluate is not None
+        scores = self.evaluate(self.steps)
+        point = Point(seconds, self.steps, sum(scores) / len(scores), scores)
+        self.points.append(point)
+        print(f"  {seconds:6.0f} s {self.steps:>9,} steps {point.mean:7.2f}", flush=True)
 
 
 def main() -> None:
@@ -218,6 +228,7 @@ def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[P
         built = build(config, folder.replay, lambda line: print(f"  {line}", flush=True))
         clock.evaluate = _scorer(built.task, config.run.seed)
         train_until_enough(built, config.run, folder, clock)
+        clock.end()
     return clock.points
 
 
@@ -249,6 +260,7 @@ def measure_sb3(options: Options, agent: str, command: Sequence[str]) -> list[Po
             return not clock.tick(config.lanes)
 
     model.learn(config.run.total_steps, callback=Watch())
+    clock.end()
     env.close()
     return clock.points
 
