@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from core.learner import load_weights
+from core.learner import Arithmetic, load_weights
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -70,3 +71,19 @@ class FrozenCopy(Generic[Network]):
     def load_state_dict(self, weights: Mapping[str, Tensor]) -> None:
         """Take these weights. Raises UserError when they belong to another network."""
         load_weights(self.network, weights)
+
+
+class ActingNetwork(Generic[Network]):
+    """What acts: the network that learns, or a copy of it where one learns while the other acts."""
+
+    def __init__(self, learning: Network, arithmetic: Arithmetic, *, meanwhile: bool) -> None:
+        self._copy = FrozenCopy(learning) if meanwhile else None
+        self.network = learning if self._copy is None else self._copy.network
+        if self._copy is not None:
+            # Dropout would take from torch's random numbers while learning does.
+            replace(arithmetic, compile=False).place(self.network.eval())
+
+    def refresh(self) -> None:
+        """Act with the present weights from now on."""
+        if self._copy is not None:
+            self._copy.refresh()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import UserError
 from core.lanes import Lanes
+from core.machine.environment_facts import usable_cores
 from envs.atari.protocol import PROTOCOLS, AtariConfig
 from envs.gymnasium.config import GymnasiumConfig
 from envs.names import canonical_id, is_atari
@@ -29,6 +30,7 @@ def make_lanes(
     *,
     evaluation: bool = False,
     first_lane: int = 0,
+    meanwhile: bool = False,
 ) -> Lanes:
     """Open ``num_lanes`` lanes of an environment.
 
@@ -40,6 +42,8 @@ def make_lanes(
         gymnasium: arguments and worker processes of Gymnasium environments.
         evaluation: episodes are for scoring: the protocol's evaluation limits hold.
         first_lane: number of the first of these, where they are some of more; for messages.
+        meanwhile: a thread learns while these move: emulators leave a core to that, since in turns
+            on it both lose.
 
     Raises:
         UserError: unknown environment, or one that this suite cannot drive.
@@ -61,7 +65,7 @@ def make_lanes(
             PROTOCOLS[atari.protocol],
             evaluation=evaluation,
             full_action_space=atari.full_action_space,
-            threads=atari.env_threads,
+            threads=atari.env_threads or (max(1, usable_cores() - 1) if meanwhile else 0),
             pixels=atari.pixels,
         )
     if env_id.startswith("tengen/"):

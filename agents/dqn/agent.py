@@ -6,7 +6,6 @@ Legend: L lanes, B batch, A actions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from agents.dqn.network import Draws, QNetwork, Returns
 from agents.dqn.objective import Batch, Draw, Objective, no_draws
 from agents.dqn.policy import EpsilonGreedy
 from core.agent import Metrics
-from core.frozen import FrozenCopy
+from core.frozen import ActingNetwork, FrozenCopy
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import DIVERGED, Arithmetic, DivergedError, Learner, load_weights
 from core.machine import ranks
@@ -70,19 +69,16 @@ class DQN:
         self.normaliser = self.target.network.normaliser = network.normaliser
         self.online = network
         self.scored = self.target.network if config.target_acts else network  # acts, too
-        self.acting = FrozenCopy(self.scored) if config.concurrent_ticks else None  # meanwhile
+        self.acting = ActingNetwork(self.scored, arithmetic, meanwhile=config.concurrent_ticks > 0)
         arithmetic.place(self.online)
         arithmetic.place(self.target.network)
         self.objective = Objective(
             config, self.online, self.target.network if config.target_every else self.online
         )
-        if self.acting is not None:
-            # Dropout would take from torch's random numbers while learning does.
-            replace(arithmetic, compile=False).place(self.acting.network.eval())
         self.learner = _build_learner(config, self.online, arithmetic)
         self.target.refresh()  # the learner may have begun with another process's weights
         self.actor = EpsilonGreedy(
-            self.scored if self.acting is None else self.acting.network,
+            self.acting.network,
             FrameStack(lanes.observation_spec, lanes.num_lanes),
             lanes.num_actions,
             arithmetic,
@@ -123,11 +119,7 @@ class DQN:
         for step, actions, outcome in self._observed:
             self._store(step, actions, outcome)
         self._observed = []
-        self._refresh_acting()
-
-    def _refresh_acting(self) -> None:
-        if self.acting is not None:
-            self.acting.refresh()
+        self.acting.refresh()
 
     def _store(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
         self.normaliser.update(step.observation, outcome.busy)
@@ -336,13 +328,13 @@ class DQN:
         self.sampling_rng.bit_generator.state = state["agent"]["sampling_rng"]
         # A resume may change it; the optimiser's state holds the old one.
         self.learner.set_learning_rate(self.config.learning_rate)
-        self._refresh_acting()
+        self.acting.refresh()
 
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights, in all networks."""
         load_weights(self.online, network)
         self.target.load_state_dict(network)
-        self._refresh_acting()
+        self.acting.refresh()
 
     def lanes_restarted(self, last: Step) -> None:
         """Close the cut episodes as truncated, with the frames they ended on."""

@@ -58,7 +58,8 @@ def build(
         note(plan.text)
         replay = FrameReplay(spec, folder)
         if arithmetic is None:
-            probe = choose_arithmetic(config.run, _trial(config, lanes, replay))
+            acting = int(config.concurrent_ticks > 0)
+            probe = choose_arithmetic(config.run, _trial(config, lanes, replay), acting)
             note(str(probe))
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
@@ -137,7 +138,10 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
 
 
 def _open_lanes(config: DQNConfig, num_lanes: int) -> Lanes:
-    lanes = make_lanes(config.env, num_lanes, config.atari, config.gymnasium)
+    lanes = make_lanes(
+        config.env, num_lanes, config.atari, config.gymnasium,
+        meanwhile=config.concurrent_ticks > 0,
+    )  # fmt: skip
     spec = lanes.observation_spec
     if config.shift_pixels and not spec.is_image:
         lanes.close()

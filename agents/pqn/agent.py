@@ -12,7 +12,6 @@ Legend: T ticks of a rollout, L lanes, N transitions of an update.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from agents.pqn.network import QNetwork
 from agents.pqn.policy import EpsilonGreedy
 from agents.pqn.rollout import Experience, Rollout
 from core.agent import Metrics
-from core.frozen import FrozenCopy
+from core.frozen import ActingNetwork
 from core.lanes import Lanes, Step
 from core.learner import Arithmetic, Learner, load_weights
 from core.optimisers import build_optimiser
@@ -60,19 +59,14 @@ class PQN:
         self.order_rng = np.random.default_rng(order_seed)
         torch.manual_seed(config.run.seed)
         self.network = build_network(config, lanes)
+        self.acting = ActingNetwork(self.network, arithmetic, meanwhile=config.concurrent)
         arithmetic.place(self.network)
         optimiser = build_optimiser(
             "radam", self.network.parameters(), config.learning_rate, RADAM_EPSILON
         )
         self.learner = Learner(self.network, optimiser, arithmetic, config.max_gradient_norm)
-        self.acting = FrozenCopy(self.network) if config.concurrent else None
-        if self.acting is not None:
-            replace(arithmetic, compile=False).place(self.acting.network)
         self.actor = EpsilonGreedy(
-            self.network if self.acting is None else self.acting.network,
-            lanes,
-            arithmetic,
-            np.random.default_rng(acting_seed),
+            self.acting.network, lanes, arithmetic, np.random.default_rng(acting_seed)
         )
         self.rollout = Rollout(lanes.observation_spec, lanes.num_lanes, config.rollout_ticks)
         self._seen: list[np.ndarray] = []  # newest frames, for the normaliser
@@ -113,16 +107,12 @@ class PQN:
         self.network.normaliser.update(np.concatenate(self._seen))
         self._seen = []
         self._hand_over()
-        self._refresh_acting()
+        self.acting.refresh()
 
     def _hand_over(self) -> None:
         config = self.config
         if self.rollout.is_full or (config.concurrent and self.rollout.filled > 1):
             self._due = self.rollout.take(config.discount, config.trace_decay)
-
-    def _refresh_acting(self) -> None:
-        if self.acting is not None:
-            self.acting.refresh()
 
     # ---------------------------------------------------------------- learn
 
@@ -206,20 +196,19 @@ class PQN:
         """Continue exactly from ``state_dict``."""
         self.learner.load_state_dict({"network": state["network"], **state["learner"]})
         self.rollout.load_state_dict(state["rollout"])
-        due = state.get("due")  # absent from older checkpoints
-        self._due = Experience(**due) if due else None
+        self._due = self.rollout.taken_before(state.get("due", {}))  # older checkpoints have none
         self._hand_over()  # a rollout begun before `concurrent` was asked for would be too long
         self.actor.frames.load_state_dict(state["agent"]["frames"])
         self.actor.rng.bit_generator.state = state["agent"]["acting_rng"]
         self.order_rng.bit_generator.state = state["agent"]["order_rng"]
-        self._refresh_acting()
+        self.acting.refresh()
         if not self.config.learning_rate_falls:  # a resume may change it
             self.learner.set_learning_rate(self.config.learning_rate)
 
     def start_from(self, network: Mapping[str, Any]) -> None:
         """Begin with trained weights."""
         load_weights(self.network, network)
-        self._refresh_acting()
+        self.acting.refresh()
 
     def lanes_restarted(self, last: Step) -> None:
         """Forget the unfinished rollout: what its last tick led to is gone."""

@@ -19,9 +19,7 @@ from core.concurrent import on_lanes
 from core.evaluation import Policy
 from core.lanes import Lanes
 from core.learner import Arithmetic, load_weights
-from core.machine.environment_facts import usable_cores
 from core.machine.probe import Trial, choose_arithmetic
-from envs.atari.protocol import AtariConfig
 from envs.make import evaluation_epsilon, is_atari, make_lanes
 from envs.task import make_task
 
@@ -40,7 +38,9 @@ def build(
     Raises:
         UserError: unknown environment or network.
     """
-    lanes = make_lanes(config.env, config.lanes, _beside_learning(config), config.gymnasium)
+    lanes = make_lanes(
+        config.env, config.lanes, config.atari, config.gymnasium, meanwhile=config.concurrent
+    )
     try:
         if arithmetic is None:
             probe = choose_arithmetic(config.run, _trial(config, lanes), int(config.concurrent))
@@ -95,13 +95,6 @@ def describe(config: PQNConfig) -> list[str]:
         return [f"{_parameter_count(build_network(config, lanes)):,} parameters"]
     finally:
         lanes.close()
-
-
-def _beside_learning(config: PQNConfig) -> AtariConfig:
-    """Where it learns meanwhile, emulators leave a core to that: in turns on it, both lose."""
-    if not config.concurrent or config.atari.env_threads:
-        return config.atari
-    return replace(config.atari, env_threads=max(1, usable_cores() - 1))
 
 
 def _parameter_count(network: torch.nn.Module) -> int:

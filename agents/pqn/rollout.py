@@ -16,6 +16,8 @@ from agents.pqn.losses import lambda_returns
 from core.errors import UserError
 from core.lanes import ObservationSpec
 
+OF_ANOTHER = "the checkpoint's rollout is of other lanes or another length"
+
 
 class Experience(NamedTuple):
     """What an update is made of."""
@@ -94,7 +96,26 @@ class Rollout:
             for name, array in held.items()
         )
         if not fits or len(filled) != 1 or max(filled) > self.ticks + 1:
-            raise UserError("the checkpoint's rollout is of other lanes or another length")
+            raise UserError(OF_ANOTHER)
         self.filled = filled.pop()
         for name, array in held.items():
             self._columns[name][: self.filled] = array
+
+    def taken_before(self, state: Mapping[str, Any]) -> Experience | None:
+        """What `take` handed out before a checkpoint that holds it; None where it holds nothing.
+        Raises UserError when it is of another rollout."""
+        if not state:
+            return None
+        if set(state) != set(Experience._fields):
+            raise UserError(OF_ANOTHER)
+        taken = Experience(**{name: np.asarray(array) for name, array in state.items()})
+        observation = self._columns["observation"]
+        wanted = Experience(observation[0], np.empty(1, np.int64), np.empty(1, np.float32))
+        fits = all(
+            array.shape[1:] == like.shape[1:] and array.dtype == like.dtype and array.ndim
+            for array, like in zip(taken, wanted, strict=True)
+        )
+        lengths = {len(array) for array in taken if array.ndim}
+        if not fits or len(lengths) != 1 or max(lengths) > self.ticks * observation.shape[1]:
+            raise UserError(OF_ANOTHER)
+        return taken

@@ -21,6 +21,7 @@ from core.config import check
 from core.errors import UserError
 from core.lanes import ObservationSpec
 from core.learner import Arithmetic
+from envs.atari.lanes import AtariLanes
 from envs.atari.protocol import AtariConfig, ProtocolName
 from envs.make import make_lanes
 
@@ -223,6 +224,30 @@ def test_it_is_scored_with_the_random_actions_of_the_protocol(
     assert policy.epsilon == wanted  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("asked", "concurrent", "wanted"), [(0, True, 3), (0, False, 0), (2, True, 2)]
+)
+def test_emulators_leave_a_core_to_what_learns_meanwhile(
+    asked: int, concurrent: bool, wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    real = AtariLanes.__init__
+
+    def init(lanes: AtariLanes, *args: Any, threads: int, **kwargs: Any) -> None:
+        opened.append(threads)
+        real(lanes, *args, threads=1, **kwargs)
+
+    monkeypatch.setattr(AtariLanes, "__init__", init)
+    monkeypatch.setattr("envs.make.usable_cores", lambda: 4)
+    config = PQNConfig(
+        env="ALE/Pong-v5", lanes=1, rollout_ticks=2, minibatches=2, concurrent=concurrent,
+        atari=AtariConfig(env_threads=asked),
+    )  # fmt: skip
+    built = build.build(config, tmp_path, lambda line: None, Arithmetic())
+    built.agent.close()
+    assert opened == [wanted]  # 0: one per core
+
+
 def test_a_rollout_of_other_lanes_is_refused(tmp_path: Path) -> None:
     agent, other = made(tmp_path, rollout_ticks=8), made(tmp_path, rollout_ticks=8)
     step = agent.lanes.reset(0)
@@ -235,3 +260,30 @@ def test_a_rollout_of_other_lanes_is_refused(tmp_path: Path) -> None:
         other.rollout.load_state_dict({**state, "action": np.zeros((1, 5), np.int64)})
     with pytest.raises(UserError, match="another length"):
         other.rollout.load_state_dict({n: np.repeat(a, 10, axis=0) for n, a in state.items()})
+
+
+def test_steps_to_be_learned_from_are_refused_where_they_do_not_fit(tmp_path: Path) -> None:
+    agent, other = made(tmp_path, rollout_ticks=8), made(tmp_path, rollout_ticks=8)
+    step = agent.lanes.reset(0)
+    for _ in range(3):
+        agent.lanes.send(agent.act(step, 0))
+        outcome = agent.lanes.receive()
+        agent.observe(step, np.zeros(3, np.int64), outcome)
+        step = outcome
+    due = agent.rollout.take(0.9, 0.5)._asdict()
+    assert len(due["action"]) == 6
+    state = agent.state_dict()
+    other.load_state_dict({**state, "due": due})
+    np.testing.assert_array_equal(other.state_dict()["due"]["returns"], due["returns"])
+    wrong: list[dict[str, Any]] = [
+        {name: due[name] for name in ("action", "returns")},
+        {**due, "reward": due["returns"]},
+        {**due, "returns": due["returns"][1:]},
+        {**due, "returns": np.float32(1.0)},
+        {**due, "action": due["action"].astype(np.float32)},
+        {**due, "observation": due["observation"][:, :1]},
+        {name: np.repeat(column, 5, axis=0) for name, column in due.items()},
+    ]
+    for forged in wrong:
+        with pytest.raises(UserError, match="another length"):
+            other.load_state_dict({**state, "due": forged})
