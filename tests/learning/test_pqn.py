@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents.pqn.agent import PQN
 from agents.pqn.build import build_policy
 from agents.pqn.config import PRESETS, PQNConfig
 from agents.pqn.rollout import Experience
@@ -102,15 +103,37 @@ def test_a_resume_may_change_whether_acting_is_concurrent(
         env="tengen/Catch", lanes=3, rollout_ticks=20, minibatches=3, epochs=1,
         concurrent=not concurrent,
     )  # fmt: skip
+    made, learned = 0, 0
+
+    def count(agent: PQN) -> None:
+        observe, update = agent.observe, agent.update
+
+        def counted_observe(step: Step, actions: np.ndarray, outcome: Step) -> None:
+            nonlocal made
+            made += int(outcome.valid.sum())
+            observe(step, actions, outcome)
+
+        def counted_update(experience: Experience) -> None:
+            nonlocal learned
+            learned += len(experience.action)
+            update(experience)
+
+        agent.observe, agent.update = counted_observe, counted_update  # type: ignore[method-assign]
+
     first = make_trainer("pqn", config, total_steps=200, evaluate_every=0)
+    count(first.agent.agent)  # type: ignore[attr-defined]
     first.run()
     first.agent.close()
     config = replace(config, concurrent=concurrent)
     resumed = make_trainer("pqn", config, total_steps=600, evaluate_every=0)
-    updates = resumed.agent.agent.learner.updates  # type: ignore[attr-defined]
+    agent: PQN = resumed.agent.agent  # type: ignore[attr-defined]
+    count(agent)
     assert resumed.run() == "finished"
-    assert resumed.agent.agent.learner.updates > updates  # type: ignore[attr-defined]
     resumed.agent.close()
+    state = agent.state_dict()
+    due = len(state["due"].get("action", ()))
+    assert learned > 300
+    assert made == learned + due + state["rollout"]["valid"].sum(), "each is learned from once"
 
 
 def test_a_rollout_is_made_with_the_weights_of_its_start_while_that_before_is_learned(
