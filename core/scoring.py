@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from core.config import RunConfig
 from core.evaluation import Policy, cut_note, play_episodes
 from core.lanes import Lanes, Step
 
-EVALUATION_LANES = 8
+MOST_LANES = 16
 ANIMATION_FRAMES = 240
 ANIMATION_STRIDE = 2
 
@@ -33,7 +34,8 @@ def by_episodes(
 
     def evaluate(agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
         wanted = run.evaluate_episodes
-        lanes = open_lanes(min(wanted, EVALUATION_LANES))
+        each = ceil(wanted / MOST_LANES)  # as many on every lane: none waits for a longer share
+        lanes = open_lanes(ceil(wanted / each))
         filmed = lanes.observation_spec.is_image and run.video
         frames: list[np.ndarray] = []
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.config import RunConfig
 from core.evaluation import cut_note, play_episodes
+from core.lanes import Step
+from core.scoring import by_episodes
 from tests.core.scripted_lanes import Idle, ScriptedLanes
 
 EPISODE = st.tuples(st.integers(1, 6), st.sampled_from([-2.0, 0.0, 0.5, 3.0]))
@@ -71,3 +75,29 @@ def test_watch_sees_every_tick() -> None:
     play_episodes(lanes, Idle(1), 2, 0, watch=lambda step, _: seen.append(bool(step.valid[0])))
     # reset, two steps; the end is only watched on the way to the next episode
     assert seen == [False, True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize(("episodes", "lanes", "each"), [(1, 1, 1), (10, 10, 1), (30, 15, 2)])
+def test_episodes_of_an_evaluation_are_shared_equally(episodes: int, lanes: int, each: int) -> None:
+    """No lane waits while another plays one more."""
+    opened: list[ScriptedLanes] = []
+    ticks = 0
+
+    def open_lanes(count: int) -> ScriptedLanes:
+        opened.append(ScriptedLanes([[(5, 1.0)]] * count))
+        return opened[-1]
+
+    class Counting(Idle):
+        def act(self, step: Step) -> np.ndarray:
+            nonlocal ticks
+            ticks += 1
+            return super().act(step)
+
+    evaluate = by_episodes(
+        open_lanes, lambda lanes, seed: Counting(lanes.num_lanes), lambda score: None,
+        RunConfig(evaluate_episodes=episodes),
+    )  # fmt: skip
+    assessment = evaluate(0, 1, lambda: False)
+    assert assessment is not None and assessment.scores == [5.0] * episodes
+    assert opened[0].num_lanes == lanes
+    assert ticks == 6 * each - 1, "five steps, and one that starts the next episode"
