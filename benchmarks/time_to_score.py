@@ -13,7 +13,6 @@ short a warm-up as ours.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import tempfile
@@ -102,8 +101,13 @@ def _require_writable(path: Path) -> None:
         raise UserError(f"--out {path}: {error.strerror}: {error.filename}") from None
     if path.suffix == ".png":
         raise UserError(f"--out {path} is where the figure goes; give it another ending")
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UserError(f"--out {path} is no file that can be written")
+    new = not path.exists()
+    try:
+        path.open("a").close()  # what permissions promise does not always hold
+    except OSError as error:
+        raise UserError(f"--out {path} is no file that can be written: {error.strerror}") from None
+    if new:
+        path.unlink()
 
 
 def _all_contenders(options: Options) -> dict[str, tuple[str, str]]:

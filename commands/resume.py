@@ -74,10 +74,13 @@ def newest_unfinished() -> Path:
         if run.read_status().get("state") != "finished" and not _in_use(run):
             return run.path
     if runs:
-        raise UserError(
-            f"no run here waits to go on; to lengthen a finished one: tengen resume "
-            f"{runs[0].quoted} --total-steps N"
-        )
+        busy = [f"{run.path} is in training" for run in runs if _in_use(run)]
+        lengthen = [
+            f"to lengthen a finished one: tengen resume {run.quoted} --total-steps N"
+            for run in runs
+            if run.read_status().get("state") == "finished"
+        ]
+        raise UserError("; ".join(["no run here waits to go on", *busy[:1], *lengthen[:1]]))
     raise UserError("there is no run here; name its folder: tengen resume RUN")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import time_to_score
 from benchmarks.common import SkippedError
-from benchmarks.time_to_score import Options, Point, main
+from benchmarks.time_to_score import Options, Point, TrainingClock, main
 from core.config import check
 from core.errors import UserError
 
@@ -85,9 +85,27 @@ def test_nothing_scored_leaves_older_results(
         ({"protocol": "nosuch"}, "--protocol must be one of"),
         ({"out": "."}, "--out . is no file"),
         ({"out": "scores.png"}, "is where the figure goes"),
+        ({"out": "/proc/tengen.json"}, "--out /proc/tengen.json"),
     ],
 )
 def test_wrong_arguments_are_one_line(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError) as raised:
         check(Options(**options))
     assert expected in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_what_training_ended_with_is_scored_once() -> None:
+    clock = TrainingClock(Options(seconds=1e9, evaluations=1))
+    clock.evaluate = lambda agent_steps: [float(agent_steps)]
+    assert not clock.tick(64) and not clock.tick(64)
+    clock.end()
+    clock.end()
+    assert [(point.agent_steps, point.mean) for point in clock.points] == [(128, 128.0)]
+
+
+def test_the_clock_scores_at_its_marks_and_says_when_the_time_is_over() -> None:
+    clock = TrainingClock(Options(seconds=1e-9, evaluations=2))
+    clock.evaluate = lambda agent_steps: [1.0, 2.0]
+    assert clock.tick(64), "both marks have passed"
+    clock.end()
+    assert [(point.agent_steps, point.mean) for point in clock.points] == [(64, 1.5)]

@@ -37,6 +37,12 @@ def test_the_newest_that_can_go_on_is_meant(here: Path) -> None:
     finished = make("runs/done", "finished")
     with pytest.raises(UserError, match="resume runs/done --total-steps N"):
         newest_unfinished()
+    finished.set_status("running")
+    finished.lock()
+    with pytest.raises(UserError, match=r"to go on; runs/done is in training$"):
+        newest_unfinished()
+    finished.unlock()
+    finished.set_status("finished")
     older, deep, beside = make("runs/old", "stopped"), make(None, "running"), make("mine", "failed")
     make("runs/newer", "finished")
     assert newest_unfinished() == beside.path
