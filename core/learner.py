@@ -7,8 +7,10 @@ somebody asks, so that a GPU is never waited for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,12 +18,17 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.machine import ranks
+from core.recorded import Recorded
 
 NORM_EVERY = 50
 """Without clipping, the gradient norm is only for the log: measured once in so many updates."""
 
-Loss = Callable[[], tuple[Tensor, dict[str, Tensor]]]
-"""Computes (scalar loss, scalar metrics)."""
+GRADIENT_NORM = "gradient_norm"
+
+Loss = Callable[..., tuple[Tensor, dict[str, Tensor]]]
+"""Computes (scalar loss, scalar metrics) from the inputs of an update."""
+Differentiated = tuple[dict[str, Tensor], Sequence[Tensor | None]]
+"""Metrics, and the gradient of every parameter."""
 
 
 DIVERGED = (
@@ -68,6 +75,13 @@ class Arithmetic:
         kind = torch.device(self.device).type
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bf16)
 
+    @property
+    def records(self) -> bool:
+        """Whether work is recorded: see `core.recorded`. A compiler makes kernels of its own, and
+        several processes exchange gradients in between."""
+        on_gpu = torch.device(self.device).type == "cuda"
+        return on_gpu and not self.compile and ranks.count() == 1
+
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device and its convolutions to the memory layout; compile it."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
@@ -105,53 +119,73 @@ class Learner:
         self.arithmetic = arithmetic
         self.max_gradient_norm = max_gradient_norm
         self.updates = 0
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._recorded: dict[Loss, Recorded[Differentiated]] = {}
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
 
-    def update(self, loss_function: Loss, weight: float = 1.0) -> None:
+    def update(self, loss_function: Loss, *inputs: Tensor, weight: float = 1.0) -> None:
         """Take one optimiser step.
 
         Args:
             loss_function: the mean over a batch.
+            inputs: what it is called with. With inputs it must be the same work every time: on a
+                GPU it is recorded, see `core.recorded`.
             weight: how much the batch counts beside those of other processes.
 
         Raises:
             DivergedError: the loss is NaN or infinite. On a GPU this shows when metrics are
                 drained, or in `require_finite` before a checkpoint.
         """
+        if inputs and self.arithmetic.records:
+            if loss_function not in self._recorded:
+                work = partial(self._differentiate, loss_function)
+                self._recorded[loss_function] = Recorded(work, self.arithmetic)
+            metrics, gradients = self._recorded[loss_function](*inputs)
+            for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+                parameter.grad = gradient
+        else:
+            metrics, gradients = self._differentiate(loss_function, *inputs, weight=weight)
+        if not self.max_gradient_norm and self.updates % NORM_EVERY == 0:
+            norm = nn.utils.get_total_norm([g for g in gradients if g is not None])
+            metrics = {**metrics, GRADIENT_NORM: norm}
+        self.optimiser.step()
+        self.updates += 1
+        self._record(metrics)
+
+    def _differentiate(
+        self, loss_function: Loss, *inputs: Tensor, weight: float = 1.0
+    ) -> Differentiated:
+        """Gradients, clipped, and what was measured."""
         with self.arithmetic.autocast():
-            loss, metrics = loss_function()
+            loss, metrics = loss_function(*inputs)
         loss = loss.float()
         if loss.device.type == "cpu":
             self._require_finite(float(loss.detach()))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        ranks.average_gradients(self.network.parameters(), weight)
-        norm = self._clip()
-        self.optimiser.step()
-        self.updates += 1
-        self._record({"loss": loss.detach(), **metrics}, norm)
-
-    def _clip(self) -> Tensor | None:
+        parameters = list(self.network.parameters())
+        ranks.average_gradients(parameters, weight)
+        metrics = {"loss": loss.detach(), **metrics}
         if self.max_gradient_norm > 0:
-            return nn.utils.clip_grad_norm_(self.network.parameters(), self.max_gradient_norm)
-        if self.updates % NORM_EVERY == 0:
-            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-            return nn.utils.get_total_norm(gradients)
-        return None
+            norm = nn.utils.clip_grad_norm_(parameters, self.max_gradient_norm)
+            metrics[GRADIENT_NORM] = norm
+        return metrics, [parameter.grad for parameter in parameters]
 
-    def _record(self, metrics: dict[str, Tensor], norm: Tensor | None) -> None:
-        if norm is not None:
-            metrics["gradient_norm"] = norm
-        for name, metric in metrics.items():
-            value = metric.detach()
-            if name.endswith("_max"):
-                held = self._sums.get(name)
-                self._sums[name] = value if held is None else torch.maximum(held, value)
-                self._counts[name] = 1
+    def _record(self, metrics: dict[str, Tensor]) -> None:
+        """Keep sums, or maxima, by groups of names: each takes one kernel."""
+        groups = defaultdict[str, list[str]](list)
+        for name in metrics:
+            kind = "max" if name.endswith("_max") else "norm" if name == GRADIENT_NORM else "mean"
+            groups[kind].append(name)
+        for kind, names in groups.items():
+            key = tuple(names)
+            values = torch.stack([metrics[name].detach() for name in names])
+            held = self._sums.get(key)
+            if held is None:
+                self._sums[key] = values
             else:
-                self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-                self._counts[name] = self._counts.get(name, 0) + 1
+                self._sums[key] = torch.maximum(held, values) if kind == "max" else held + values
+            self._counts[key] = 1 if kind == "max" else self._counts.get(key, 0) + 1
 
     def drain_metrics(self) -> dict[str, float]:
         """Means (for names ending in ``_max``: maxima) since the last call.
@@ -159,7 +193,11 @@ class Learner:
         Raises:
             DivergedError: the loss is NaN or infinite.
         """
-        drained = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        drained = {
+            name: total / self._counts[key]
+            for key, totals in self._sums.items()
+            for name, total in zip(key, totals.tolist(), strict=True)
+        }
         self._sums, self._counts = {}, {}
         if "loss" in drained:
             self._require_finite(drained["loss"])

@@ -67,7 +67,7 @@ class ObservationNormaliser(nn.Module):
         observation = np.concatenate(ranks.all_of(new_ones))
         if not len(observation):
             return
-        seen = torch.as_tensor(observation, dtype=torch.float64, device=self.mean.device)
+        seen = torch.as_tensor(observation).to(self.mean.device).double()
         new, mean = len(seen), seen.mean(dim=0)
         total = self.count + new
         shift = mean - self.mean

@@ -29,6 +29,11 @@ from core.replay.sampling import Transitions, TransitionSampler
 from core.schedule import linear
 from networks.registry import hidden_sizes
 
+Measured = dict[str, torch.Tensor]
+
+MOST_DRAWN_AT_ONCE = 32
+"""Batches drawn together on a GPU, which then is asked for a third as much."""
+
 
 class DQN:
     """Q-learning with a replay memory and a target network."""
@@ -88,7 +93,10 @@ class DQN:
         self._learned_until = config.warmup_steps  # agent steps whose updates have been made
         self._agent_steps = 0
         self._observed: list[tuple[Step, np.ndarray, Step]] = []
-        self._last_errors = torch.empty(0)
+        self._last_errors = self._last_priorities = torch.empty(0)
+        self._columns: tuple[str, ...] = ()
+        # Not by priorities, which change with each update.
+        self._draws_at_once = arithmetic.records and not config.prioritised
 
     # ---------------------------------------------------------------- collect
 
@@ -158,10 +166,13 @@ class DQN:
         discount = self._schedule(agent_steps)  # first: what can be drawn depends on n
         if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
-        for _ in range(due):
+        at_once = MOST_DRAWN_AT_ONCE if self._draws_at_once else 1
+        while due:
+            batches = min(due, at_once)
+            due -= batches
             self.update(
                 self.sampler.sample(
-                    self.sampling_rng, config.batch_size, discount, config.clip_rewards
+                    self.sampling_rng, batches * config.batch_size, discount, config.clip_rewards
                 )
             )
 
@@ -181,30 +192,38 @@ class DQN:
         return discount
 
     def update(self, sample: Transitions) -> None:
-        """One step of gradient descent, and now and then a copy to the target network."""
-        batch = self._batch(sample)
-        draw: Draw = self._draw(len(sample.action)) if self.online.is_random else no_draws
-        priorities = torch.empty(0)
+        """A step of gradient descent for each batch of the sample, and now and then a copy to the
+        target network."""
+        for batch in self._batch(sample).parts(min(self.config.batch_size, len(sample.action))):
+            self._descend(batch)
+            if self.priorities is not None:
+                self._prioritise(self.priorities, sample, self._last_priorities)
+            self._follow()
 
-        def loss_function() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            nonlocal priorities
-            judged = self.objective(batch, draw)
-            self._last_errors, priorities = judged.errors, judged.priorities
-            best = judged.q_tm1.max(dim=1).values
-            return judged.loss, {"q_mean": best.mean(), "q_max": best.max()}
+    def _descend(self, batch: Batch) -> None:
+        if self.online.is_random:  # numbers from elsewhere, each time anew
+            draw = self._draw(len(batch.action_tm1))
+            self.learner.update(lambda: self._loss(batch, draw))
+        else:
+            self._columns = tuple(batch.given)
+            self.learner.update(self._loss_of_columns, *batch.given.values())
 
-        self.learner.update(loss_function)
-        if self.priorities is not None:
-            self._prioritise(self.priorities, sample, priorities)
-        self._follow()
+    def _loss_of_columns(self, *columns: torch.Tensor) -> tuple[torch.Tensor, Measured]:
+        return self._loss(Batch(**dict(zip(self._columns, columns, strict=True))), no_draws)
+
+    def _loss(self, batch: Batch, draw: Draw) -> tuple[torch.Tensor, Measured]:
+        judged = self.objective(batch, draw)
+        self._last_errors, self._last_priorities = judged.errors, judged.priorities
+        best = judged.q_tm1.max(dim=1).values
+        return judged.loss, {"q_mean": best.mean(), "q_max": best.max()}
 
     def _batch(self, sample: Transitions) -> Batch:
         place, pixels = self.arithmetic.tensor, self.config.shift_pixels
-        observations = sample.observation, sample.next_observation
+        here, there = sample.observation, sample.next_observation
         if pixels:
-            here, there = (random_shift(self.sampling_rng, x, pixels) for x in observations)
-        else:
-            here, there = observations
+            here, there = (
+                random_shift(self.sampling_rng, np.asarray(x), pixels) for x in (here, there)
+            )
         returns = sample.n_step_return, sample.bootstrap_discount
         return Batch(
             *(place(array) for array in (here, sample.action, *returns, there)),

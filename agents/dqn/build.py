@@ -21,6 +21,7 @@ from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, load_weights
 from core.machine import ranks
 from core.machine.probe import Trial, choose_arithmetic
+from core.replay.on_device import DeviceFrames, fits_on
 from core.replay.plan import legal_column
 from core.replay.ring import FrameReplay, ReplaySpec, check_fits, plan_replay
 from core.replay.sampling import Transitions
@@ -63,6 +64,11 @@ def build(
             note(str(probe))
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
+        # Shifted observations are made on the processor.
+        if fits_on(arithmetic.device, spec) and not config.shift_pixels:
+            frames = DeviceFrames(spec, arithmetic.device)
+            note(f"replay: frames on {frames.device} too, {frames.bytes_of(spec) / 1e9:.1f} GB")
+            replay.mirror(frames)
         agent = DQN(
             config,
             lanes,

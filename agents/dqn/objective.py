@@ -6,7 +6,7 @@ Legend: B batch, A actions, Z numbers that describe a return, M those of the tar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +33,17 @@ class Batch:
     legal_tm1: Tensor | None = None
     legal_t: Tensor | None = None
     weight: Tensor | None = None
+
+    @property
+    def given(self) -> dict[str, Tensor]:
+        """What is not None."""
+        return {name: column for name, column in vars(self).items() if column is not None}
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """The same in batches of a size that divides it."""
+        names = self.given
+        for columns in zip(*(torch.split(column, size) for column in names.values()), strict=True):
+            yield Batch(**dict(zip(names, columns, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents.dqn.losses import greedy_action
 from agents.dqn.network import QNetwork
 from core.lanes import FrameStack, Step
 from core.learner import Arithmetic
 from core.legal import legal_only, random_actions
+from core.recorded import Recorded
 
 
 class EpsilonGreedy:
@@ -26,6 +28,7 @@ class EpsilonGreedy:
         arithmetic: Arithmetic,
         rng: np.random.Generator,
     ) -> None:
+        self.forward = Recorded(self._forward, arithmetic)
         self.network = network
         self.frames = lanes
         self.num_actions = num_actions
@@ -45,18 +48,22 @@ class EpsilonGreedy:
         drawn = random_actions(self.rng, num_lanes, self.num_actions, step.legal)
         if explore.all():
             return drawn
-        with torch.no_grad():
-            q = self._values(self.arithmetic.tensor(observation))  # [L, A]
+        q = self._values(self.arithmetic.tensor(observation))  # [L, A]
         if step.legal is not None:
             q = legal_only(q, self.arithmetic.tensor(step.legal))
         return np.where(explore, drawn, greedy_action(q).cpu().numpy())
 
-    def _values(self, observation: torch.Tensor) -> torch.Tensor:
+    def _values(self, observation: Tensor) -> Tensor:
         network, lanes = self.network, len(observation)
         if self.explores and isinstance(network, QNetwork) and network.is_random:
             size = network.returns.size
             draws = network.draw(self.rng, self.arithmetic.tensor, lanes, size, noises=lanes)
-            q: torch.Tensor = network(observation, draws)
-        else:
-            q = network(observation)
+            with torch.no_grad():
+                q: Tensor = network(observation, draws)
+            return q
+        return self.forward(observation)
+
+    @torch.no_grad()
+    def _forward(self, observation: Tensor) -> Tensor:
+        q: Tensor = self.network(observation)
         return q

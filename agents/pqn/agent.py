@@ -11,7 +11,7 @@ Legend: T ticks of a rollout, L lanes, N transitions of an update.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,9 @@ class PQN:
         self.actor = EpsilonGreedy(
             self.acting.network, lanes, arithmetic, np.random.default_rng(acting_seed)
         )
-        self.rollout = Rollout(lanes.observation_spec, lanes.num_lanes, config.rollout_ticks)
+        self.rollout = Rollout(
+            lanes.observation_spec, lanes.num_lanes, config.rollout_ticks, arithmetic.device
+        )
         self._seen: list[np.ndarray] = []  # newest frames, for the normaliser
         self._due: Experience | None = None
 
@@ -90,7 +92,7 @@ class PQN:
         if self.config.clip_rewards:
             reward = np.sign(reward)
         self.rollout.append(
-            observation=self.actor.frames.observation,
+            observation=self.actor.seen,
             action=actions,
             reward=self.config.reward_scale * reward,
             terminated=terminated,
@@ -98,14 +100,16 @@ class PQN:
             valid=outcome.valid,
             value=self.actor.value,
         )
-        self._seen.append(step.observation[~outcome.busy])
+        if self.config.normalise_observations:
+            self._seen.append(step.observation[~outcome.busy])
         if not self.config.concurrent:
             self.commit()
 
     def commit(self) -> None:
         """Hand over a rollout to be learned from, and act with the present weights from now on."""
-        self.network.normaliser.update(np.concatenate(self._seen))
-        self._seen = []
+        if self._seen:
+            self.network.normaliser.update(np.concatenate(self._seen))
+            self._seen = []
         self._hand_over()
         self.acting.refresh()
 
@@ -133,21 +137,30 @@ class PQN:
         columns = [self.arithmetic.tensor(column) for column in experience]  # sent once
         for _ in range(self.config.epochs):
             order = self.order_rng.permutation(len(experience.action))
-            for part in np.array_split(order, self.config.minibatches):
-                if len(part):
-                    rows = self.arithmetic.tensor(part)
-                    self.step(*(column[rows] for column in columns))
+            for rows, *weight in self._minibatches(order):
+                self.learner.update(self.loss, *(column[rows] for column in columns), *weight)
 
-    def step(self, observation: Tensor, action: Tensor, returns: Tensor) -> None:
-        """One step of the optimiser on a minibatch."""
+    def _minibatches(self, order: np.ndarray) -> Iterator[list[Tensor]]:
+        """Rows of each; where updates are recorded, which takes batches of one size, some rows
+        twice, and weights that count them once."""
+        parts = [part for part in np.array_split(order, self.config.minibatches) if len(part)]
+        if not self.arithmetic.records:
+            yield from ([self.arithmetic.tensor(part)] for part in parts)
+            return
+        size = -(-self.rollout.largest // self.config.minibatches)
+        rows = np.stack([np.resize(part, size) for part in parts])
+        lengths = np.array([len(part) for part in parts])[:, None]
+        weights = np.where(np.arange(size) < lengths, size / lengths, 0.0).astype(np.float32)
+        yield from map(list, zip(*map(self.arithmetic.tensor, (rows, weights)), strict=True))
 
-        def loss_function() -> tuple[Tensor, dict[str, Tensor]]:
-            q = self.network(observation).float()
-            best = q.detach().max(dim=1).values
-            metrics = {"q_mean": best.mean(), "q_max": best.max()}
-            return q_loss(q, action, returns), metrics
-
-        self.learner.update(loss_function)
+    def loss(
+        self, observation: Tensor, action: Tensor, returns: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a minibatch and what it tells of the action values."""
+        q = self.network(observation).float()
+        best = q.detach().max(dim=1).values
+        metrics = {"q_mean": best.mean(), "q_max": best.max()}
+        return q_loss(q, action, returns, weight), metrics
 
     # ---------------------------------------------------------------- report
 
@@ -184,7 +197,7 @@ class PQN:
             "network": learner.pop("network"),
             "learner": learner,
             "rollout": self.rollout.state_dict(),
-            "due": {} if self._due is None else self._due._asdict(),
+            "due": {} if self._due is None else self._due.state_dict(),
             "agent": {
                 "frames": self.actor.frames.state_dict(),
                 "acting_rng": self.actor.rng.bit_generator.state,

@@ -110,21 +110,22 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
     ),
     # What docs/results/README.md tells of under "PQN on Pong".
     "cpu": (
-        "Pong on two cores: 1.8M steps of frames normalised by pixel, in twenty minutes",
+        "Pong on two cores: 2M steps of frames normalised by pixel, in twenty minutes",
         {
             "env": "ALE/Pong-v5",
+            "lanes": 128,
             "network": "dqn2013",
             "normalise_observations": True,
             "rollout_ticks": 32,
             "epochs": 3,
-            "minibatches": 8,
+            "minibatches": 32,
             "trace_decay": 0.9,
             "clip_rewards": True,
             "epsilon_end": 0.01,
             "learning_rate": 4e-4,
             "concurrent": True,
             "atari": {"pixels": 64},
-            "run": {"total_steps": 1_800_000, "evaluate_every": 600_000},
+            "run": {"total_steps": 2_000_000, "evaluate_every": 500_000},
         },
     ),
     "catch": (

@@ -48,13 +48,16 @@ def lambda_returns(
     return returns
 
 
-def q_loss(q: Tensor, action: Tensor, target: Tensor) -> Tensor:
+def q_loss(q: Tensor, action: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Half the mean squared error, scalar.
 
     Args:
         q: action values, float [B, A].
         action: the actions that were taken, int64 [B].
         target: from `lambda_returns`, float [B]; no gradient flows into it.
+        weight: how much each counts, float [B]; None for all alike.
     """
     taken = q.gather(1, action.unsqueeze(1)).squeeze(1)  # [B]
-    return 0.5 * F.mse_loss(taken, target.detach())
+    if weight is None:
+        return 0.5 * F.mse_loss(taken, target.detach())
+    return 0.5 * (weight * F.mse_loss(taken, target.detach(), reduction="none")).mean()

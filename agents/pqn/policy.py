@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents.pqn.network import QNetwork
 from core.lanes import FrameStack, Lanes, Step
 from core.learner import Arithmetic
 from core.legal import legal_only, random_actions
+from core.recorded import Recorded
 
 
 class EpsilonGreedy:
@@ -20,12 +22,15 @@ class EpsilonGreedy:
     def __init__(
         self, network: QNetwork, lanes: Lanes, arithmetic: Arithmetic, rng: np.random.Generator
     ) -> None:
+        self.forward = Recorded(self._forward, arithmetic)
         self.network = network
         self.frames = FrameStack(lanes.observation_spec, lanes.num_lanes)
         self.num_actions = lanes.num_actions
         self.arithmetic = arithmetic
         self.rng = rng
         self.epsilon = 0.0
+        self.seen = torch.empty(0)
+        """The newest step as the network saw it, [L, ...] on its device."""
         self.value = np.zeros(lanes.num_lanes, np.float32)
         """max_a Q of the newest step over legal actions, float [L]."""
 
@@ -34,8 +39,8 @@ class EpsilonGreedy:
         away the differences between actions."""
         observation = self.frames.push(step)
         lanes = len(observation)
-        with torch.no_grad():
-            q = self.network(self.arithmetic.tensor(observation))  # [L, A]
+        self.seen = self.arithmetic.tensor(observation)
+        q = self.forward(self.seen)  # [L, A]
         if step.legal is not None:
             q = legal_only(q, self.arithmetic.tensor(step.legal))
         best = q.max(dim=1)
@@ -43,3 +48,8 @@ class EpsilonGreedy:
         drawn = random_actions(self.rng, lanes, self.num_actions, step.legal)
         explore = self.rng.random(lanes) < self.epsilon
         return np.where(explore, drawn, best.indices.cpu().numpy())
+
+    @torch.no_grad()
+    def _forward(self, observation: Tensor) -> Tensor:
+        q: Tensor = self.network(observation)
+        return q

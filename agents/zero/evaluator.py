@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.learner import Arithmetic
+from core.recorded import Recorded
 from networks.control.folding import folded, refold
 from networks.control.zero import ZeroNetwork
 from search.tree_search import Answer
@@ -20,9 +21,6 @@ from search.tree_search import Answer
 Forward = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 """Planes uint8 [B, C, H, W], handicap int32 [B] and cells int32 [H W] to policy logits float32
 [B, A] and values float32 [B]. Without cells the boards stay as they are."""
-
-MOST_GRAPHS = 8
-"""Batch sizes for which a GPU's work is recorded; those that come later run unrecorded."""
 
 
 class NetworkEvaluator:
@@ -33,7 +31,7 @@ class NetworkEvaluator:
         self._dtype = torch.bfloat16 if arithmetic.bf16 else torch.float32
         self.overlaps = torch.device(arithmetic.device).type == "cuda"
         self.network = self.arithmetic.place(folded(network).to(self._dtype))
-        self._graphs: dict[torch.Size, Forward] = {}
+        self._recorded = Recorded(self._forward, self.arithmetic)
 
     def refresh(self, network: ZeroNetwork) -> None:
         """Copy the network's present weights, in place: what was recorded reads them there."""
@@ -53,7 +51,7 @@ class NetworkEvaluator:
             order = torch.arange(boards[0, 0].numel(), dtype=torch.int32)
         # Only copies from pinned memory are made in the background.
         given = [tensor.pin_memory() for tensor in (boards, points, order)]
-        logits, values = self._recorded(boards.shape)(*given)
+        logits, values = self._recorded(*given)
         # Copied back at once: a copy asked for later waits for the forward passes begun since.
         logits, values = (out.to("cpu", non_blocking=True) for out in (logits, values))
         arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
@@ -77,24 +75,6 @@ class NetworkEvaluator:
         outputs = self.network(turned.to(self._dtype, memory_format=layout), handicap * 0.5)
         return outputs.policy_logits.float(), outputs.value.float()
 
-    def _recorded(self, shape: torch.Size) -> Forward:
-        """The forward pass of batches of a shape, recorded where there is room for one more."""
-        if shape not in self._graphs:
-            if len(self._graphs) == MOST_GRAPHS:
-                return self._sent
-            self._graphs[shape] = record(self._forward, shape, self.arithmetic.device)
-        return self._graphs[shape]
-
-    def _sent(
-        self, planes: Tensor, handicap: Tensor, cells: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """A forward pass of tensors in pinned memory."""
-
-        def send(tensor: Tensor) -> Tensor:
-            return tensor.to(self.arithmetic.device, non_blocking=True)
-
-        return self._forward(send(planes), send(handicap), None if cells is None else send(cells))
-
     def ownership(self, planes: np.ndarray, handicap: np.ndarray) -> np.ndarray:
         """Expected owners, +1 the player to move, float32 [B, H, W]."""
         with torch.inference_mode():
@@ -102,32 +82,3 @@ class NetworkEvaluator:
             points = self.arithmetic.tensor(handicap) * 0.5
             owners: np.ndarray = self.network(board, points).ownership.float().cpu().numpy()
         return owners
-
-
-def record(forward: Forward, shape: torch.Size, device: str) -> Forward:
-    """Record a forward pass as a CUDA graph: all its kernels are started with one call.
-
-    The tensors that the result returns are overwritten by its next call.
-    """
-    batch, _, height, width = shape
-    planes = torch.zeros(shape, dtype=torch.uint8, device=device)
-    handicap = torch.zeros(batch, dtype=torch.int32, device=device)
-    cells = torch.arange(height * width, dtype=torch.int32, device=device)
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # libraries choose their kernels at the first calls
-        for _ in range(3):
-            forward(planes, handicap, cells)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        logits, values = forward(planes, handicap, cells)
-
-    def replay(*given: Tensor | None) -> tuple[Tensor, Tensor]:
-        for place, tensor in zip((planes, handicap, cells), given, strict=True):
-            assert tensor is not None
-            place.copy_(tensor, non_blocking=True)
-        graph.replay()
-        return logits, values
-
-    return replay

@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,11 @@ from core.replay.storage import (
     checked_array,
     explain_write_errors,
 )
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.replay.on_device import DeviceFrames
 
 __all__ = ["FrameReplay", "ReplayPlan", "ReplaySpec", "check_fits", "plan_replay"]
 
@@ -73,6 +78,22 @@ class FrameReplay:
         self._checkpoint_end = 0
         self.dropped = 0
         """Transitions of the restored checkpoint that had been overwritten since."""
+        self._mirror: DeviceFrames | None = None
+
+    def mirror(self, frames: DeviceFrames) -> None:
+        """Keep the frames there too, and draw observations from there."""
+        self._mirror = frames
+        self._fill_mirror()
+
+    def _fill_mirror(self) -> None:
+        if self._mirror is None:
+            return
+        lanes = self.spec.lanes
+        for row in range(self.oldest, self.end):
+            numbers = np.arange(row * lanes, (row + 1) * lanes)[:, None]
+            out = np.empty((lanes, self.spec.frame_items, 1), self.spec.frame_dtype)
+            self._store.gather(numbers, out)
+            self._mirror.put(row, out)
 
     def _allocate(self, plan: ReplayPlan) -> None:
         self.plan = plan
@@ -125,6 +146,8 @@ class FrameReplay:
                 return self.end - 1
             first = first | started
         self._store.put(self.end, frame.reshape(spec.lanes, spec.frame_items))
+        if self._mirror is not None:
+            self._mirror.put(self.end, frame)
         slot = self.end % self.plan.rows
         for column in spec.columns:
             given = more.get(column.name)
@@ -206,12 +229,15 @@ class FrameReplay:
         values: np.ndarray = self.columns[column][rows % self.plan.rows, lanes]
         return values
 
-    def stacks(self, numbers: np.ndarray) -> np.ndarray:
-        """Observations, [..., K, *shape] with K last in memory, or [..., *shape].
+    def stacks(self, numbers: np.ndarray) -> np.ndarray | Tensor:
+        """Observations, [..., K, *shape] with K last in memory, or [..., *shape]; a tensor where
+        there is a mirror on a GPU.
 
         Args:
             numbers: which frames (row * L + lane), int64 [..., K]; -1 for a blank.
         """
+        if self._mirror is not None:
+            return self._mirror.stacks(numbers)
         spec = self.spec
         *batch, stack = numbers.shape
         out = np.empty((math.prod(batch), spec.frame_items, stack), spec.frame_dtype)
@@ -295,6 +321,7 @@ class FrameReplay:
             self.columns[name][slots] = column
         self.oldest, self.end, self._checkpoint_end = kept_from, end, end
         self.dropped = (kept_from - oldest) * self.spec.lanes
+        self._fill_mirror()
 
     def close(self) -> None:
         """Free the memory. The files stay."""

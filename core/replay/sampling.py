@@ -9,6 +9,7 @@ Legend: L lanes, B batch, K frames stacked, A actions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,19 +17,23 @@ from core.replay import kernels
 from core.replay.kernels import VALID
 from core.replay.ring import FrameReplay
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Transitions:
-    """Transitions drawn. Observations are [B, K, *shape] with K last in memory, or [B, *shape]."""
+    """Transitions drawn. Observations are [B, K, *shape] with K last in memory, or [B, *shape];
+    tensors where the memory has a mirror on a GPU."""
 
-    observation: np.ndarray
+    observation: np.ndarray | Tensor
     action: np.ndarray
     """int64 [B]."""
     n_step_return: np.ndarray
     """Discounted sum of up to n rewards, float32 [B]."""
     bootstrap_discount: np.ndarray
     """discount**k for k rewards summed, 0 where the last one terminated, float32 [B]."""
-    next_observation: np.ndarray
+    next_observation: np.ndarray | Tensor
     """The observation k steps later."""
     row: np.ndarray
     """Number of the row drawn, counted from the first ever appended, int64 [B]."""
@@ -136,7 +141,7 @@ class TransitionSampler:
 class Positions:
     """Positions drawn."""
 
-    observation: np.ndarray
+    observation: np.ndarray | Tensor
     """[B, K, *shape] with K last in memory, or [B, *shape]."""
     action: np.ndarray
     """What was played there, int64 [B]."""

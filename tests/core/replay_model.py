@@ -193,7 +193,7 @@ def assert_agrees(replay: FrameReplay, model: Model, clip: bool = False) -> None
 
 def assert_same(a: Transitions, b: Transitions) -> None:
     for name, value in vars(a).items():
-        np.testing.assert_array_equal(value, getattr(b, name), strict=True)
+        np.testing.assert_array_equal(np.asarray(value), np.asarray(getattr(b, name)), strict=True)
 
 
 def draw(replay: FrameReplay) -> Transitions:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
+from core.replay.on_device import DeviceFrames
 from core.replay.ring import FrameReplay, ReplaySpec
 from core.replay.sampling import TransitionSampler
 from tests.core.replay_model import (
@@ -61,6 +63,7 @@ def test_draws_what_the_episodes_hold(
     spec = ReplaySpec(window * lanes + lanes // 2, lanes, *form, stack, n_step, "ram", 3)
     model = Model(spec, seed, busy)
     replays = [FrameReplay(replace(spec, storage=name), folder / name) for name in STORAGES]
+    replays.append(mirrored(FrameReplay(spec, folder / "mirrored")))
     for tick in range(ticks):
         if tick > 0 and tick in stops:
             model.end_episodes(Fan(replays))
@@ -71,6 +74,7 @@ def test_draws_what_the_episodes_hold(
         batches = [draw(replay) for replay in replays]
         assert_same(batches[0], batches[1])
         assert_same(batches[0], batches[2])
+        assert_same(batches[0], batches[3])
     for replay in replays:
         replay.close()
 
@@ -84,11 +88,32 @@ def test_holes_of_busy_lanes_survive_a_checkpoint(tmp_path: Path) -> None:
     assert_agrees(replay, model)
 
 
+def mirrored(replay: FrameReplay) -> FrameReplay:
+    replay.mirror(DeviceFrames(replay.spec, "cpu"))
+    return replay
+
+
+@pytest.mark.parametrize("ticks", [3, 30, 83])
+def test_a_mirror_shows_what_was_there_before_it(tmp_path: Path, ticks: int) -> None:
+    """Or what a checkpoint brings back, and goes on from there."""
+    replay, model = filled(SPEC, tmp_path, ticks)
+    expected = draw(replay)
+    restored = mirrored(FrameReplay(SPEC, tmp_path))
+    restored.restore(replay.checkpoint())
+    for other in (restored, mirrored(replay)):
+        batch = draw(other)
+        assert isinstance(batch.observation, torch.Tensor)
+        assert_same(batch, expected)
+    for _ in range(40):
+        model.tick(restored)
+    assert_agrees(restored, model)
+
+
 def test_observations_are_channels_last_in_memory(tmp_path: Path) -> None:
     replay, _ = filled(SPEC, tmp_path, 40)
     batch = draw(replay)
     assert batch.observation.shape == batch.next_observation.shape == (200, 4, 2, 3)
-    assert np.moveaxis(batch.observation, 1, -1).flags.c_contiguous
+    assert np.moveaxis(np.asarray(batch.observation), 1, -1).flags.c_contiguous
     single, _ = filled(replace(SPEC, stack=1), tmp_path / "single", 40)
     assert draw(single).observation.shape == (200, 1, 2, 3)
 
