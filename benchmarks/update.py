@@ -1,5 +1,7 @@
 """Milliseconds of one DQN update: ours in each arithmetic, and as stable-baselines3 makes it.
 
+On a GPU ours is measured twice: recorded, as it is made there, and not.
+
 An update is everything between two of them but the games: drawing 32 transitions, forward passes of
 both networks (Nature's, on stacked 84x84 frames), backward pass, Adam.
 """
@@ -23,7 +25,7 @@ if not __package__:  # started as a file: its folder, not the repository, is fir
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.common import in_own_process, parse_options, report, run_rounds
-from core.config import free
+from core.config import RunConfig, free
 
 YARDSTICK = "stable-baselines3 DQN"
 UPDATE_EVERY = 4
@@ -44,8 +46,16 @@ class Options:
     """Processor threads; 0 for all cores."""
     group: int = 2
     """Updates made together by ours, as in one tick of 8 lanes; 1 for each alone."""
+    device: str = "cpu"
+    """Where all are made: cpu, cuda or cuda:N."""
     out: str = "runs/benchmarks/update.json"
     """Where the results go."""
+
+    def validate(self) -> None:
+        """Raise UserError for a device that is not here."""
+        from core.machine.probe import resolve_device
+
+        resolve_device(self.device)
 
     @property
     def torch_threads(self) -> int:
@@ -56,23 +66,30 @@ class Options:
 def main() -> None:
     """Measure, print and write."""
     options = parse_options(Options)
+    from core.machine.probe import resolve_device
+
+    options = replace(options, device=resolve_device(options.device))
     limit = 300 + 4 * options.seconds
 
     def own(work: Callable[..., float], *arguments: object) -> Callable[[], float]:
         return partial(in_own_process, work, options, *arguments, limit_seconds=limit)
 
+    ways = (
+        ("contiguous", "channels_last") if options.device == "cpu" else ("recorded", "unrecorded")
+    )
     contenders = {
-        f"tengen, {'bf16' if bf16 else 'fp32'}, {layout}": own(measure_ours, bf16, layout)
+        f"tengen, {'bf16' if bf16 else 'fp32'}, {way}": own(measure_ours, bf16, way)
         for bf16 in (False, True)
-        for layout in ("contiguous", "channels_last")
+        for way in ways
     }
     contenders[YARDSTICK] = own(measure_sb3)
     results, skipped = run_rounds(contenders, options.rounds)
-    title = f"one DQN update of 32, Nature network, {options.torch_threads} threads"
+    where = f"{options.torch_threads} threads" if options.device == "cpu" else options.device
+    title = f"one DQN update of 32, Nature network, {where}"
     report(title, "ms", results, skipped, YARDSTICK, options.out, less_is_better=True)
 
 
-def measure_ours(options: Options, bf16: bool, layout: str) -> float:
+def measure_ours(options: Options, bf16: bool, way: str) -> float:
     """Milliseconds per update of our agent's own ``learn``."""
     from agents.dqn.build import build
     from agents.dqn.config import PRESETS, DQNConfig
@@ -81,7 +98,9 @@ def measure_ours(options: Options, bf16: bool, layout: str) -> float:
     from core.machine.memory import keep_freed_memory
 
     keep_freed_memory()
-    arithmetic = Arithmetic("cpu", options.torch_threads, bf16, layout == "channels_last")
+    if way == "unrecorded":
+        Arithmetic.records = False  # type: ignore[assignment, method-assign]
+    arithmetic = Arithmetic(options.device, options.torch_threads, bf16, way != "contiguous")
     config = replace(
         resolve(DQNConfig, PRESETS["sb3"][1]),
         env=f"ALE/{options.game}-v5",
@@ -109,7 +128,7 @@ def measure_ours(options: Options, bf16: bool, layout: str) -> float:
             steps += UPDATE_EVERY * options.group
             agent.learn(steps)
 
-        milliseconds = _milliseconds(update, options.seconds) / options.group
+        milliseconds = _milliseconds(update, options) / options.group
         if agent.learner.updates * UPDATE_EVERY != steps:
             raise RuntimeError("other updates were made than were counted")
     return milliseconds
@@ -128,26 +147,29 @@ def measure_sb3(options: Options) -> float:
         lanes=1,
         learning_starts=2 * FILL_STEPS,
         buffer_size=2 * FILL_STEPS,
+        run=RunConfig(device=options.device),
     )
     env = build_env(config)
     model: Any = build_model(config, env)
     model.learn(FILL_STEPS)
-    milliseconds = _milliseconds(
-        lambda: model.train(gradient_steps=1, batch_size=32), options.seconds
-    )
+    milliseconds = _milliseconds(lambda: model.train(gradient_steps=1, batch_size=32), options)
     env.close()
     return milliseconds
 
 
-def _milliseconds(update: Callable[[], object], seconds: float) -> float:
+def _milliseconds(update: Callable[[], object], options: Options) -> float:
     """Median of one call, over so many seconds."""
+    import torch
+
     for _ in range(5):
         update()
     times: list[float] = []
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + options.seconds
     while time.perf_counter() < end:
         started = time.perf_counter()
         update()
+        if options.device != "cpu":
+            torch.cuda.synchronize(options.device)
         times.append(time.perf_counter() - started)
     return 1000 * statistics.median(times)
 

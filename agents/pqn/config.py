@@ -128,6 +128,26 @@ PRESETS: dict[str, tuple[str, Mapping[str, Any]]] = {
             "run": {"total_steps": 2_000_000, "evaluate_every": 500_000},
         },
     ),
+    # The same file, under "PQN on Breakout".
+    "gpu": (
+        "Breakout, or any Atari game, on a GPU with 16 cores: 5.2M steps in six minutes",
+        {
+            "env": "ALE/Breakout-v5",
+            "lanes": 128,
+            "network": "nature",
+            "rollout_ticks": 32,
+            "epochs": 3,
+            "minibatches": 32,
+            "trace_decay": 0.65,
+            "clip_rewards": True,
+            "epsilon_end": 0.01,
+            "epsilon_decay_steps": 400_000,
+            "learning_rate": 4e-4,
+            "concurrent": True,
+            "atari": {"life_loss_terminal": True},
+            "run": {"total_steps": 5_200_000, "evaluate_every": 1_300_000},
+        },
+    ),
     "catch": (
         "tengen/Catch, learned in a minute: a first look, and a check that all works",
         {
