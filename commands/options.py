@@ -138,7 +138,8 @@ def _read(parts: Sequence[Any], argv: Sequence[str], prog: str) -> dict[str, Any
             raise UserError("a run goes on with: tengen resume RUN")
         known = [flag_of(name) for part in parts for name in leaf_types(type(part))]
         if flag in known:
-            parser.error(f"{flag.strip('-').upper()} is given without {flag}")
+            word = flag.strip("-").upper()
+            parser.error(f"{word} stands on its own, without {flag} before it")
         parser.error(f"there is no option {flag}{nearest_option(flag, known)}")
     return given
 

@@ -60,7 +60,7 @@ class OnLanesConcurrently(OnLanes):
             self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         acting = self._thread.submit(self._act, agent_steps)
         if not self._acted_before:
-            # First calls record graphs and compile kernels, which wants no work beside it.
+            # First calls compile kernels and record work, which wants none beside it.
             with self._timed("waiting"):
                 wait([acting])
             self._acted_before = True

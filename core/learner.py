@@ -139,7 +139,9 @@ class Learner:
         if inputs and self.arithmetic.records:
             if loss_function not in self._recorded:
                 work = partial(self._differentiate, loss_function)
-                self._recorded[loss_function] = Recorded(work, self.arithmetic)
+                self._recorded[loss_function] = Recorded(
+                    work, self.arithmetic, self.network.buffers
+                )
             metrics, gradients = self._recorded[loss_function](*inputs)
             for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
                 parameter.grad = gradient
@@ -193,11 +195,13 @@ class Learner:
         Raises:
             DivergedError: the loss is NaN or infinite.
         """
-        drained = {
-            name: total / self._counts[key]
-            for key, totals in self._sums.items()
-            for name, total in zip(key, totals.tolist(), strict=True)
-        }
+        totals, counts = defaultdict[str, float](float), defaultdict[str, int](int)
+        for key, values in self._sums.items():
+            for name, value in zip(key, values.tolist(), strict=True):
+                largest = name.endswith("_max") and name in totals
+                totals[name] = max(totals[name], value) if largest else totals[name] + value
+                counts[name] = 1 if name.endswith("_max") else counts[name] + self._counts[key]
+        drained = {name: total / counts[name] for name, total in totals.items()}
         self._sums, self._counts = {}, {}
         if "loss" in drained:
             self._require_finite(drained["loss"])

@@ -1,4 +1,5 @@
-"""What a GPU's recording does, done on a processor: fixed places for inputs and for results."""
+"""What a GPU's recording does, done on a processor: rehearsals, and fixed places for inputs and
+results."""
 
 from __future__ import annotations
 
@@ -14,8 +15,16 @@ from core import recorded
 from core.learner import Arithmetic
 
 
-def record(function: Callable[..., Any], inputs: Sequence[Tensor], device: str) -> Any:
-    places = [torch.empty_like(tensor) for tensor in inputs]
+def record(
+    function: Callable[..., Any], inputs: Sequence[Tensor], device: str, kept: Sequence[Tensor]
+) -> Any:
+    places = [tensor.clone() for tensor in inputs]
+    before = [tensor.clone() for tensor in kept]
+    for _ in range(recorded.REHEARSALS):
+        function(*places)
+    with torch.no_grad():
+        for tensor, value in zip(kept, before, strict=True):
+            tensor.copy_(value)
     held: list[Any] = []
 
     def replay(*given: Tensor) -> Any:
@@ -23,11 +32,14 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor], device: str) 
             place.copy_(tensor)
         result = function(*places)
         if not held:
-            held.append(pytree.tree_map(lambda leaf: leaf.detach().clone(), result))
+            held.append(pytree.tree_map_only(Tensor, lambda x: x.detach().clone(), result))
         with torch.no_grad():
-            pytree.tree_map(lambda old, new: old.copy_(new), held[0], result)
-            # A replay runs no Python: nobody comes to know what is made anew here.
-            pytree.tree_map(lambda new: new.detach().zero_(), result)
+            old, new = pytree.tree_leaves(held[0]), pytree.tree_leaves(result)
+            for place, value in zip(old, new, strict=True):
+                if value is not None:
+                    place.copy_(value)
+                    # A replay runs no Python: nobody comes to know what is made anew here.
+                    value.detach().zero_()
         return held[0]
 
     return replay

@@ -31,8 +31,8 @@ from networks.registry import hidden_sizes
 
 Measured = dict[str, torch.Tensor]
 
-MOST_DRAWN_AT_ONCE = 32
-"""Batches drawn together on a GPU, which then is asked for a third as much."""
+MOST_DRAWN_AT_ONCE = 1024
+"""Transitions, of several batches, that are drawn and sent together on a GPU."""
 
 
 class DQN:
@@ -96,7 +96,8 @@ class DQN:
         self._last_errors = self._last_priorities = torch.empty(0)
         self._columns: tuple[str, ...] = ()
         # Not by priorities, which change with each update.
-        self._draws_at_once = arithmetic.records and not config.prioritised
+        together = arithmetic.records and not config.prioritised
+        self._drawn_at_once = MOST_DRAWN_AT_ONCE if together else 0
 
     # ---------------------------------------------------------------- collect
 
@@ -166,7 +167,7 @@ class DQN:
         discount = self._schedule(agent_steps)  # first: what can be drawn depends on n
         if not ranks.everywhere(self.sampler.can_sample(config.batch_size)):
             return
-        at_once = MOST_DRAWN_AT_ONCE if self._draws_at_once else 1
+        at_once = max(1, self._drawn_at_once // config.batch_size)
         while due:
             batches = min(due, at_once)
             due -= batches
@@ -213,6 +214,7 @@ class DQN:
 
     def _loss(self, batch: Batch, draw: Draw) -> tuple[torch.Tensor, Measured]:
         judged = self.objective(batch, draw)
+        # Where it is recorded these are the recording's: there is one, of batches of one size.
         self._last_errors, self._last_priorities = judged.errors, judged.priorities
         best = judged.q_tm1.max(dim=1).values
         return judged.loss, {"q_mean": best.mean(), "q_max": best.max()}

@@ -21,7 +21,7 @@ from core.lanes import FrameStack, Lanes
 from core.learner import Arithmetic, load_weights
 from core.machine import ranks
 from core.machine.probe import Trial, choose_arithmetic
-from core.replay.on_device import DeviceFrames, fits_on
+from core.replay.on_device import DeviceFrames, bytes_of, fits_on
 from core.replay.plan import legal_column
 from core.replay.ring import FrameReplay, ReplaySpec, check_fits, plan_replay
 from core.replay.sampling import Transitions
@@ -64,11 +64,9 @@ def build(
             note(str(probe))
             arithmetic = probe.choice
         torch.set_num_threads(arithmetic.threads)
-        # Shifted observations are made on the processor.
-        if fits_on(arithmetic.device, spec) and not config.shift_pixels:
-            frames = DeviceFrames(spec, arithmetic.device)
-            note(f"replay: frames on {frames.device} too, {frames.bytes_of(spec) / 1e9:.1f} GB")
-            replay.mirror(frames)
+        if _draws_on_device(config, spec, arithmetic.device):
+            replay.mirror(DeviceFrames(spec, arithmetic.device))
+            note(f"replay: frames on {arithmetic.device} too, {bytes_of(spec) / 1e9:.1f} GB")
         agent = DQN(
             config,
             lanes,
@@ -143,6 +141,11 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
     )
 
 
+def _draws_on_device(config: DQNConfig, spec: ReplaySpec, device: str) -> bool:
+    # Shifted observations are made on the processor.
+    return not config.shift_pixels and fits_on(device, spec)
+
+
 def _open_lanes(config: DQNConfig, num_lanes: int) -> Lanes:
     lanes = make_lanes(
         config.env, num_lanes, config.atari, config.gymnasium,
@@ -173,11 +176,12 @@ def _trial(config: DQNConfig, lanes: Lanes, replay: FrameReplay) -> Trial:
     observation = np.moveaxis(frames, -1, 1) if spec.is_stacked else frames[..., 0]
     legal = np.ones((size, lanes.num_actions), np.bool_)
     masked = legal if lanes.observation_spec.masked else None
-    sample = Transitions(
-        observation, numbers, zeros, zeros, observation, numbers, numbers, masked, masked
-    )
 
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
+        drawn: np.ndarray | torch.Tensor = observation
+        if _draws_on_device(config, spec, arithmetic.device):
+            drawn = torch.from_numpy(np.ascontiguousarray(observation)).to(arithmetic.device)
+        sample = Transitions(drawn, numbers, zeros, zeros, drawn, numbers, numbers, masked, masked)
         agent = DQN(config, lanes, replay, arithmetic, 0.0, life_loss_terminal=False)
         return lambda: agent.update(sample)
 

@@ -5,6 +5,8 @@ Legend: L lanes, A actions.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,7 +30,7 @@ class EpsilonGreedy:
         arithmetic: Arithmetic,
         rng: np.random.Generator,
     ) -> None:
-        self.forward = Recorded(self._forward, arithmetic)
+        self.forward = Recorded(partial(_values, network), arithmetic)
         self.network = network
         self.frames = lanes
         self.num_actions = num_actions
@@ -63,7 +65,8 @@ class EpsilonGreedy:
             return q
         return self.forward(observation)
 
-    @torch.no_grad()
-    def _forward(self, observation: Tensor) -> Tensor:
-        q: Tensor = self.network(observation)
-        return q
+
+@torch.no_grad()
+def _values(network: torch.nn.Module, observation: Tensor) -> Tensor:
+    q: Tensor = network(observation)
+    return q

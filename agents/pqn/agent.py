@@ -71,6 +71,8 @@ class PQN:
         self.rollout = Rollout(
             lanes.observation_spec, lanes.num_lanes, config.rollout_ticks, arithmetic.device
         )
+        self.minibatch_size = -(-self.rollout.largest // config.minibatches)
+        """Of the largest; where updates are recorded, of all."""
         self._seen: list[np.ndarray] = []  # newest frames, for the normaliser
         self._due: Experience | None = None
 
@@ -144,10 +146,12 @@ class PQN:
         """Rows of each; where updates are recorded, which takes batches of one size, some rows
         twice, and weights that count them once."""
         parts = [part for part in np.array_split(order, self.config.minibatches) if len(part)]
+        if not parts:
+            return
         if not self.arithmetic.records:
             yield from ([self.arithmetic.tensor(part)] for part in parts)
             return
-        size = -(-self.rollout.largest // self.config.minibatches)
+        size = self.minibatch_size
         rows = np.stack([np.resize(part, size) for part in parts])
         lengths = np.array([len(part) for part in parts])[:, None]
         weights = np.where(np.arange(size) < lengths, size / lengths, 0.0).astype(np.float32)
@@ -159,7 +163,8 @@ class PQN:
         """The loss of a minibatch and what it tells of the action values."""
         q = self.network(observation).float()
         best = q.detach().max(dim=1).values
-        metrics = {"q_mean": best.mean(), "q_max": best.max()}
+        counted = best if weight is None else weight * best
+        metrics = {"q_mean": counted.mean(), "q_max": best.max()}
         return q_loss(q, action, returns, weight), metrics
 
     # ---------------------------------------------------------------- report

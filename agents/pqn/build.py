@@ -104,7 +104,7 @@ def _parameter_count(network: torch.nn.Module) -> int:
 def _trial(config: PQNConfig, lanes: Lanes) -> Trial:
     """The agent's own update, of one minibatch of made-up data, for the start-up probe."""
     spec = lanes.observation_spec
-    size = config.lanes * config.rollout_ticks // config.minibatches
+    size = -(-config.lanes * config.rollout_ticks // config.minibatches)
     experience = Experience(
         np.zeros((size, *spec.stacked_shape), spec.dtype),
         np.zeros(size, np.int64),
@@ -114,6 +114,7 @@ def _trial(config: PQNConfig, lanes: Lanes) -> Trial:
     def trial(arithmetic: Arithmetic) -> Callable[[], object]:
         one = replace(config, epochs=1, minibatches=1, concurrent=False)
         agent = PQN(one, lanes, arithmetic, life_loss_terminal=False)
+        agent.minibatch_size = size
         return lambda: agent.update(experience)
 
     return trial

@@ -5,6 +5,8 @@ Legend: L lanes, A actions.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ class EpsilonGreedy:
     def __init__(
         self, network: QNetwork, lanes: Lanes, arithmetic: Arithmetic, rng: np.random.Generator
     ) -> None:
-        self.forward = Recorded(self._forward, arithmetic)
+        self.forward = Recorded(partial(_values, network), arithmetic)
         self.network = network
         self.frames = FrameStack(lanes.observation_spec, lanes.num_lanes)
         self.num_actions = lanes.num_actions
@@ -49,7 +51,8 @@ class EpsilonGreedy:
         explore = self.rng.random(lanes) < self.epsilon
         return np.where(explore, drawn, best.indices.cpu().numpy())
 
-    @torch.no_grad()
-    def _forward(self, observation: Tensor) -> Tensor:
-        q: Tensor = self.network(observation)
-        return q
+
+@torch.no_grad()
+def _values(network: QNetwork, observation: Tensor) -> Tensor:
+    q: Tensor = network(observation)
+    return q

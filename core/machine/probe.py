@@ -8,6 +8,7 @@ says the choice in words that leave nothing open.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ def _choose(config: RunConfig, trial: Trial, cores: int) -> ProbeResult:
         seconds = _measure(arithmetic, trial, best / 1000)
         measured[arithmetic] = 1000 * seconds
     margin = {True: BF16_MARGIN, False: 1.0}
+    if torch.device(device).type == "cuda":
+        gc.collect()  # the agents that were tried hold memory of the GPU, and refer to themselves
+        torch.cuda.empty_cache()
     choice = min(measured, key=lambda a: measured[a] * margin[a.bf16])
     return ProbeResult(choice, measured)
 

@@ -53,6 +53,8 @@ _STORES: dict[str, type[RingFrames | MappedFrames | PackedFrames]] = {
     "mmap": MappedFrames,
     "packed": PackedFrames,
 }
+_MIRRORED_BYTES = 64 << 20
+"""Frames that are copied to a mirror at once."""
 _COLUMNS = {"action": "int32", "reward": "float32", "flags": "uint8"}
 
 
@@ -88,12 +90,14 @@ class FrameReplay:
     def _fill_mirror(self) -> None:
         if self._mirror is None:
             return
-        lanes = self.spec.lanes
-        for row in range(self.oldest, self.end):
-            numbers = np.arange(row * lanes, (row + 1) * lanes)[:, None]
-            out = np.empty((lanes, self.spec.frame_items, 1), self.spec.frame_dtype)
+        spec = self.spec
+        at_once = max(1, _MIRRORED_BYTES // (spec.lanes * spec.frame_bytes))
+        for row in range(self.oldest, self.end, at_once):
+            rows = min(at_once, self.end - row)
+            numbers = np.arange(row * spec.lanes, (row + rows) * spec.lanes)[:, None]
+            out = np.empty((len(numbers), spec.frame_items, 1), spec.frame_dtype)
             self._store.gather(numbers, out)
-            self._mirror.put(row, out)
+            self._mirror.put(row, out.reshape(rows, spec.lanes, spec.frame_items))
 
     def _allocate(self, plan: ReplayPlan) -> None:
         self.plan = plan
@@ -147,7 +151,7 @@ class FrameReplay:
             first = first | started
         self._store.put(self.end, frame.reshape(spec.lanes, spec.frame_items))
         if self._mirror is not None:
-            self._mirror.put(self.end, frame)
+            self._mirror.put(self.end, frame[None])
         slot = self.end % self.plan.rows
         for column in spec.columns:
             given = more.get(column.name)
@@ -230,8 +234,8 @@ class FrameReplay:
         return values
 
     def stacks(self, numbers: np.ndarray) -> np.ndarray | Tensor:
-        """Observations, [..., K, *shape] with K last in memory, or [..., *shape]; a tensor where
-        there is a mirror on a GPU.
+        """Observations, [..., K, *shape] with K last in memory, or [..., *shape]; from a mirror
+        tensors, with K first.
 
         Args:
             numbers: which frames (row * L + lane), int64 [..., K]; -1 for a blank.
@@ -325,4 +329,5 @@ class FrameReplay:
 
     def close(self) -> None:
         """Free the memory. The files stay."""
+        self._mirror = None
         self._store.close()

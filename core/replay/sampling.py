@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Transitions:
     """Transitions drawn. Observations are [B, K, *shape] with K last in memory, or [B, *shape];
-    tensors where the memory has a mirror on a GPU."""
+    from a mirror on a GPU tensors, with K first."""
 
     observation: np.ndarray | Tensor
     action: np.ndarray

@@ -17,6 +17,7 @@ from agents.pqn import build as pqn_build
 from agents.pqn.agent import PQN
 from agents.pqn.config import PQNConfig
 from core import recorded
+from core.config import RunConfig
 from core.lane_agent import LaneAgent
 from core.lanes import Step
 from core.learner import NORM_EVERY, Arithmetic, Learner
@@ -68,9 +69,9 @@ def test_only_so_many_shapes_are_recorded(monkeypatch: pytest.MonkeyPatch) -> No
     record_everything(monkeypatch)
     made, real = [], recorded.record
 
-    def record(function: Any, inputs: Any, device: str) -> Any:
+    def record(function: Any, inputs: Any, device: str, kept: Any) -> Any:
         made.append(len(inputs[0]))
-        return real(function, inputs, device)
+        return real(function, inputs, device, kept)
 
     monkeypatch.setattr(recorded, "record", record)
     double = Recorded(lambda x: 2 * x, Arithmetic())
@@ -116,6 +117,60 @@ def test_recorded_pqn_equals_the_other(tmp_path: Path, monkeypatch: pytest.Monke
     assert agents[0].learner.updates == agents[1].learner.updates == 6 * 2 * 4
     torch.testing.assert_close(parameters(agents[0].network), parameters(agents[1].network))
     np.testing.assert_array_equal(actions[0], actions[1])
+    assert agents[0].metrics().scalars == pytest.approx(agents[1].metrics().scalars, rel=1e-4)
+
+
+def test_a_rollout_in_which_nothing_happened_is_not_learned_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_everything(monkeypatch)
+    config = PQNConfig(env="tengen/Catch", lanes=1, rollout_ticks=1, minibatches=1, hidden="8")
+    built: Any = pqn_build.build(config, tmp_path, lambda line: None, Arithmetic())
+    agent: PQN = built.agent.agent
+    play(agent, 40, learn=True)
+    assert 0 < agent.learner.updates < 38 * config.epochs
+
+
+def test_the_probe_times_a_minibatch_of_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_everything(monkeypatch)
+    rows: list[int] = []
+    real = PQN.loss
+
+    def loss(agent: PQN, *columns: Tensor) -> Any:
+        rows.append(len(columns[0]))
+        return real(agent, *columns)
+
+    monkeypatch.setattr(PQN, "loss", loss)
+    config = PQNConfig(
+        env="tengen/Catch", lanes=4, rollout_ticks=9, minibatches=5, hidden="8",
+        run=RunConfig(threads=1),
+    )  # fmt: skip
+    built: Any = pqn_build.build(config, tmp_path, lambda line: None)
+    built.agent.agent.lanes.close()
+    assert rows and set(rows) == {8}
+
+
+def test_rehearsals_leave_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spectral norms estimate at every forward, from where the last left off."""
+    networks = []
+    for records in (False, True):
+        if records:
+            record_everything(monkeypatch)
+        torch.manual_seed(0)
+        network = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3))
+        optimiser = build_optimiser("adam", network.parameters(), 1e-2, 1e-8)
+        learner = Learner(network, optimiser, Arithmetic())
+
+        def loss(inputs: Tensor, network: nn.Module = network) -> tuple[Tensor, dict[str, Tensor]]:
+            return network(inputs).square().mean(), {}
+
+        for _ in range(3):
+            learner.update(loss, torch.ones(2, 4))
+        networks.append(network)
+    for name, value in networks[0].state_dict().items():
+        torch.testing.assert_close(networks[1].state_dict()[name], value)
 
 
 @pytest.mark.parametrize("options", [{}, {"double": True, "dueling": True, "target_rate": 0.1}])
@@ -135,8 +190,7 @@ def test_recorded_dqn_with_a_mirror_equals_the_other(
             config, tmp_path / str(records), lambda line: None, Arithmetic()
         )
         agent: DQN = built.agent.agent
-        agent._draws_at_once = True
-        monkeypatch.setattr("agents.dqn.agent.MOST_DRAWN_AT_ONCE", 5)
+        agent._drawn_at_once = 5 * config.batch_size
         if records:
             agent.replay.mirror(DeviceFrames(agent.replay.spec, "cpu"))
         play(agent, 150, learn=False)

@@ -79,7 +79,7 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqn --stop-at-score -1e3 --sed 3", "no option --sed"),
         ("train dqn --total_stepz=3", "no option --total-stepz; did you mean '--total-steps'?"),
         ("train dqn -x", "no option -x"),
-        ("export runs/pong --out x", "OUT is given without --out"),
+        ("export runs/pong --out x", "OUT stands on its own, without --out"),
         ("train dqn --no-loss", "no option --no-loss"),
         ("train dqn breakout", "'breakout' belongs to no option"),
         ("train dqn --seed x", "--seed must be a whole number, got 'x'"),
