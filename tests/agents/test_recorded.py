@@ -213,4 +213,35 @@ def test_noise_is_not_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     built: Any = dqn_build.build(config, tmp_path, lambda line: None, Arithmetic())
     agent: DQN = built.agent.agent
     play(agent, 40, learn=True)
+    assert agent.learner.updates > 0
     assert not agent.learner._recorded and not agent.actor.forward._recordings
+
+
+@pytest.mark.parametrize("shift_pixels", [0, 1])
+def test_dqn_draws_from_a_device_that_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift_pixels: int
+) -> None:
+    """But where images are shifted, which the processor does. The probe's update is made likewise,
+    and a checkpoint brings the frames back."""
+    monkeypatch.setattr(dqn_build, "fits_on", lambda device, spec: True)
+    record_everything(monkeypatch)
+    config = dataclasses.replace(
+        catch_config(total_steps=1_000, threads=0), network="small", lanes=2, warmup_steps=64,
+        replay_capacity=200, batch_size=8, shift_pixels=shift_pixels,
+    )  # fmt: skip
+    notes: list[str] = []
+    agents: list[DQN] = []
+    for arithmetic in (None, Arithmetic()):
+        built: Any = dqn_build.build(config, tmp_path, notes.append, arithmetic)
+        agents.append(built.agent.agent)
+    trained, resumed = agents
+    play(trained, 100, learn=True)
+    assert trained.learner.updates > 0
+    resumed.load_state_dict(trained.state_dict())
+    resumed.lanes.close()
+    first, second = (
+        agent.sampler.sample(np.random.default_rng(0), 8, 0.9, False) for agent in agents
+    )
+    assert isinstance(first.observation, np.ndarray if shift_pixels else Tensor)
+    np.testing.assert_array_equal(np.asarray(first.observation), np.asarray(second.observation))
+    assert any("frames on cpu too" in note for note in notes) == (not shift_pixels)
