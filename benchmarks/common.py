@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import multiprocessing.connection
+import os
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -128,12 +131,21 @@ def in_own_process(work: Callable[..., Any], *arguments: Any, limit_seconds: flo
 
 
 def _report(sender: Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         sender.send(("done", work(*arguments)))
     except SkippedError as reason:
         sender.send(("failed", str(reason)))
     except Exception as error:  # another library may raise anything; the others still run
         sender.send(("failed", f"{type(error).__name__}: {error}"))
+
+
+def _end_with_parent() -> None:
+    """A benchmark that was killed leaves nobody busy, who would slow down the next."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os._exit(1)
 
 
 def run_rounds(

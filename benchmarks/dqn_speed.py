@@ -40,10 +40,12 @@ LEARNING_STARTS = 1_000
 MEASURE_FROM = 1_400
 YARDSTICK = "stable-baselines3 DQN, 1 env"
 CLEANRL_LAUNCH = (
-    "import runpy, sys, ale_py; sys.argv = sys.argv[1:]; "
+    "import os, runpy, sys, threading, ale_py; sys.argv = sys.argv[1:]; "
+    "threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start(); "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
-"""Some versions of ale-py register their games only when they are imported."""
+"""Some versions of ale-py register their games only when they are imported. Its input ends with
+the benchmark, however that ends."""
 CLEANRL_REPORT_STEPS = 100
 """CleanRL prints a line after so many agent steps."""
 
@@ -205,6 +207,7 @@ def measure_cleanrl(options: Options) -> float:
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path},
             text=True,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -7,17 +7,18 @@ kernels included, and stands still during evaluations.
 
 stable-baselines3 has the Atari settings of rl-baselines3-zoo, on our lanes (as `tengen train
 sb3-dqn` and `sb3-ppo` have), so that all play the same game. The zoo's DQN plays at random for its
-first 100,000 steps, more than two cores make in twenty minutes; so it starts a second time with as
-short a warm-up as ours.
+first 100,000 steps and half at random for the next half million; so it starts a second time with as
+short a warm-up and as quick a fall of epsilon as ours.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -51,8 +52,8 @@ class Options:
     before."""
     episodes: int = free(10, at_least=1)
     """Games of each evaluation."""
-    rounds: int = free(1, at_least=1)
-    """How often each trains, with another seed each time."""
+    rounds: int = free(1, at_least=0)
+    """How often each trains, with another seed each time; 0 draws what is beside alone."""
     game: str = "Pong"
     """Atari game."""
     protocol: str = "dopamine"
@@ -67,6 +68,8 @@ class Options:
     """Steps over which its epsilon falls."""
     only: str = ""
     """Leave out contenders without this in their names."""
+    beside: tuple[str, ...] = ()
+    """Results of earlier calls, printed and drawn along with this one's."""
     out: str = "runs/benchmarks/time_to_score.json"
     """Where the results go; the figure lies beside it."""
 
@@ -90,6 +93,9 @@ class Options:
             )
         for agent, settings in contenders(self).values():
             _config(self, agent, command_line(self, settings, seed=1))
+        if not self.rounds and not self.beside:
+            raise UserError("--rounds 0 trains nobody: name earlier results with --beside")
+        _read_beside(self)
         if self.out:
             _require_writable(Path(self.out))
 
@@ -192,6 +198,7 @@ class TrainingClock:
 def main() -> None:
     """Train, write, print and draw."""
     options = parse_options(Options)
+    beside = _read_beside(options)
     curves: dict[str, list[list[Point]]] = {name: [] for name in contenders(options)}
     skipped: dict[str, str] = {}
     for seed in range(1, options.rounds + 1):
@@ -212,9 +219,37 @@ def main() -> None:
                 curves[name].append(points)
             if any(curves.values()):  # now: what follows may take hours, and fail
                 _write(options, curves, skipped)
-    if not any(curves.values()):
+    if options.rounds and not any(curves.values()):
         sys.exit("error: no contender was scored; nothing is written")
-    _report(options, curves)
+    names = [name for name in {**curves, **beside} if curves.get(name) or name in beside]
+    _report(options, {name: curves.get(name, []) + beside.get(name, []) for name in names})
+
+
+def _read_beside(options: Options) -> dict[str, list[list[Point]]]:
+    """The curves of earlier results. Raises UserError where a file holds none of this game."""
+    found: dict[str, list[list[Point]]] = {}
+    for path in options.beside:
+        try:
+            content = json.loads(Path(path).read_text())
+            made = content["options"]["game"], content["options"]["protocol"]
+            for name, runs in content["curves"].items():
+                points = [[_point(stored) for stored in run] for run in runs if run]
+                found[str(name)] = found.get(name, []) + points
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"--beside {path} holds no results of this benchmark "
+                f"({type(error).__name__}: {error})"
+            ) from None
+        if made != (options.game, options.protocol):
+            raise UserError(f"--beside {path} is of {made[0]}, protocol {made[1]}")
+    return {name: runs for name, runs in found.items() if runs}
+
+
+def _point(stored: Mapping[str, Any]) -> Point:
+    """A point as `_write` left it."""
+    seconds, mean = float(stored["seconds"]), float(stored["mean"])
+    scores = [float(score) for score in stored["scores"]]
+    return Point(seconds, int(stored["agent_steps"]), mean, scores)
 
 
 def measure_ours(options: Options, agent: str, command: Sequence[str]) -> list[Point]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FEWEST_RUNS = 3
 """With fewer runs of one kind nothing is claimed about the kind."""
 WINDOW = 100
+NO_SCORE = 1e9
+AXES = {"steps": "agent steps", "minutes": "minutes of training, evaluations left out"}
 HOW_IT_RAN = {
     "atari.env_threads",
     "gymnasium.env_workers",
@@ -39,6 +41,10 @@ class CompareOptions:
     """Picture of the curves: .png, .svg or .pdf."""
     curve: Literal["evaluation", "return"] = "evaluation"
     """Evaluations, or the running mean of 100 training episodes."""
+    against: Literal["steps", "minutes"] = "steps"
+    """What the curves run along: agent steps, or minutes of training, evaluations left out."""
+    reach: float = NO_SCORE
+    """Say after how many steps and minutes an evaluation first came to this score; 1e9: do not."""
     mix_protocols: bool = False
     """Draw runs under different protocols in one picture."""
 
@@ -67,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     runs = [read_run(Path(path)) for path in options.runs]
     _require_comparable(runs, options)
     groups = group_runs(runs)
-    lines = [table(groups), *_differences(groups), *_claims(groups)]
+    lines = [table(groups), *_reached(runs, options.reach), *_differences(groups), *_claims(groups)]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
     with disk_errors("write the picture", Path(options.out)):
@@ -172,6 +178,33 @@ def table(groups: dict[str, list[Run]]) -> str:
     return "\n".join(lines)
 
 
+def _reached(runs: Sequence[Run], score: float) -> list[str]:
+    """When each run first came to a score, a line per run."""
+    if score == NO_SCORE:
+        return []
+    lines: list[str] = []
+    for run in runs:
+        ends = zip(run.evaluations, training_minutes(run, run.evaluations), strict=True)
+        first = next((end for end in ends if score_of(end[0]) >= score), None)
+        said = f"{score:g} not reached in {len(run.evaluations)} evaluations"
+        if first is not None:
+            evaluation, minutes = first
+            said = f"{score_of(evaluation):.2f} after {evaluation['agent_steps']:,} steps, "
+            said += f"{minutes:.1f} minutes of training"
+        lines.append(f"{run.name}: {said}")
+    return lines
+
+
+def training_minutes(run: Run, records: Sequence[dict[str, Any]]) -> list[float]:
+    """When each record of a run was made, in minutes without the evaluations before it. (Runs of
+    older versions did not note how long those took; theirs are counted.)"""
+    spent = [(e["agent_steps"], e.get("evaluation_seconds", 0.0)) for e in run.evaluations]
+    return [
+        (record["seconds"] - sum(s for steps, s in spent if steps <= record["agent_steps"])) / 60
+        for record in records
+    ]
+
+
 def _differences(groups: dict[str, list[Run]]) -> list[str]:
     """Options in which groups of the same agent differ."""
     lines: list[str] = []
@@ -232,26 +265,30 @@ def draw(groups: dict[str, list[Run]], options: CompareOptions) -> None:
         curve
         for name, runs in groups.items()
         for run in runs
-        if (curve := _curve(name, run, options.curve)) is not None
+        if (curve := _curve(name, run, options)) is not None
     ]
     rules = f", protocol {some.protocol}" if some.protocol else ""
     rated = any("elo/elo" in run.evaluations[-1] for run in some_runs if run.evaluations)
     score = "Elo (a random player is 0)" if rated else "evaluation score"
     labels = {"evaluation": score, "return": f"return, mean of {WINDOW} episodes"}
     learning_curves(
-        curves, Path(options.out), f"{some.environment}{rules}", labels[options.curve], references
-    )
+        curves, Path(options.out), f"{some.environment}{rules}", labels[options.curve], references,
+        AXES[options.against],
+    )  # fmt: skip
 
 
-def _curve(group: str, run: Run, kind: str) -> Curve | None:
+def _curve(group: str, run: Run, options: CompareOptions) -> Curve | None:
     import numpy as np
 
     from core.report.plots import Curve
 
+    kind = options.curve
     records = run.evaluations if kind == "evaluation" else run.episodes
     if not records:
         return None
     steps = np.array([record["agent_steps"] for record in records], dtype=float)
+    if options.against == "minutes":
+        steps = np.array(training_minutes(run, records))
     found = map(score_of, records) if kind == "evaluation" else (r["return"] for r in records)
     scores = np.array(list(found), dtype=float)
     if kind == "return":

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from core.errors import UserError, did_you_mean
+from core.errors import UserError, did_you_mean, is_out_of_memory
 
 COMMANDS: dict[str, str] = {
     "train": "train an agent in a new run folder",
@@ -40,12 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not error.told:
             sys.stderr.write(f"tengen: error: {' '.join(str(error).split())}\n")
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        sys.stderr.write(f"tengen: error: {_memory_is_full(error)}\n")
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of our output is gone; give the interpreter nothing left to flush to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _memory_is_full(error: BaseException) -> str:
+    said = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
+    return f"out of memory: {said}. Smaller replays, batches, networks or fewer lanes take less"
 
 
 def _require_platform() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import free
-from core.errors import UserError
+from core.errors import UserError, is_out_of_memory
 from studies.grid import Cell, Found, GridOptions, begin_worker, key, run_grid
 
 TITLE = "Memory by length of a text: hashed and full attention"
@@ -91,7 +91,7 @@ def _send(measure: Callable[[Cell], Found], cell: Cell, sender: Connection) -> N
     try:
         sender.send(measure(cell))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         sender.send(NOTHING)
 

@@ -5,8 +5,6 @@ Legend: L lanes, A actions.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,7 +28,7 @@ class EpsilonGreedy:
         arithmetic: Arithmetic,
         rng: np.random.Generator,
     ) -> None:
-        self.forward = Recorded(partial(_values, network), arithmetic)
+        self.forward = Recorded(torch.no_grad()(network.__call__), arithmetic)
         self.network = network
         self.frames = lanes
         self.num_actions = num_actions
@@ -62,11 +60,6 @@ class EpsilonGreedy:
             draws = network.draw(self.rng, self.arithmetic.tensor, lanes, size, noises=lanes)
             with torch.no_grad():
                 q: Tensor = network(observation, draws)
-            return q
-        return self.forward(observation)
-
-
-@torch.no_grad()
-def _values(network: torch.nn.Module, observation: Tensor) -> Tensor:
-    q: Tensor = network(observation)
-    return q
+        else:
+            q = self.forward(observation)
+        return q

@@ -25,13 +25,11 @@ from typing import Any, Protocol
 
 from agents.nas.evaluator import Result, Status
 from agents.registry import load_object
-from core.errors import UserError
+from core.errors import UserError, is_out_of_memory
 from core.files.json_files import json_text
 
 READY, ERROR = b"READY", b"E"
 MEGABYTE = 1 << 20
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""In what torch says when an allocation fails."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ def results(trainer: Trainer, job: Job) -> Iterator[Result | None]:
 def _status_of(error: Exception) -> Status:
     if isinstance(error, Unfit):
         return error.status
-    is_memory = any(text in str(error) for text in OUT_OF_MEMORY)
-    return "out of memory" if isinstance(error, MemoryError) or is_memory else "failed"
+    return "out of memory" if is_out_of_memory(error) else "failed"
 
 
 def main(commands: int, lifeline: int) -> None:

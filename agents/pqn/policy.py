@@ -5,11 +5,8 @@ Legend: L lanes, A actions.
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from agents.pqn.network import QNetwork
 from core.lanes import FrameStack, Lanes, Step
@@ -24,7 +21,7 @@ class EpsilonGreedy:
     def __init__(
         self, network: QNetwork, lanes: Lanes, arithmetic: Arithmetic, rng: np.random.Generator
     ) -> None:
-        self.forward = Recorded(partial(_values, network), arithmetic)
+        self.forward = Recorded(torch.no_grad()(network.__call__), arithmetic)
         self.network = network
         self.frames = FrameStack(lanes.observation_spec, lanes.num_lanes)
         self.num_actions = lanes.num_actions
@@ -50,9 +47,3 @@ class EpsilonGreedy:
         drawn = random_actions(self.rng, lanes, self.num_actions, step.legal)
         explore = self.rng.random(lanes) < self.epsilon
         return np.where(explore, drawn, best.indices.cpu().numpy())
-
-
-@torch.no_grad()
-def _values(network: QNetwork, observation: Tensor) -> Tensor:
-    q: Tensor = network(observation)
-    return q

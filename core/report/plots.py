@@ -21,10 +21,11 @@ FORMATS = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: agent steps and scores of equal length, and the group it belongs to."""
+    """One run: scores, when they were made, and the group it belongs to."""
 
     group: str
-    steps: np.ndarray
+    at: np.ndarray
+    """Agent steps, or whatever the axis says; as many as there are scores."""
     scores: np.ndarray
 
 
@@ -34,14 +35,16 @@ def learning_curves(
     title: str,
     ylabel: str,
     references: Mapping[str, float] | None = None,
+    xlabel: str = "agent steps",
 ) -> None:
-    """Draw runs over agent steps, with the mean of every group of several.
+    """Draw runs over agent steps or time, with the mean of every group of several.
 
     Args:
         curves: runs; the same group has the same colour.
         path: .png, .svg or .pdf.
         title, ylabel: texts.
         references: label to score, drawn as horizontal lines.
+        xlabel: what the curves' places mean.
 
     Raises:
         UserError: another kind of file, or nothing to draw.
@@ -72,7 +75,7 @@ def learning_curves(
             va="bottom",
             color="#555555",
         )
-    axes.set(title=title, xlabel="agent steps", ylabel=ylabel)
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
     axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
@@ -87,7 +90,7 @@ def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str, lin
     several = len(curves) > 1
     for curve in curves:
         axes.plot(
-            curve.steps,
+            curve.at,
             curve.scores,
             color=colour,
             linestyle=line,
@@ -96,9 +99,9 @@ def _draw_group(axes: Any, curves: Sequence[Curve], group: str, colour: str, lin
             label=None if several else group,
         )
     if several:
-        end = min(curve.steps[-1] for curve in curves)
-        grid = np.linspace(max(curve.steps[0] for curve in curves), end, 200)
-        values = np.stack([np.interp(grid, c.steps, c.scores) for c in curves])
+        end = min(curve.at[-1] for curve in curves)
+        grid = np.linspace(max(curve.at[0] for curve in curves), end, 200)
+        values = np.stack([np.interp(grid, c.at, c.scores) for c in curves])
         axes.plot(
             grid,
             values.mean(axis=0),

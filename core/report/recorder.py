@@ -191,6 +191,7 @@ class Recorder:
             "scores": found.scores,
             "mean": mean,
             "human_normalised": self.task.normalise(mean),
+            "evaluation_seconds": round(spent, 3),
             **found.scalars,
         }
         self._append("evaluations.jsonl", agent_steps, values)

@@ -70,7 +70,8 @@ def fake_atari_run(path: Path, protocol: str, n_step: int = 3, **more: Any) -> s
     folder.write_config(to_toml(resolve(DQNConfig, options)))
     folder.write_meta({"agent": "dqn"})
     folder.append_jsonl("evaluations.jsonl", {
-        "agent_steps": 10, "scores": [1.0, 2.0], "mean": 1.5, "human_normalised": 0.6})  # fmt: skip
+        "agent_steps": 10, "seconds": 20.0, "scores": [1.0, 2.0], "mean": 1.5,
+        "human_normalised": 0.6})  # fmt: skip
     return str(path)
 
 
@@ -98,6 +99,29 @@ def test_what_changes_only_the_speed_are_options_there_are() -> None:
         flatten(dataclasses.asdict(load_object(entry.config)())) for entry in AGENTS.values()
     ]
     assert {name for config in configs for name in config} >= HOW_IT_RAN
+
+
+def test_a_score_is_reached_at_a_step_and_a_minute_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = fake_atari_run(tmp_path / "run", "dopamine")
+    for steps, seconds, mean in ((100, 200.0, 3.0), (200, 400.0, 15.5), (300, 600.0, 20.0)):
+        RunFolder.open(Path(run)).append_jsonl("evaluations.jsonl", {
+            "agent_steps": steps, "seconds": seconds, "scores": [mean], "mean": mean,
+            "evaluation_seconds": 80.0})  # fmt: skip
+    drawing = tmp_path / "c.svg"
+    assert main(["compare", run, "--reach", "15", "--out", str(drawing)]) == 0
+    shown = capsys.readouterr().out
+    # 400 seconds, of which the first two evaluations took 160.
+    assert f"{run}: 15.50 after 200 steps, 4.0 minutes of training" in shown
+    assert "agent steps" in drawing.read_text()
+    assert (
+        main(["compare", run, "--reach", "21", "--against", "minutes", "--out", str(drawing)]) == 0
+    )
+    assert f"{run}: 21 not reached in 4 evaluations" in capsys.readouterr().out
+    assert "minutes of training" in drawing.read_text()
+    assert main(["compare", run, "--out", str(drawing)]) == 0
+    assert "minutes of training" not in capsys.readouterr().out
 
 
 def test_protocols_are_not_mixed_silently(

@@ -127,6 +127,35 @@ def test_a_fault_of_ours_is_shown_and_saves_only_what_is_sound(
     assert checkpoint.load(run).step == 1000
 
 
+@pytest.mark.parametrize("error", [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 8.00 GiB. GPU 0 has ..."),
+    RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried ..."),
+    MemoryError(),
+])  # fmt: skip
+def test_a_full_memory_is_one_line_and_keeps_what_was_learned(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
+    calls = 0
+    real = DQN.act
+
+    def act(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 50:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(DQN, "act", act)
+    run = tmp_path / "run"
+    assert run_quietly(run) == 1
+    said = one_line(capsys)
+    assert "out of memory: " in said and "fewer lanes" in said
+    assert checkpoint.load(run).step > 0
+
+
 def test_a_full_disk_stops_the_run_with_one_line_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
