@@ -93,7 +93,7 @@ def test_resume_equals_an_uninterrupted_run_bit_for_bit(make_trainer: MakeTraine
     for name in ("episodes.jsonl", "evaluations.jsonl"):
         records = [
             [
-                {key: value for key, value in row.items() if key != "seconds"}
+                {key: value for key, value in row.items() if "seconds" not in key}
                 for row in trainer.folder.read_jsonl(name)
             ]
             for trainer in (whole, resumed)
