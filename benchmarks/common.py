@@ -15,8 +15,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import tyro
-
 T = TypeVar("T")
 
 
@@ -244,12 +242,11 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
 def parse_options(options: type[T]) -> T:
     """The command line as a dataclass; its docstring is the help. A value that cannot work, see
     `core.config.check`, ends the program with one line."""
-    from core.config import check
+    from commands.options import parse_dataclass
     from core.errors import UserError
 
-    parsed = tyro.cli(options, description=options.__doc__, config=(tyro.conf.OmitArgPrefixes,))
     try:
-        check(parsed)
+        prog = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
+        return parse_dataclass(options, sys.argv[1:], prog)
     except UserError as error:
         sys.exit(f"error: {error}")
-    return parsed

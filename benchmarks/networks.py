@@ -54,14 +54,14 @@ class Options:
     """How often each is measured."""
     steps: int = free(3, at_least=1)
     """Training steps of each contender in a round, of which the median counts."""
-    sampling_rounds: int = free(3, at_least=1)
+    sampling_rounds: int = free(3, at_least=0)
     """How often a text is written with and without kept keys and values; 0 for never."""
     threads: int = 0
     """Processor threads; 0 for all cores."""
     dropout: bool = True
     """Drop as the networks' presets do, on both sides; without, nothing is dropped."""
-    only: tuple[Name, ...] = get_args(Name)
-    """Networks to measure."""
+    only: Literal["all", Name] = "all"
+    """A network to measure."""
     out: str = "runs/benchmarks/networks.json"
     """Where the results go; '' for nowhere."""
 
@@ -87,7 +87,7 @@ def main() -> None:
     )
     print(f"  {'network':<12}{'ours ms':>10}{'theirs ms':>12}{'ratio':>8}   range of the ratio")
     results: dict[str, Any] = {}
-    for name in options.only:
+    for name in get_args(Name) if options.only == "all" else [options.only]:
         try:
             results[name] = compare(make_pair(name, options.dropout), options)
         except (SkippedError, ImportError) as reason:

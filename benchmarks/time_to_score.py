@@ -34,6 +34,7 @@ from benchmarks.common import (
     train_until_enough,
     write_results,
 )
+from commands.options import positional
 from core.config import field_types, free
 from core.errors import UserError, did_you_mean
 
@@ -45,6 +46,8 @@ MOST_STEPS = 10_000_000
 class Options:
     """Score against training time, ours beside stable-baselines3."""
 
+    beside: tuple[str, ...] = positional(())
+    """Results of earlier calls, printed and drawn along with this one's."""
     seconds: float = free(1200.0, over=0)
     """Of training, per contender and round."""
     evaluations: int = free(8, at_least=1)
@@ -68,8 +71,6 @@ class Options:
     """Steps over which its epsilon falls."""
     only: str = ""
     """Leave out contenders without this in their names."""
-    beside: tuple[str, ...] = ()
-    """Results of earlier calls, printed and drawn along with this one's."""
     out: str = "runs/benchmarks/time_to_score.json"
     """Where the results go; the figure lies beside it."""
 
@@ -94,7 +95,7 @@ class Options:
         for agent, settings in contenders(self).values():
             _config(self, agent, command_line(self, settings, seed=1))
         if not self.rounds and not self.beside:
-            raise UserError("--rounds 0 trains nobody: name earlier results with --beside")
+            raise UserError("--rounds 0 trains nobody: name earlier results")
         _read_beside(self)
         if self.out:
             _require_writable(Path(self.out))
@@ -237,11 +238,10 @@ def _read_beside(options: Options) -> dict[str, list[list[Point]]]:
                 found[str(name)] = found.get(name, []) + points
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"--beside {path} holds no results of this benchmark "
-                f"({type(error).__name__}: {error})"
+                f"{path} holds no results of this benchmark ({type(error).__name__}: {error})"
             ) from None
         if made != (options.game, options.protocol):
-            raise UserError(f"--beside {path} is of {made[0]}, protocol {made[1]}")
+            raise UserError(f"{path} is of {made[0]}, protocol {made[1]}")
     return {name: runs for name, runs in found.items() if runs}
 
 

@@ -180,6 +180,8 @@ def table(groups: dict[str, list[Run]]) -> str:
 
 def _reached(runs: Sequence[Run], score: float) -> list[str]:
     """When each run first came to a score, a line per run."""
+    from core.report.progress import duration
+
     if score == NO_SCORE:
         return []
     lines: list[str] = []
@@ -190,19 +192,22 @@ def _reached(runs: Sequence[Run], score: float) -> list[str]:
         if first is not None:
             evaluation, minutes = first
             said = f"{score_of(evaluation):.2f} after {evaluation['agent_steps']:,} steps, "
-            said += f"{minutes:.1f} minutes of training"
+            said += f"{duration(60 * minutes)} of training"
         lines.append(f"{run.name}: {said}")
     return lines
 
 
 def training_minutes(run: Run, records: Sequence[dict[str, Any]]) -> list[float]:
-    """When each record of a run was made, in minutes without the evaluations before it. (Runs of
+    """When each record of a run was made, in minutes without the evaluations until then. (Runs of
     older versions did not note how long those took; theirs are counted.)"""
-    spent = [(e["agent_steps"], e.get("evaluation_seconds", 0.0)) for e in run.evaluations]
-    return [
-        (record["seconds"] - sum(s for steps, s in spent if steps <= record["agent_steps"])) / 60
-        for record in records
-    ]
+    import numpy as np
+
+    ends = [evaluation["seconds"] for evaluation in run.evaluations]
+    spent = [evaluation.get("evaluation_seconds", 0.0) for evaluation in run.evaluations]
+    seconds = np.array([record["seconds"] for record in records])
+    until_then = np.cumsum([0.0, *spent])[np.searchsorted(ends, seconds, side="right")]
+    minutes: list[float] = ((seconds - until_then) / 60).tolist()
+    return minutes
 
 
 def _differences(groups: dict[str, list[Run]]) -> list[str]:

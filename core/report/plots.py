@@ -76,7 +76,8 @@ def learning_curves(
             color="#555555",
         )
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
-    axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
+    if max(curve.at.max() for curve in curves) >= 1000:  # else "50 m" would be 0.05
+        axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter())
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.25)
     columns = 1 + (len(groups) - 1) // LEGEND_ROWS

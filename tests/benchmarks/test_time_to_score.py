@@ -77,14 +77,14 @@ def test_earlier_results_are_printed_and_drawn_along(
     earlier = tmp_path / "earlier.json"
     run_main("--only PPO", earlier, [[POINT]], monkeypatch)
     capsys.readouterr()
-    again = f"--only PPO --beside {earlier}"
+    again = f"--only PPO {earlier}"
     assert run_main(again, tmp_path / "a.json", [[POINT, POINT]], monkeypatch) == 1
     assert capsys.readouterr().out.count("best  -20.50") == 2
-    assert run_main(f"--rounds 0 --beside {earlier}", tmp_path / "b.json", [], monkeypatch) == 1
+    assert run_main(f"--rounds 0 {earlier}", tmp_path / "b.json", [], monkeypatch) == 1
     assert capsys.readouterr().out.count("best  -20.50") == 1
     assert not (tmp_path / "b.json").exists()
     with pytest.raises(SystemExit):
-        run_main(f"--game Breakout --beside {earlier}", tmp_path / "b.json", [], monkeypatch)
+        run_main(f"--game Breakout {earlier}", tmp_path / "b.json", [], monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_earlier_results_are_printed_and_drawn_along(
         ({"evaluations": 0}, "--evaluations must be at least 1, got 0"),
         ({"rounds": -1}, "--rounds must be at least 0, got -1"),
         ({"rounds": 0}, "--rounds 0 trains nobody"),
-        ({"beside": ("nosuch.json",)}, "--beside nosuch.json holds no results"),
-        ({"beside": ("pyproject.toml",)}, "--beside pyproject.toml holds no results"),
+        ({"beside": ("nosuch.json",)}, "nosuch.json holds no results"),
+        ({"beside": ("pyproject.toml",)}, "pyproject.toml holds no results"),
         ({"only": "zzz"}, "--only 'zzz' is in no contender's name"),
         ({"settings": '"'}, "--settings '\"': No closing quotation"),
         ({"settings": "--lane 3"}, "there is no option --lane"),

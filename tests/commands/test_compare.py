@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from agents.registry import AGENTS, load_object
-from commands.compare import HOW_IT_RAN
+from commands.compare import HOW_IT_RAN, read_run, training_minutes
 from commands.dispatch import main
 from commands.export import _halved
 from core.config import resolve, to_toml
@@ -113,7 +113,7 @@ def test_a_score_is_reached_at_a_step_and_a_minute_of_training(
     assert main(["compare", run, "--reach", "15", "--out", str(drawing)]) == 0
     shown = capsys.readouterr().out
     # 400 seconds, of which the first two evaluations took 160.
-    assert f"{run}: 15.50 after 200 steps, 4.0 minutes of training" in shown
+    assert f"{run}: 15.50 after 200 steps, 4m00s of training" in shown
     assert "agent steps" in drawing.read_text()
     assert (
         main(["compare", run, "--reach", "21", "--against", "minutes", "--out", str(drawing)]) == 0
@@ -121,7 +121,10 @@ def test_a_score_is_reached_at_a_step_and_a_minute_of_training(
     assert f"{run}: 21 not reached in 4 evaluations" in capsys.readouterr().out
     assert "minutes of training" in drawing.read_text()
     assert main(["compare", run, "--out", str(drawing)]) == 0
-    assert "minutes of training" not in capsys.readouterr().out
+    assert "of training" not in capsys.readouterr().out
+    # An episode that ended before an evaluation at the same step was made before it.
+    before = {"agent_steps": 200, "seconds": 320.0}
+    assert training_minutes(read_run(Path(run)), [before]) == [4.0]
 
 
 def test_protocols_are_not_mixed_silently(
