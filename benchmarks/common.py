@@ -240,13 +240,8 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
 
 
 def parse_options(options: type[T]) -> T:
-    """The command line as a dataclass; its docstring is the help. A value that cannot work, see
-    `core.config.check`, ends the program with one line."""
-    from commands.options import parse_dataclass
-    from core.errors import UserError
+    """The command line of a benchmark, see `parse_program`; imported here, as a contender of
+    another environment imports this file without tengen's packages."""
+    from commands.options import parse_program
 
-    try:
-        prog = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
-        return parse_dataclass(options, sys.argv[1:], prog)
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    return parse_program(options, f"python -m benchmarks.{Path(sys.argv[0]).stem}")

@@ -124,6 +124,20 @@ def parse_dataclass(options: type[T], argv: Sequence[str], prog: str) -> T:
     return parsed
 
 
+def parse_program(options: type[T], prog: str, argv: Sequence[str] | None = None) -> T:
+    """The options of a program beside `tengen`, such as a benchmark; a mistake ends it in a line.
+
+    Args:
+        options: a dataclass; its docstring is the help.
+        prog: how the program is started, for its help.
+        argv: the command line; None for this process's own.
+    """
+    try:
+        return parse_dataclass(options, sys.argv[1:] if argv is None else argv, prog)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
 def _read(parts: Sequence[Any], argv: Sequence[str], prog: str) -> dict[str, Any]:
     """What the command line says, and nothing else: values by the names of the fields."""
     plain = [re.sub("^--[^=]*", lambda flag: flag[0].replace("_", "-"), text) for text in argv]

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 from torch import nn
 
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from commands.options import parse_program
 from core.lanes import ObservationSpec
 from core.report.plots import COLOURS
 from networks.registry import TORSOS, build_network, build_torso, find_family, network_config
@@ -60,7 +60,7 @@ FRAMES = 4
 class Options:
     """Draw the architectures."""
 
-    out: Path = Path("runs/studies/network-shapes")
+    out: str = "runs/studies/network-shapes"
     """Folder of the pictures."""
     only: str = ""
     """Draw this picture alone."""
@@ -68,12 +68,12 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw every picture."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
+    options = parse_program(Options, "python -m studies.network_shapes", argv)
     for picture, presets in PICTURES.items():
         if options.only in ("", picture):
             traces = {name: look_inside(name, size) for name, size in presets.items()}
             draw = draw_images if len(next(iter(presets.values()))) == 2 else draw_texts
-            draw(traces, presets, options.out / f"{picture}.png")
+            draw(traces, presets, Path(options.out) / f"{picture}.png")
 
 
 def look_inside(name: str, size: tuple[int, ...]) -> Trace:

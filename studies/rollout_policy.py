@@ -13,16 +13,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 
 if not __package__:  # started as a file: its folder, not the repository, is first on the path
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from agents.alphago.rollout_learning import Counts, Learning, RolloutLearner, gather, split
-from core.errors import UserError
+from commands.options import parse_program, positional
 from core.files.atomic import replace_file
 from core.files.tensor_file import chunks
 from envs.games.sgf.record import GameRecord, read_records
@@ -35,21 +33,21 @@ _LIMITS = Limits(games=1_000_000, bytes=1 << 30, nodes=100_000_000)
 class Options:
     """Maximum likelihood of the moves of games."""
 
-    games: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    games: tuple[str, ...] = positional(())
     """SGF files, or folders of them."""
     size: int = 9
     """Only games on boards of so many lines."""
     held_out: float = 0.1
     """Share of the games that only test."""
     learning: Learning = field(default_factory=Learning)
-    out: Path = Path("runs/studies/rollout/weights.safetensors")
+    out: str = "runs/studies/rollout/weights.safetensors"
     """Where the weights go, as half-precision numbers."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read, learn, test, write."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    games = gather(read_all(options.games), options.size)
+    options = parse_program(Options, "python -m studies.rollout_policy", argv)
+    games = gather(read_all([Path(name) for name in options.games]), options.size)
     seen, held_out = split(games, options.held_out, options.learning.seed)
     print(f"{len(seen)} games to learn from, {len(held_out)} held out")
     learner = RolloutLearner(options.size)
@@ -60,8 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"held out: {_line(learner.test(games, held_out))}")
     uniform = RolloutLearner(options.size)
     print(f"held out, all moves alike: {_line(uniform.test(games, held_out))}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(options.out, chunks({"weights": learner.weights.astype(np.float16)}))
+    out = Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out, chunks({"weights": learner.weights.astype(np.float16)}))
 
 
 def read_all(paths: Sequence[Path]) -> list[GameRecord]:
@@ -76,7 +75,9 @@ def read_all(paths: Sequence[Path]) -> list[GameRecord]:
         except SgfError as error:
             print(f"left out: {error}", file=sys.stderr)
     if not records:
-        raise UserError(f"no games in {', '.join(map(str, paths))}")
+        where = ", ".join(map(str, paths))
+        problem = f"no games in {where}" if where else "name files of games, or folders of them"
+        raise SystemExit(f"error: {problem}")
     return records
 
 

@@ -25,7 +25,10 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-import tyro
+if not __package__:  # started as a file: its folder, not the repository, is first on the path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from commands.options import parse_program
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ("config.toml", "metrics.jsonl", "evaluations.jsonl")
@@ -43,20 +46,24 @@ class Options:
     """Stop after so long; 0: when it ends."""
     gpu: bool = False
     """With the run's options for a GPU, and at full priority."""
-    queue: Path = ROOT / "docs" / "results" / "runs.toml"
-    """The list of runs."""
-    runs: Path = Path("runs/long")
+    queue: str = ""
+    """The list of runs; default: docs/results/runs.toml beside the code."""
+    runs: str = "runs/long"
     """Where run folders lie."""
-    out: Path = Path("runs/long/exports")
+    out: str = "runs/long/exports"
     """Where what was reached goes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, export, say what was reached; return the exit code of the training."""
-    options = tyro.cli(Options, args=argv, description=Options.__doc__)
-    run = choose(tomllib.loads(options.queue.read_text("utf-8"))["run"], options.name)
-    folder = options.runs / run["name"]
-    options.runs.mkdir(parents=True, exist_ok=True)
+    options = parse_program(Options, "python -m studies.train_next", argv)
+    queue = Path(options.queue or ROOT / "docs" / "results" / "runs.toml")
+    runs = Path(options.runs)
+    if not queue.is_file():
+        raise SystemExit(f"error: there is no list of runs {queue}")
+    run = choose(tomllib.loads(queue.read_text("utf-8"))["run"], options.name)
+    folder = runs / run["name"]
+    runs.mkdir(parents=True, exist_ok=True)
     command = command_for(run, folder, options.gpu)
     print(f"{run['name']}: {run['target']}\n{shlex.join(command)}\nlog: {folder}.log", flush=True)
     if not options.gpu:
@@ -65,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not folder.exists():  # a start that fails leaves none
         print(Path(f"{folder}.log").read_text("utf-8").splitlines()[-1], file=sys.stderr)
         return code or 1
-    export(folder, options.out)
+    export(folder, Path(options.out))
     return code
 
 
