@@ -225,11 +225,9 @@ def evaluate(
 
 def _require_episodes(run: AnyRun) -> None:
     """Raise UserError for a run whose agent does not act in an environment of ours."""
-    from commands.evaluate import located
-    from commands.session import saved_config
-    from core.files.run_folder import RunFolder
+    from commands.saved import open_run, saved_config
 
-    entry, _ = saved_config(RunFolder.open(located(str(_path(run)))))
+    entry, _ = saved_config(open_run(str(_path(run))))
     if entry.scored_by != "episodes" or entry.start is not None:
         raise UserError(
             f"{_path(run)} is a run of {entry.name}; Python loads and evaluates those of dqn, pqn, "

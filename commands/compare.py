@@ -84,12 +84,11 @@ def main(argv: Sequence[str]) -> int:
 
 def read_run(path: Path) -> Run:
     """Read what a run folder says. Raises UserError when it is none."""
-    from commands.session import saved_config
-    from core.files.run_folder import RunFolder
+    from commands.saved import open_run, saved_config
     from envs.gymnasium.config import GymnasiumConfig, full_name
     from envs.make import is_atari
 
-    folder = RunFolder.open(path)
+    folder = open_run(str(path))
     entry, config = saved_config(folder)
     protocol = config.atari.protocol if is_atari(config.env) else ""
     environment = full_name(config.env, getattr(config, "gymnasium", GymnasiumConfig()))

@@ -19,7 +19,6 @@ from core.report.progress import EpisodeProgress
 
 if TYPE_CHECKING:
     from core.evaluation import Policy
-    from core.files.run_folder import RunFolder
     from core.lanes import Lanes
     from envs.atari.protocol import AtariConfig
     from envs.gymnasium.config import GymnasiumConfig
@@ -195,11 +194,10 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
             "--env, --env-kwargs and --protocol are for .zip files; a run folder knows its own"
         )
     from agents.registry import load_object
-    from commands.session import saved_config
+    from commands.saved import checkpoint_path, open_run, saved_config
     from core.files.checkpoint import load
-    from core.files.run_folder import RunFolder
 
-    folder = RunFolder.open(located(path))
+    folder = open_run(path)
     entry, config = saved_config(folder)
     if entry.start is not None:
         raise UserError(
@@ -238,29 +236,6 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
         make_policy,
         config.gymnasium,
     )
-
-
-def located(path: str) -> Path:
-    """A run folder of the user's, or one that comes with the application."""
-    shipped = Path(__file__).resolve().parents[1] / path
-    return shipped if not Path(path).exists() and shipped.is_dir() else Path(path)
-
-
-def checkpoint_path(folder: RunFolder, name: str) -> Path:
-    """The checkpoint that --checkpoint names. Raises UserError when best was asked for in vain."""
-    from core.files.checkpoint import best
-
-    checkpoints = folder.checkpoints
-    if name in ("", "best"):
-        marked = best(checkpoints)
-        if marked is not None:
-            return marked
-        if name == "best":
-            raise UserError(
-                f"{folder.path} has no best checkpoint yet: none was evaluated; use "
-                f"--checkpoint newest"
-            )
-    return checkpoints if name in ("", "newest") else checkpoints / name
 
 
 def _sb3_subject(path: Path, options: EvaluateOptions) -> Subject:

@@ -50,13 +50,11 @@ def main(argv: Sequence[str]) -> int:
     options = parse_dataclass(ExportOptions, argv, prog="tengen export")
     if not options.out:
         raise UserError("name a run and a new folder: tengen export RUN OUT")
-    from commands.evaluate import checkpoint_path
-    from commands.session import saved_config
+    from commands.saved import checkpoint_path, open_run, saved_config
     from core.config import to_toml
     from core.files import checkpoint
-    from core.files.run_folder import RunFolder
 
-    source = RunFolder.open(Path(options.run))
+    source = open_run(options.run)
     entry, config = saved_config(source)
     if entry.exports and options.half:
         raise UserError(f"--half is for weights alone; {options.run} is an architecture search")
@@ -106,7 +104,7 @@ def _export_design(
 ) -> int:
     """Raises KeyboardInterrupt where the training was stopped."""
     from agents.registry import load_object
-    from commands.evaluate import checkpoint_path
+    from commands.saved import checkpoint_path
     from core.files import checkpoint
     from core.machine.interrupt import Interrupt
     from core.machine.probe import resolve_device

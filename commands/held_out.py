@@ -25,12 +25,11 @@ FRAMES_PER_SECOND = 15
 def is_held_out_run(path: str) -> bool:
     """Whether a path is a run that is scored on a test split."""
     from agents.registry import AGENTS
-    from commands.evaluate import located
-    from core.files.run_folder import RunFolder
+    from commands.saved import open_run
 
     if path.endswith(".zip"):
         return False
-    entry = AGENTS.get(str(RunFolder.open(located(path)).read_meta().get("agent")))
+    entry = AGENTS.get(str(open_run(path).read_meta().get("agent")))
     return entry is not None and entry.scored_by == "test split"
 
 
@@ -41,10 +40,8 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
         UserError: the data are not here or others now, or the checkpoint is damaged.
     """
     from agents.registry import load_object
-    from commands.evaluate import checkpoint_path, located
-    from commands.session import saved_config
+    from commands.saved import checkpoint_path, open_run, saved_config
     from core.files.checkpoint import load
-    from core.files.run_folder import RunFolder
     from core.machine.interrupt import Interrupt
     from networks.registry import shown_name
 
@@ -54,7 +51,7 @@ def score_held_out(path: str, options: EvaluateOptions) -> str:
                 f"--{name.replace('_', '-')} is for runs that play episodes; {path} is scored on "
                 f"its test split"
             )
-    folder = RunFolder.open(located(path))
+    folder = open_run(path)
     entry, config = saved_config(folder)
     loaded = load(checkpoint_path(folder, options.checkpoint), keys=entry.scored_parts)
     sys.stderr.write(f"{path}: scoring on the test split of {config.env}\n")

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.registry import AGENTS, AgentEntry, load_object
+from agents.registry import AgentEntry, load_object
 from commands.options import ResumeOptions
-from core.config import RunConfig, from_toml, resume_changes, to_toml
+from commands.saved import located, saved_config
+from core.config import RunConfig, resume_changes, to_toml
 from core.errors import UserError
 from core.files.json_files import flatten
 from core.files.run_folder import OthersFolder, RunFolder, environment_facts
@@ -163,20 +164,6 @@ def _locked(folder: RunFolder) -> Iterator[None]:
         folder.unlock()
 
 
-def saved_config(folder: RunFolder) -> tuple[AgentEntry, Any]:
-    """The agent and the options of a run.
-
-    Raises:
-        UserError: the folder's files are damaged or name an unknown agent.
-    """
-    name = folder.read_meta().get("agent")
-    if name not in AGENTS:
-        raise UserError(f"{folder.path}/meta.json names no agent of this suite: {name!r}")
-    entry = AGENTS[name]
-    config_type = load_object(entry.config)
-    return entry, from_toml(config_type, folder.read_config(), f"{folder.path}/config.toml")
-
-
 def _train(
     entry: AgentEntry,
     config: Any,
@@ -290,7 +277,6 @@ def _build_trainer(
 
 def _start_from(path: str, built: Built, progress: Progress) -> None:
     """Give a new run the weights of another."""
-    from commands.evaluate import located
     from core.files.checkpoint import load
 
     found = load(located(path), keys=["network"] if built.begin is None else None)

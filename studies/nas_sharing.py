@@ -117,10 +117,9 @@ def trained(run: str, shared: SharedWeights) -> tuple[float, list[Cell]]:
     """
     from agents.nas.build import space_of
     from agents.nas.journal import NAME, Journal
-    from commands.session import saved_config
-    from core.files.run_folder import RunFolder
+    from commands.saved import open_run, saved_config
 
-    folder = RunFolder.open(Path(run))
+    folder = open_run(run)
     entry, config = saved_config(folder)
     if entry.name != "nas" or config.evaluator != "train":
         raise UserError(f"{run} is no run of nas with --evaluator train")
@@ -149,14 +148,13 @@ def load(run: str) -> SharedWeights:
     """
     from agents.nas.agent import ArchitectureSearch
     from agents.nas.build import build
-    from commands.session import saved_config
+    from commands.saved import open_run, saved_config
     from core.files import checkpoint
-    from core.files.run_folder import RunFolder
     from core.learner import Arithmetic
 
     if not run:
         raise UserError("this study needs the folder of a run with --evaluator shared")
-    folder = RunFolder.open(Path(run))
+    folder = open_run(run)
     entry, config = saved_config(folder)
     if entry.name != "nas" or config.evaluator != "shared":
         raise UserError(f"{run} is no run of nas with --evaluator shared")

@@ -124,12 +124,11 @@ def _cell(config: NASConfig, entrant: Entrant, number: int) -> Cell:
 def config_of(run: str) -> NASConfig:
     """Options of a run. Raises UserError where it is none of nas with trainings and a rival."""
     from agents.nas.config import NASConfig
-    from commands.session import saved_config
-    from core.files.run_folder import RunFolder
+    from commands.saved import open_run, saved_config
 
     if not run:
         raise UserError("this study needs the folder of a run of nas with --evaluator train")
-    _, config = saved_config(RunFolder.open(Path(run)))
+    _, config = saved_config(open_run(run))
     if not isinstance(config, NASConfig) or config.evaluator != "train" or not config.compare:
         raise UserError(f"{run} is no run of nas with --evaluator train and --compare")
     return config

@@ -133,14 +133,3 @@ def limit_memory(megabytes: int) -> None:
     words = {line.split()[0]: line.split()[1:] for line in status.read_text().splitlines() if line}
     now = int(words["VmData:"][0]) * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (now + megabytes * MEGABYTE,) * 2)
-
-
-def make_trainer(
-    options: Mapping[str, Any], language: bool, arithmetic: Mapping[str, Any]
-) -> Trainer:
-    """The suite's own. Raises UserError when the data are not here."""
-    from agents.nas.config import ChildrenConfig
-    from agents.nas.training import ChildTrainer
-    from core.learner import Arithmetic
-
-    return ChildTrainer(ChildrenConfig(**options), language, Arithmetic(**arithmetic))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from agents.nas.controller_config import ControllerConfig
-from agents.nas.policy import Batch, make_policy, most_options
+from agents.nas.policy import Batch, Policy, most_options
 from core.seeds import derived_seed
 from envs.architecture.space import Anchor, Space, Tokens, stages_of
 
@@ -161,3 +161,14 @@ def _log_probability(logits: np.ndarray, legal: np.ndarray, tokens: np.ndarray) 
     chosen = np.take_along_axis(masked, tokens[:, :, None], axis=2)[:, :, 0]
     found: np.ndarray = (chosen - np.log(np.exp(masked).sum(axis=2))).sum(axis=1)
     return found
+
+
+def make_policy(config: ControllerConfig, space: Space, seed: int) -> Policy:
+    """The policy that the options ask for; torch is imported only for the LSTM."""
+    if config.policy == "table":
+        from agents.nas.softmaxes import SoftmaxTable
+
+        return SoftmaxTable(config, space)
+    from agents.nas.lstm_policy import LSTMPolicy
+
+    return LSTMPolicy(config, space, seed)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from agents.nas.controller_config import ControllerConfig
 from envs.architecture.space import Anchor, Space, stages_of
 
 
@@ -56,17 +55,6 @@ class Policy(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue exactly from ``state_dict``."""
-
-
-def make_policy(config: ControllerConfig, space: Space, seed: int) -> Policy:
-    """The policy that the options ask for; torch is imported only for the LSTM."""
-    if config.policy == "table":
-        from agents.nas.softmaxes import SoftmaxTable
-
-        return SoftmaxTable(config, space)
-    from agents.nas.lstm_policy import LSTMPolicy
-
-    return LSTMPolicy(config, space, seed)
 
 
 def most_options(space: Space) -> int:

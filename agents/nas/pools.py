@@ -144,7 +144,7 @@ class InProcesses:
         *,
         seconds: float = 0.0,
         megabytes: int = 0,
-        factory: str = "agents.nas.child:make_trainer",
+        factory: str = "agents.nas.training:make_trainer",
     ) -> None:
         """Args:
         processes: at most so many; they start with the first children.

@@ -260,6 +260,13 @@ class ChildTrainer:
         return found
 
 
+def make_trainer(
+    options: Mapping[str, Any], language: bool, arithmetic: Mapping[str, Any]
+) -> ChildTrainer:
+    """In a process of children. Raises UserError when the data are not here."""
+    return ChildTrainer(ChildrenConfig(**options), language, Arithmetic(**arithmetic))
+
+
 def _saved(job: Job) -> checkpoint.Checkpoint | None:
     """A child that was trained before, to this rung or the one below."""
     if not job.folder or not Path(job.folder).is_dir():

@@ -32,7 +32,8 @@ from agents.baselines.policy import SB3Policy, load_sb3_policy
 from agents.baselines.vec_env import LanesVecEnv
 from agents.registry import AGENTS
 from commands.options import ResumeOptions
-from commands.session import resume_training, saved_config, start_training
+from commands.saved import saved_config
+from commands.session import resume_training, start_training
 from core.config import RunConfig
 from core.errors import UserError
 from core.evaluation import play_episodes

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from agents.nas.controller import Controller
+from agents.nas.controller import Controller, make_policy
 from agents.nas.controller_config import ControllerConfig
 from agents.nas.lstm_policy import LSTMPolicy, loss_of
-from agents.nas.policy import Batch, make_policy
+from agents.nas.policy import Batch
 from agents.nas.softmaxes import SoftmaxTable
 from core.files import state_tree
 from envs.architecture.space import Anchor, Tokens, check, stages_of
