@@ -161,6 +161,8 @@ class TerminalGame:
 
     def _undo(self) -> None:
         """Take moves back until it is the person's turn again."""
+        if self.opponent is not None and all(who != self.human for who, _ in self.session.actions):
+            raise UserError("you have made no move to take back")
         self.session.undo()
         while self.opponent is not None and self.session.to_move != self.human:
             self.session.undo()

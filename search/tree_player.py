@@ -22,6 +22,7 @@ LEAVES = 8
 """Evaluated together."""
 _CHUNK_SECONDS = 0.05
 _TREE_BYTES = 300e6
+"""The largest tree; memory is taken as it grows."""
 _BYTES_PER_EDGE = 28
 
 
@@ -136,9 +137,7 @@ class TreePlayer:
         """The search for this board and these rules."""
         if self._search is None or self._session_options != session.options:
             actions = session.game.actions(session.options)
-            most = int(_TREE_BYTES / (_BYTES_PER_EDGE * actions))
-            wanted = most if self.options.seconds else 2 * self.options.visits + 2
-            room = max(64, min(most, wanted))
+            room = int(_TREE_BYTES / (_BYTES_PER_EDGE * actions))
             self._search = self.make_search(session.game, session.options, room)
             self._session_options, self._actions = session.options, []
         return self._search
@@ -156,18 +155,22 @@ class TreePlayer:
         known, actions = len(self._actions), session.actions
         start = session.first_state().tobytes()
         if known and actions[:known] == self._actions and start == self._start:
-            for _, action in actions[known:]:
+            for player, action in actions[known:]:
+                self._forget_unless(search, player)
                 search.advance(np.array([action]))
         else:
             search.forget()
         self._actions, self._start = list(actions), start
+        self._forget_unless(search, session.to_move)
         forest = search.forest
-        kept = int(forest.nodes["visits"][0, 0]) - 1 if forest.num_nodes[0] else 0
-        right = forest.num_nodes[0] == 0 or forest.nodes["to_move"][0, 0] == session.to_move
-        if not right or kept > search.max_simulations // 2:
+        return int(forest.nodes["visits"][0, 0]) - 1 if forest.num_nodes[0] else 0
+
+    @staticmethod
+    def _forget_unless(search: TreeSearch, player: int) -> None:
+        """Drop a tree in which it is another's turn: over GTP either may move at any time."""
+        forest = search.forest
+        if forest.num_nodes[0] and forest.nodes["to_move"][0, 0] != player:
             search.forget()
-            return 0
-        return kept
 
     def _judgement(
         self, session: Session, search: TreeSearch, result: SearchResult, began: float

@@ -283,7 +283,8 @@ class GameStore:
 
     def _problem_of_rows(self, record: GameRecord) -> str:
         rows = len(record.plies)
-        inside = (record.plies >= 0) & (record.plies < len(record.moves))
+        # Who resigned had searched, and made no move.
+        inside = (record.plies >= 0) & (record.plies < len(record.moves) + record.resigned)
         sums = record.policies.astype(np.float32).sum(axis=1)
         if len(record.copies) != rows or len(record.policies) != rows or not inside.all():
             return "its rows do not fit its moves"

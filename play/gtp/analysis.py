@@ -12,7 +12,7 @@ from envs.games.session import Session
 from play.candidates import Estimate, candidates, estimate_once
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import FOREVER, GtpServer, Handler
-from play.gtp.standard import think
+from play.gtp.standard import decide, think
 from search.player import RESIGN, Judgement, Limits
 
 _DEFAULT_INTERVAL = 0.5
@@ -192,7 +192,8 @@ def genmove_analyse(style: Style, scores: bool, plays: bool = True) -> Handler:
             return True
 
         server.begin_answer()
-        judgement = think(server, request.player, allowed, watch)
+        choose = decide if plays else think
+        judgement = choose(server, request.player, allowed, watch)
         name = "resign"
         if judgement.action != RESIGN:
             write(judgement, True)

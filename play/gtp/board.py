@@ -77,7 +77,7 @@ class GtpBoard:
                 _play(session, player, action)
             except UserError:
                 raise GtpError(f"move {number} of this game is illegal under {ruleset}") from None
-        session.state[TO_MOVE] = self.session.to_move
+        rules.give_turn(session.state, self.session.to_move)
         self.options, self.session = options, session
 
     def set_komi(self, komi: float) -> None:
@@ -202,7 +202,7 @@ class GtpBoard:
         turned = copy.copy(self.session)
         turned.state = self.session.state.copy()
         rules.resume(turned.state)
-        turned.state[TO_MOVE] = player
+        rules.give_turn(turned.state, player)
         return turned
 
 
@@ -211,6 +211,6 @@ def _play(session: Session, player: int, action: int) -> None:
 
     def prepare(state: np.ndarray) -> None:
         rules.resume(state)
-        state[TO_MOVE] = player
+        rules.give_turn(state, player)
 
     session.play(action, prepare)

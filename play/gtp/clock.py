@@ -46,8 +46,7 @@ class Clock:
         """Return how long a move may take, None for as long as it likes."""
         if not self.limited:
             return None
-        main = 0 if self.main else self.stones
-        left, stones = self.left.get(player, (self.main or self.period, main))
+        left, stones = self._of(player)
         if stones > 0:
             share = _PERIOD_SHARE * left if self.by_periods else left / stones
         else:
@@ -58,3 +57,28 @@ class Clock:
                 share += self.period / (1 if self.by_periods else self.stones)
         most = min(share, left, self.longest)
         return max(_LEAST_SECONDS, most - _NETWORK_SECONDS * (share > 2))
+
+    def spend(self, player: int, seconds: float) -> None:
+        """Take a move's time off: a client need not say what is left."""
+        left, stones = self._of(player)
+        left -= seconds
+        if stones == 0 and self.stones and left < 0:  # the main time is over
+            left, stones = left + self.period, self.stones
+        if stones == 0:
+            left += self.increment
+        elif self.by_periods:
+            while left < 0 and stones > 1:
+                left, stones = left + self.period, stones - 1
+            left = self.period  # whole again with every move
+        else:
+            left, stones = (left, stones - 1) if stones > 1 else (self.period, self.stones)
+        self.left[player] = (left, stones)
+
+    def tell(self, player: int, seconds: float, stones: int) -> None:
+        """Take over what a client says is left; it limits moves without any settings before it."""
+        self.left[player] = (seconds, stones)
+        self.limited = self.limited or seconds > 0
+
+    def _of(self, player: int) -> tuple[float, int]:
+        """Seconds left, and stones to play in them."""
+        return self.left.get(player, (self.main or self.period, 0 if self.main else self.stones))

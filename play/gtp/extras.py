@@ -8,18 +8,27 @@ import time
 import numpy as np
 
 from core.machine.random_numbers import random_state
+from envs.games.go import rules
 from envs.games.go.board import BLACK_PRISONERS, WHITE_PRISONERS, chain_liberties, point_of
 from envs.games.go.board import cell_of as cell_of_point
 from envs.games.go.estimate import dead_cells, estimate_ownership
 from envs.games.notation import cell_name
-from envs.games.state import TO_MOVE
 from play.candidates import estimate_of
 from play.gtp.analysis import ANALYSIS
 from play.gtp.files import FILES
 from play.gtp.protocol import SYNTAX, Command, GtpError, colour, integer
 from play.gtp.server import GtpServer, Handler
 from play.gtp.settings import SETTINGS
-from play.gtp.standard import STANDARD, dead_stones, move_name, reg_genmove, think, vertices, wanted
+from play.gtp.standard import (
+    STANDARD,
+    dead_stones,
+    decide,
+    move_name,
+    reg_genmove,
+    think,
+    vertices,
+    wanted,
+)
 from search.player import RESIGN, Limits
 
 _ESTIMATE_PLAYOUTS = 500
@@ -28,7 +37,7 @@ _ESTIMATE_PLAYOUTS = 500
 def kgs_genmove_cleanup(server: GtpServer, command: Command) -> str:
     """Choose a move, but no pass while the other side's dead stones are on the board."""
     player = colour(wanted(command, 1)[0])
-    judgement = think(server, player)
+    judgement = decide(server, player)
     action, passing = judgement.action, server.board.size**2
     cells = server.board.session.cells().ravel()
     if action == passing and any(
@@ -98,7 +107,7 @@ def set_position(server: GtpServer, command: Command) -> str:
 
 def setup_player(server: GtpServer, command: Command) -> str:
     """GoGui: whose turn it is."""
-    server.board.session.state[TO_MOVE] = colour(wanted(command, 1)[0])
+    rules.give_turn(server.board.session.state, colour(wanted(command, 1)[0]))
     return ""
 
 

@@ -19,13 +19,16 @@ from play.records import record_session
 
 def loadsgf(server: GtpServer, command: Command) -> str:
     """Load the first game of a file, up to before a move; return whose turn it is."""
-    if not 1 <= len(command.arguments) <= 2:
+    if not command.arguments:
         raise GtpError(SYNTAX)
-    last = integer((*command.arguments, "1000000")[1], 1, 10**6) - 1
+    path, last = Path(command.text), 10**6
+    name, _, number = command.text.rpartition(" ")
+    if name and not path.exists() and number.lstrip("-").isdecimal():
+        path, last = Path(name), integer(number, 1, 10**6) - 1
     try:
-        record = read_records(Path(command.arguments[0]))[0]
+        record = read_records(path)[0]
         for warning in record.warnings:
-            sys.stderr.write(f"tengen: warning: {command.arguments[0]}: {warning}\n")
+            sys.stderr.write(f"tengen: warning: {path}: {warning}\n")
         server.board = position_of(record, last, server.board.options)
     except UserError as error:
         raise GtpError(f"cannot load file: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import time
 
 import numpy as np
 
@@ -101,6 +102,19 @@ def think(
     return server.player.judge(session, None if limits == Limits() else limits, watch)
 
 
+def decide(
+    server: GtpServer,
+    player: int,
+    allowed: frozenset[int] | None = None,
+    watch: Watcher | None = None,
+) -> Judgement:
+    """`think` of a move to be played, on the colour's own clock."""
+    began = time.monotonic()
+    judgement = think(server, player, allowed, watch)
+    server.clock.spend(player, time.monotonic() - began)
+    return judgement
+
+
 def move_name(server: GtpServer, action: int) -> str:
     """Name a move as GNU Go does: Kigo knows a pass only in capitals."""
     name = server.board.session.name_of(action)
@@ -110,7 +124,7 @@ def move_name(server: GtpServer, action: int) -> str:
 def genmove(server: GtpServer, command: Command) -> str:
     """Choose a move and play it."""
     player = colour(wanted(command, 1)[0])
-    judgement = think(server, player)
+    judgement = decide(server, player)
     if judgement.action == RESIGN:
         return "resign"
     server.board.play_action(player, judgement.action)
@@ -196,7 +210,7 @@ def time_settings(server: GtpServer, command: Command) -> str:
 def time_left(server: GtpServer, command: Command) -> str:
     """What a colour has on its clock; by KGS's byo-yomi, periods left in place of stones."""
     who, seconds, stones = wanted(command, 3)
-    server.clock.left[colour(who)] = (number(seconds, -(2.0**31)), integer(stones, 0, 10**6))
+    server.clock.tell(colour(who), number(seconds, -(2.0**31)), integer(stones, 0, 10**6))
     return ""
 
 

@@ -15,6 +15,7 @@ from envs.games.go import rules
 from envs.games.options import GoOptions
 from envs.games.registry import load_game
 from envs.games.session import Session
+from play.gtp.board import GtpBoard
 from play.players import default_player, make_player
 from search.player import RESIGN, Limits
 
@@ -55,6 +56,20 @@ def test_it_spends_its_visits_and_keeps_its_tree(run: Path) -> None:
     assert second.visits.sum() >= 100
     undone = go(5, (0, 1))
     assert zero.judge(undone).visits.sum() == 100
+
+
+def test_it_keeps_no_tree_where_the_same_player_moved_twice(run: Path) -> None:
+    zero, board = player(run, visits=100), GtpBoard(GoOptions(5))
+    zero.judge(board.turned_to(1))
+    board.play(0, "c3")
+    board.play(0, "d4")
+    judgement = zero.judge(board.turned_to(1))
+    assert judgement.visits.sum() == 100 and not judgement.visits[[12, 8]].any()
+
+
+def test_a_client_may_ask_for_more_than_the_player_would_do(run: Path) -> None:
+    zero = player(run, visits=10)
+    assert zero.judge(go(), Limits(playouts=500)).visits.sum() == 500
 
 
 def test_it_keeps_no_tree_of_another_beginning(run: Path) -> None:

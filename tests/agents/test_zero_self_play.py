@@ -14,6 +14,7 @@ from agents.zero.assess import RandomSide, UctSide, anchor_names, play_match, ra
 from agents.zero.build import assess_agent, build, pass_gate
 from agents.zero.config import ZeroConfig
 from agents.zero.self_play import GameInProgress, without_passes
+from agents.zero.store import GameStore
 from core.config import RunConfig, check
 from core.errors import UserError
 from core.lanes import Step
@@ -77,6 +78,10 @@ def test_giving_up_ends_games_early_and_is_checked(tmp_path: Path) -> None:
         # Nobody expects 0.9 of a game: the first player may give up at the second own move.
         assert len(record.moves) in (2, 3)
         assert record.outcome == (-1 if len(record.moves) % 2 == 0 else 1)
+    notes: list[str] = []
+    again = GameStore(agent.store.game, agent.store.options, agent.store.folder, notes.append)
+    again.restore(agent.store.checkpoint())
+    assert len(again.games) == len(agent.store.games) and not notes
     assert "games/wrong_resignations" in agent.metrics().scalars or not any(
         not record.resigned for record in agent.store.games
     )

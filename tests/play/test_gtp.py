@@ -166,6 +166,9 @@ def test_records_are_loaded_and_written(tmp_path: Path) -> None:
     answers = text.removesuffix("\n\n").split("\n\n")
     assert answers == ["= white", "= G7 C3", "= E5", "= 5.5", "=", "=", "? cannot undo"]
     assert "= white" in talk(f"loadsgf {file} 1\n")
+    spaced = file.rename(tmp_path / "a game 1.sgf")
+    assert "= white" in talk(f"loadsgf {spaced}\n")
+    assert "= black" in talk(f"loadsgf {spaced} 2\n")
     file.write_text("(;SZ[9];B[aa];W[aa])")
     shown = talk(f"play b c3\nloadsgf {file}\nlist_stones b\n").split("\n\n")
     assert shown[1:3] == ["? cannot load file: move 2 is an illegal move", "= C3"]
@@ -196,6 +199,54 @@ def test_clock() -> None:
     assert 0 < (clock.seconds(0, 80) or 0) <= 0.05
     clock.set(0, 10, 0)
     assert clock.seconds(0, 80) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "spent", "left"),
+    [
+        ((60, 0, 0), [10, 30], (20, 0)),  # absolute
+        ((20, 30, 2), [15, 12, 3], (30, 2)),  # Canadian: the second move ends the main time
+        ((20, 30, 3), [15, 12, 3], (20, 1)),
+        ((0, 30, 5, True), [20, 29], (30, 5)),  # byo-yomi: within a period nothing is lost
+        ((0, 30, 5, True), [70], (30, 3)),
+    ],
+)
+def test_a_clock_runs_without_being_told(
+    settings: tuple[int, int, int], spent: list[float], left: tuple[float, int]
+) -> None:
+    clock = Clock()
+    clock.set(*settings)
+    for seconds in spent:
+        clock.spend(1, seconds)
+    assert clock.left == {1: left}
+
+
+def test_a_game_ends_within_its_time() -> None:
+    clock, seconds = Clock(), 0.0
+    clock.set(300, 0, 0)
+    for empty in range(361, 1, -2):
+        taken = clock.seconds(0, empty) or 0.0
+        clock.spend(0, taken)
+        seconds += taken
+    assert 200 < seconds < 300
+    clock.set_fischer(60, 5)
+    clock.spend(0, 20)
+    assert clock.left == {0: (45, 0)}
+    unlimited = Clock()
+    unlimited.tell(0, 30, 0)
+    assert 0 < (unlimited.seconds(0, 80) or 0) <= 30 / 12
+
+
+def test_who_took_a_ko_may_fill_it() -> None:
+    stones = "".join(
+        f"play b {b}\nplay w {w}\n"
+        for b, w in zip(["d5", "e6", "e4", "a1"], ["f6", "f4", "g5", "e5"], strict=True)
+    )
+    taken = f"boardsize 9\n{stones}play b f5\n"
+    assert said(f"{taken}is_legal w e5\nis_legal b e5\n")[-2:] == ["= 0", "= 1"]
+    assert said(f"{taken}play b e5\n")[-1] == "="
+    assert said(f"{taken}play w e5\n")[-1] == "? illegal move"
+    assert said(f"{taken}gogui-setup_player b\nall_legal b\n")[-1].count("E5") == 1
 
 
 def test_multi_line_answers_hold_no_empty_line() -> None:

@@ -41,11 +41,17 @@ def test_mistakes_are_said_and_the_game_goes_on() -> None:
 def test_undo_goes_back_to_the_persons_turn() -> None:
     opponent = UctPlayer(UctOptions(playouts=50, threads=1))
     text = play("go", "undo\nc3\nundo\nscore\nhint\nhelp\nresign\n", opponent, size=5, komi=24.5)
-    assert "there is no move to take back" in text
+    assert "you have made no move to take back" in text
     assert "White leads by 24.5 as it stands" in text
     assert "UCT 50 would play" in text
     assert "or pass" in text
     assert text.rstrip().endswith("White wins by resignation")
+
+
+def test_undo_leaves_the_opponents_first_move() -> None:
+    opponent = UctPlayer(UctOptions(playouts=20, threads=1))
+    text = play("go", "undo\nquit\n", opponent, human=1, size=5)
+    assert "you have made no move to take back" in text and text.count("thinks ...") == 1
 
 
 def test_the_end_of_the_input_leaves() -> None:

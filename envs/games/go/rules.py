@@ -315,6 +315,14 @@ def resume(state: np.ndarray) -> None:
 
 
 @kernel
+def give_turn(state: np.ndarray, player: int) -> None:
+    """Let a player move. Who took in a ko may fill it: only the other may not take back at once."""
+    if state[TO_MOVE] != player:
+        state[TO_MOVE] = player
+        state[KO] = 0
+
+
+@kernel
 def decide(state: np.ndarray) -> None:
     """Set the outcome by area."""
     margin = score(state)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import UserError
-from core.files.atomic import replace_file
+from core.files.atomic import read_bounded, replace_file
 from envs.games.sgf.tree import Limits, Node, SgfError, parse, serialise
 
 EMPTY, BLACK, WHITE = 0, 1, 2
@@ -68,8 +68,9 @@ def read_records(path: Path, limits: Limits | None = None) -> list[GameRecord]:
     Raises:
         SgfError: it cannot be read; the message names the file and the fault.
     """
+    limits = limits or Limits()
     try:
-        roots = parse(path.read_bytes(), limits or Limits())
+        roots = parse(read_bounded(path, limits.bytes), limits)
         return [record_of(root) for root in roots]
     except OSError as error:
         raise SgfError(f"{path}: {error.strerror}") from error

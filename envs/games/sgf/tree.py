@@ -114,13 +114,14 @@ def each_game(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Iterator[Node]:
 
 
 def decode(data: bytes) -> str:
-    """Decode by the file's CA property, else as UTF-8, else as Latin-1 (the format's default).
+    """Decode as UTF-8 where the file begins with its mark, whatever CA says: an editor saved it so;
+    else by the file's CA property, else as UTF-8, else as Latin-1 (the format's default).
 
     Where none of these fits, the file's own is taken with U+FFFD in place of what it does not have.
     """
-    if data.startswith(codecs.BOM_UTF8):
-        data = data[len(codecs.BOM_UTF8) :]
-    declared = _known(_declared(data))
+    marked = data.startswith(codecs.BOM_UTF8)
+    data = data.removeprefix(codecs.BOM_UTF8)
+    declared = "" if marked else _known(_declared(data))
     tried = [
         (declared, "strict"),
         ("utf-8", "strict"),

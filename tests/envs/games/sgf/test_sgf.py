@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import random
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def test_character_sets(charset: str) -> None:
 def test_odd_character_sets_fall_back(charset: str) -> None:
     (root,) = parse(f"(;CA[{charset}]SZ[9]PB[Åsa])".encode())
     assert root.get("PB") == "Åsa"
+
+
+def test_an_editor_that_saves_as_utf8_leaves_the_old_name() -> None:
+    (root,) = parse(codecs.BOM_UTF8 + "(;SZ[9]CA[GB2312]PB[山];B[aa])".encode())
+    assert root.get("PB") == "山" and len(record_of(root).moves) == 1
+
+
+def test_what_is_no_file_of_that_size_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "huge.sgf"
+    with file.open("wb") as sparse:
+        sparse.truncate(1 << 40)
+    for path in (file, Path("/dev/zero")):
+        with pytest.raises(SgfError, match=str(path)):
+            read_records(path)
 
 
 def test_setup_stones() -> None:
