@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
     from commands.saved import checkpoint_path, open_run, saved_config
     from core.config import to_toml
     from core.files import checkpoint
+    from core.files.run_folder import RunFolder
 
     source = open_run(options.run)
     entry, config = saved_config(source)

@@ -30,11 +30,14 @@ def random_actions(
 def legal_only(values: Tensor, legal: Tensor | None) -> Tensor:
     """Action values or logits [B, A] with those of illegal actions so low that none is chosen.
 
-    Not minus infinity: an entropy must stay a number, and so must a softmax where a finished
-    episode leaves nothing legal.
+    Not minus infinity: an entropy must stay a number. A state without any legal action, where an
+    episode ended, is taken as one where all are: one that was cut has a value.
 
     Args:
         values: float [B, A].
         legal: bool [B, A], None where all are.
     """
-    return values if legal is None else values.masked_fill(~legal, torch.finfo(values.dtype).min)
+    if legal is None:
+        return values
+    illegal = ~legal & legal.any(dim=1, keepdim=True)
+    return values.masked_fill(illegal, torch.finfo(values.dtype).min)

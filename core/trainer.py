@@ -100,9 +100,9 @@ class Trainer:
                         self.save()
                         self._save_after = min(2 * self._save_after, self.config.checkpoint_seconds)
                 finished = self._finished()
-                evaluated = self.record.evaluated_at == self.agent_steps
-                if finished and self.config.evaluate_every and not evaluated:
+                if finished and self.config.evaluate_every and not self._is_evaluated():
                     self._evaluate(interrupt)
+                    finished = self._is_evaluated() or not self._is_asked_to_stop(interrupt)
                 self._log(last=True)
                 self.save()
             except DivergedError:
@@ -123,6 +123,10 @@ class Trainer:
     def _finished(self) -> bool:
         """All steps are made, or the newest evaluation is as good as was wanted."""
         return self.record.is_good_enough or self.agent_steps >= self.config.total_steps
+
+    def _is_evaluated(self) -> bool:
+        """Whether the present policy was scored."""
+        return self.record.evaluated_at == self.agent_steps
 
     def _start(self) -> None:
         self.record.open(

@@ -105,15 +105,13 @@ class DQN:
         """Epsilon-greedy actions, int64 [L]; random ones at first where epsilon falls at once."""
         config = self.config
         self._agent_steps = agent_steps
-        warm = agent_steps - config.warmup_steps
-        self.actor.epsilon = linear(
-            config.epsilon_start,
-            config.epsilon_end,
-            config.epsilon_decay_steps,
-            max(0, warm) if config.epsilon_after_warmup else agent_steps,
-        )
-        if warm < 0 and not config.epsilon_after_warmup:
-            self.actor.epsilon = 1.0
+        start, warm = config.epsilon_start, agent_steps - config.warmup_steps
+        if warm < 0:
+            self.actor.epsilon = start if config.epsilon_after_warmup else 1.0
+        else:
+            since = warm if config.epsilon_after_warmup else agent_steps
+            decay_steps = config.epsilon_decay_steps
+            self.actor.epsilon = linear(start, config.epsilon_end, decay_steps, since)
         return self.actor.act(step)
 
     def observe(self, step: Step, actions: np.ndarray, outcome: Step) -> None:
@@ -313,6 +311,8 @@ class DQN:
         """Networks, optimiser, replay, random streams and stacked frames."""
         learner = self.learner.state_dict()
         online, target = learner.pop("network"), self.target.state_dict()
+        if not self.config.target_every:  # a resume may want one: it begins with today's weights
+            target = online
         replay: dict[str, Any] = {}
         if self.config.save_replay:
             replay = {"replay": self.replay.checkpoint()}

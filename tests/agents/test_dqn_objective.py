@@ -173,6 +173,16 @@ def test_what_is_learned_from_is_fp32_where_networks_compute_in_bf16(distributio
         torch.testing.assert_close(getattr(judged, name), getattr(exact, name), rtol=0.1, atol=0.05)
 
 
+def test_all_weights_learn_where_a_network_also_judges_in_bf16() -> None:
+    """Autocast of torch 2.9 kept the weights that it had cast without gradients before."""
+    config, online = network(1, double=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        judged = Objective(config, online, network(2)[1])(a_batch(False))
+    judged.loss.backward()  # type: ignore[no-untyped-call]
+    for parameter in online.parameters():
+        assert parameter.grad is not None and parameter.grad.any()
+
+
 def test_every_forward_has_noise_and_fractions_of_its_own() -> None:
     config, online = network(
         1, distribution="iqn", noisy=True, double=True, fractions=3, target_fractions=2

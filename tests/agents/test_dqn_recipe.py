@@ -109,6 +109,18 @@ def test_a_target_takes_up_its_share_and_acts(tmp_path: Path) -> None:
     torch.testing.assert_close(weights(other.target.network), followed)
 
 
+def test_a_target_that_a_resume_asks_for_begins_with_todays_weights(tmp_path: Path) -> None:
+    agent = an_agent(tmp_path, target_every=0, update_every=8)
+    agent.learn(72)
+    assert agent.learner.updates == 1
+    state = agent.state_dict()
+    del state["replay"]
+    other = an_agent(tmp_path / "other", target_every=100)
+    other.load_state_dict(state)
+    newest = weights(agent.online)
+    torch.testing.assert_close(weights(other.target.network), newest, rtol=0, atol=0)
+
+
 def test_returns_are_as_long_as_the_horizon_says(tmp_path: Path) -> None:
     agent = an_agent(tmp_path, n_step=1, n_step_start=4, horizon_steps=1_000, update_every=8)
     assert agent.replay.spec.n_step == 4
@@ -155,11 +167,24 @@ def test_only_images_are_shifted(tmp_path: Path) -> None:
         ({"target_every": 0, "target_rate": 0.1}, "--target-rate needs a target network"),
         ({"target_every": 0, "target_acts": True}, "--target-acts needs a target network"),
         ({"target_every": 0, "double": True}, "has one alone; give --no-double"),
+        (
+            {"batch_size": 256, "replay_capacity": 400, "lanes": 8},
+            "--batch-size 256 is too large for --replay-capacity 400; give .* 528 or more",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         check(DQNConfig(**options))
+
+
+def test_the_largest_batch_of_a_small_replay(tmp_path: Path) -> None:
+    small = {"replay_capacity": 64, "warmup_steps": 64, "lanes": 2}
+    agent = an_agent(tmp_path, batch_size=31, update_every=8, **small)
+    agent.learn(72)
+    assert agent.learner.updates == 1
+    with pytest.raises(UserError, match="--batch-size 32 is too large"):
+        check(dataclasses.replace(agent.config, batch_size=32))
 
 
 def test_a_saved_double_without_a_target_network_is_read_as_what_it_was() -> None:

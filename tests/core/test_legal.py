@@ -95,6 +95,14 @@ def test_illegal_actions_have_no_part_in_a_policys_loss_and_entropy() -> None:
     assert logits.grad.isfinite().all() and logits.grad[0, 1] == 0
 
 
+def test_a_state_without_legal_actions_has_the_value_of_the_best() -> None:
+    values = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0]])
+    legal = torch.tensor([[False] * 3, [True, False, True]])
+    assert legal_only(values, legal).max(dim=1).values.tolist() == [3.0, 2.0]
+    cut = td_target(torch.zeros(2), torch.full((2,), 0.5), values, legal_t=legal)
+    assert cut.tolist() == [1.5, 1.0]
+
+
 @pytest.mark.parametrize("kind", ["DQN", "PPO"])
 def test_yardsticks_keep_to_legal_actions_when_they_are_scored(kind: str) -> None:
     import gymnasium

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -193,6 +195,22 @@ def test_an_evaluation_that_was_stopped_leaves_no_record(tmp_path: Path) -> None
     trainer = trainer_of(Countdown(), tmp_path / "run", evaluate_every=10)
     assert trainer.run() == "finished"
     assert trainer.folder.read_jsonl("evaluations.jsonl") == []
+
+
+def test_a_run_whose_last_evaluation_was_interrupted_is_not_finished(tmp_path: Path) -> None:
+    def interrupted(agent_steps: int, seed: int, stop: Callable[[], bool]) -> Assessment | None:
+        if not stop():  # a second one would end the process
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop()
+        return None
+
+    path, run = tmp_path / "run", {"evaluate_every": 30}
+    assert trainer_of(Countdown(), path, task_scored_by(interrupted), **run).run() == "stopped"
+    again = trainer_of(
+        Countdown(), path, task_scored_by(lambda *_: Assessment([1.0], 1.0, {}, "")), **run
+    )
+    again.restore(checkpoint.load(again.folder.checkpoints).state)
+    assert again.run() == "finished" and again.last_evaluation == 1.0
 
 
 def test_the_first_minutes_are_saved_more_often(

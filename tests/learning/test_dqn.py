@@ -176,6 +176,11 @@ def test_exploration_falls_from_the_warm_up_or_from_the_start(
         agent.act(step, agent_steps)
         seen.append(agent.actor.epsilon)
     assert seen == ([1, 1, 1, 0.5, 0] if after_warmup else [1, 1, 0.5, 0, 0])
+    at_once = dataclasses.replace(config, epsilon_decay_steps=0)
+    agent = trainer_in(tmp_path / "other", at_once).agent.agent
+    for agent_steps, epsilon in ((0, 1.0), (999, 1.0), (1_000, 0.0)):
+        agent.act(step, agent_steps)
+        assert agent.actor.epsilon == epsilon
 
 
 def test_updates_keep_pace_with_steps(tmp_path: Path) -> None:
