@@ -39,12 +39,12 @@ class AgentEntry:
         """Parts of a checkpoint that scoring needs, and that an export keeps."""
         return ["network", "problem"] if self.scored_by == "test split" else ["network"]
 
-    def advice(self, path: object) -> str:
-        """How to score a run of this agent."""
+    def advice(self, path: object, env: str) -> str:
+        """How to score a run of this agent. A film of an Atari game is sure to be possible."""
         path = shlex.quote(str(path))
         if self.scored_by == "matches":
             return f"tengen match GAME --first {path} --second uct"
-        video = " --video" if self.scored_by == "episodes" else ""
+        video = " --video" if env.startswith("ALE/") else ""
         return f"tengen evaluate {path}{video}"
 
 

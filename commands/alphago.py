@@ -50,7 +50,7 @@ class AlphaGoOptions:
     """More options of go-rl."""
     value: str = ""
     """More options of go-value."""
-    seed: int = 1
+    seed: int = free(1, at_least=0, under=2**63)
     """Of all stages."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""

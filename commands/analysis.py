@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from commands.options import parse_dataclass
+from core.config import free
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,7 @@ class AnalysisOptions:
     agent: str = "uct"
     """Who analyses: uct (uct:20000 playouts a position, uct:5s seconds), shipped, the folder of a
     run of zero."""
-    seed: int = 0
+    seed: int = free(0, at_least=0, under=2**63)
 
 
 def main(argv: Sequence[str]) -> int:

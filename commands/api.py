@@ -115,13 +115,15 @@ def load(run: AnyRun, *, checkpoint: str = "newest", seed: int = 0, device: str 
         UserError: no such run or checkpoint, or another kind of agent.
     """
     from commands.evaluate import EvaluateOptions, subject_of
+    from core.config import check
     from core.machine.probe import resolve_device
     from envs.gymnasium.lanes import GymnasiumLanes
     from envs.gymnasium.observations import SingleReader
     from envs.make import make_lanes
 
     _require_episodes(run)
-    options = EvaluateOptions(checkpoint=checkpoint, device=resolve_device(device))
+    options = EvaluateOptions(checkpoint=checkpoint, seed=seed, device=resolve_device(device))
+    check(options)
     subject = subject_of(str(_path(run)), options)
     here = dataclasses.replace(subject.gymnasium, env_workers=0)
     lanes = make_lanes(subject.environment, 1, subject.atari, here, evaluation=True)

@@ -38,7 +38,7 @@ class EvaluateOptions:
     checkpoint: str = ""
     """Name of a checkpoint, 'newest' or 'best' of the run's own evaluations. Default: newest; for
     supervised tasks the best on their validation part."""
-    seed: int = 12345
+    seed: int = free(12345, at_least=0, under=2**63)
     """Seed of environments and of the policy's random actions."""
     lanes: int = free(10, at_least=1)
     """Episodes side by side."""
@@ -66,11 +66,17 @@ class EvaluateOptions:
 def main(argv: Sequence[str]) -> int:
     """Score every run named; return the exit code: 130 if a signal ended it early."""
     from commands.held_out import is_held_out_run, score_held_out
+    from commands.saved import open_run
 
     options = parse(argv)
     from core.machine.probe import resolve_device
 
     options = dataclasses.replace(options, device=resolve_device(options.device))
+    for path in options.runs:  # a name that was mistyped is said before hours of episodes
+        if not path.endswith(".zip"):
+            open_run(path)
+    if options.out and not Path(options.out).resolve().parent.is_dir():
+        raise UserError(f"there is no folder for --out {options.out}")
     results: list[Result] = []
     filmed = True
     for path in options.runs:
@@ -205,7 +211,8 @@ def subject_of(path: str, options: EvaluateOptions) -> Subject:
             f"{shlex.quote(path + '/model.zip')} --env {config.env} --trust"
         )
     if entry.scored_by == "matches":
-        raise UserError(f"{path} plays board games; score it by a match: {entry.advice(path)}")
+        advice = entry.advice(path, config.env)
+        raise UserError(f"{path} plays board games; score it by a match: {advice}")
     loaded = load(checkpoint_path(folder, options.checkpoint or "newest"), keys=["network"])
     if loaded.identity.get("environment") != config.env:
         raise UserError(

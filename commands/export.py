@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> int:
     target.set_status("finished", agent_steps=loaded.step)
     sys.stdout.write(
         f"{options.out}: the weights at {loaded.step:,} agent steps; score them with: "
-        f"{entry.advice(options.out)}\n"
+        f"{entry.advice(options.out, config.env)}\n"
     )
     return 0
 

@@ -31,7 +31,7 @@ class GamesOptions:
     """A game begins with up to so many random moves, so that no two are the same."""
     parallel: int = free(1, at_least=1)
     """Games at once."""
-    seed: int = 0
+    seed: int = free(0, at_least=0, under=2**63)
     """Seed of levels and openings."""
 
 

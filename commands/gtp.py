@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from commands.options import parse_overrides
+from core.config import free
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class GtpOptions:
     simulations a move, shipped:5s and uct:5s seconds."""
     ponder: bool = False
     """Think in the opponent's time too; of use to trained players, which keep their tree."""
-    seed: int = 0
+    seed: int = free(0, at_least=0, under=2**63)
 
 
 def main(argv: Sequence[str]) -> int:

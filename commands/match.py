@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from commands.options import HELP, parse_overrides, print_tables
 from core.config import free
 from core.errors import UserError
+from core.files.json_files import disk_errors
 
 if TYPE_CHECKING:
     from play.match import GameResult, Score
@@ -39,7 +40,7 @@ class MatchOptions:
     whether a move is legal. auto: GNU Go where it is installed; none: nobody."""
     save: str = ""
     """Folder for the records of games of Go, one SGF file each."""
-    seed: int = 0
+    seed: int = free(0, at_least=0, under=2**63)
     """Seed of openings and players."""
 
 
@@ -67,6 +68,9 @@ def _run(name: str, game_options: Any, options: MatchOptions) -> None:
     game = load_game(name)
     if options.save and game.name != "go":
         raise UserError("--save writes SGF, which is for Go")
+    if options.save:
+        with disk_errors("make the folder", Path(options.save)):
+            Path(options.save).mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
 
         def make(name: str, threads: int = 0) -> Player:
@@ -103,9 +107,7 @@ def _report(result: GameResult, score: Score, options: MatchOptions, seconds: fl
     if options.save:
         from play.records import write_session
 
-        folder = Path(options.save)
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"game-{score.played:04d}.sgf"
+        file = Path(options.save) / f"game-{score.played:04d}.sgf"
         write_session(file, result.session, result.how, result.first, result.second, result.note)
     if score.played == options.games:
         sys.stdout.write(summary(score, options.first, options.second) + "\n")

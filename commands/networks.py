@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agents.registry import AGENTS, load_object
 from commands.options import parse_dataclass, positional
 from networks.registry import FAMILIES, TORSOS, build_network, find_family, network_config
 
@@ -98,14 +99,12 @@ def about_network(name: str) -> list[str]:
         network = build_network(name)
         critic = network.build_critic() if isinstance(network, Generator) else None
     smallest = getattr(network, "smallest_input", 1)
-    data = " --data FOLDER" if smallest > FASHION else ""
-    flag = "--model" if family.kind in ("words", "generator") else "--network"
     lines = [
         f"{name}, {family.title} ({family.year}): {parameter_count(network):,} parameters",
         family.paper,
         f"file       {family.module.replace('.', '/')}.py",
         f"presets    {', '.join(family.presets)}",
-        f"train it   tengen train {TASKS[family.kind]} {flag} {name}{data}",
+        f"train it   tengen train {TASKS[family.kind]} {_training(name, family.kind, smallest)}",
     ]
     if family.kind == "words":
         return [*lines, "options    tengen train words --help"]
@@ -125,6 +124,17 @@ def about_network(name: str) -> list[str]:
                 others = "  ".join(as_text(value) for value in choices[field])
                 lines.append(f"      for example: {others}")
     return lines
+
+
+def _training(name: str, kind: str, smallest: int) -> str:
+    """Options that train a network: a preset where it needs other data than the default's."""
+    if kind in ("generator", "translation"):
+        config = load_object(AGENTS[TASKS[kind]].config.partition(":")[0])
+        for preset, (_, settings) in config.PRESETS.items():
+            if name in (settings.get("model"), settings.get("network")):
+                return f"--preset {preset}"
+    flag = "--model" if kind in ("words", "generator") else "--network"
+    return f"{flag} {name}" + (" --data FOLDER" if smallest > FASHION else "")
 
 
 def as_text(value: Any) -> str:

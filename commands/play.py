@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from commands.options import HELP, parse_overrides, print_tables
+from core.config import free
 from core.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class PlayOptions:
     """Your side; the first player is Black in Go."""
     save: str = ""
     """Write the record of a game of Go to this SGF file at the end."""
-    seed: int = 0
+    seed: int = free(0, at_least=0, under=2**63)
     """Seed of the opponent."""
 
 

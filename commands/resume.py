@@ -27,6 +27,7 @@ as --total-steps or --device; and:
 
   --checkpoint NAME   from this checkpoint of the run instead of the newest
   --fresh-replay      with an empty replay memory
+  --trust             load the archive of a stable-baselines3 run, which runs code that it contains
 """
 PLACES = (".", "*", *("/".join([RunConfig().runs, *["*"] * depth]) for depth in range(1, 5)))
 """Where runs may lie, from here."""
@@ -42,6 +43,10 @@ def main(argv: Sequence[str]) -> int:
         if argv and not argv[0].startswith("-"):
             resume(Path(argv[0]), argv[1:])
             return 0
+        for place, word in enumerate(argv):  # options may come first
+            if (Path(word) / "config.toml").is_file():
+                resume(Path(word), [*argv[:place], *argv[place + 1 :]])
+                return 0
         path = ranks.led(newest_unfinished)
         Progress().note(f"the newest unfinished run here: {path}")
         resume(path, argv)

@@ -198,9 +198,8 @@ def _train(
             f"go on with: {ranks.command(f'resume {folder.quoted}', ranks.count())}"
         )
     else:
-        progress.note(
-            f"finished {trainer.agent_steps:,} steps; score it with: {entry.advice(folder.path)}"
-        )
+        advice = entry.advice(folder.path, config.env)
+        progress.note(f"finished {trainer.agent_steps:,} steps; score it with: {advice}")
 
 
 def _tracked(folder: RunFolder, config: Any, progress: Progress) -> AbstractContextManager[object]:

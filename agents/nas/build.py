@@ -263,7 +263,10 @@ def best_child(config: NASConfig, state: Mapping[str, Any]) -> Child:
     """
     best = state["network"].get("best")
     if best is None:
-        raise UserError("no design was scored yet: go on with the run first")
+        raise UserError(
+            "no design has a score: all failed, as journal.jsonl of the run says, or none was "
+            "scored yet; then go on with the run first"
+        )
     space = space_of(config)
     tokens, number = tuple(best["tokens"]), int(best["number"])
     try:

@@ -18,12 +18,12 @@ from agents.nas.child import Job, Unfit
 from agents.nas.config import ChildrenConfig, options_of
 from core.agent import Assessment
 from core.built import Built
-from core.config import RunConfig
-from core.errors import UserError
+from core.config import RunConfig, field_types, require_type
+from core.errors import UserError, did_you_mean
 from core.files import checkpoint
 from core.learner import Arithmetic, DivergedError
 from core.report.progress import Progress
-from networks.designed.build import build_designed
+from networks.designed.build import DesignedImageConfig, DesignedLanguageConfig, build_designed
 from tasks.building import SupervisedTask, parameter_count
 from tasks.classify.config import ClassifyConfig
 from tasks.classify.task import Classification
@@ -120,7 +120,8 @@ class ChildTrainer:
             self.problem = DesignedLanguage(self.config)
         else:
             self.problem = DesignedImages(self.config)
-        self.problem.sizes = options_of(options.child_network, "--child-network")
+        kind = DesignedLanguageConfig if language else DesignedImageConfig
+        self.problem.sizes = _sizes(options.child_network, kind, self.problem.network_sizes())
 
     def network(self, design: Mapping[str, Any]) -> nn.Module:
         """The network of a design, untrained."""
@@ -258,6 +259,24 @@ class ChildTrainer:
             parameters = {"parameters": float(built.facts["parameters"])}
             found.append(Tested(network, {**scored.scores, **parameters}))
         return found
+
+
+def _sizes(text: str, kind: type, decided: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--child-network` says of a design's network.
+
+    Raises:
+        UserError: there is no such option, the data decide it, or it has another type.
+    """
+    sizes, types = options_of(text, "--child-network"), field_types(kind)
+    free = [name for name in types if name != "design" and name not in decided]
+    for name, value in sizes.items():
+        if name not in free:
+            raise UserError(
+                f"--child-network has no option {name!r}{did_you_mean(name, free)} (it has: "
+                f"{', '.join(free)})"
+            )
+        sizes[name] = require_type(value, types[name], f"--child-network: {name}")
+    return sizes
 
 
 def make_trainer(

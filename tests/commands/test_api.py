@@ -222,6 +222,11 @@ def test_mistakes_are_one_line(agent: str, options: dict[str, Any], message: str
     assert "\n" not in str(failure.value)
 
 
+def test_a_seed_below_zero_is_one_line() -> None:
+    with pytest.raises(tengen.UserError, match="--seed must be at least 0"):
+        tengen.load("pretrained/pqn-pong", seed=-1)
+
+
 def test_agents_that_play_no_episodes_are_named(tmp_path: Path) -> None:
     options: dict[str, Any] = {"total_steps": 64, **QUIET}
     options.pop("video")

@@ -103,6 +103,12 @@ def test_help_lists_agent_options_before_run_options_and_presets(
         ("train dqn --protocol sb3 --env-threads=-1", "--env-threads must be at least 0, got -1"),
         ("train dqn --evaluation-epsilon=-0.5", "at least 0 and at most 1, or -1, got -0.5"),
         ("match tic-tac-toe --games 0", "--games must be at least 1, got 0"),
+        *[
+            (f"{command} --seed -1", "--seed must be at least 0 and under 2**63, got -1")
+            for command in ("evaluate run", "match go", "play go", "gtp", "games go", "analysis")
+        ],
+        ("match go --size 5 --save /proc/x", "could not make the folder /proc/x: "),
+        ("resume --total-steps 4 absent", "there is no run here; name its folder"),
         ("evaluate --lanes 0 run", "--lanes must be at least 1, got 0"),
         ("train dqn --learning-rate fast", "--learning-rate must be a number, got 'fast'"),
         ("train dqn --max-gradient-norm inf", "--max-gradient-norm must be a finite number"),
@@ -300,5 +306,5 @@ def test_commands_to_copy_quote_paths_with_spaces(
     argv = ["--env", "tengen/Grid", "--total-steps", "64", "--evaluate-every", "0"]
     train = ["train", "q-learning", *argv, "--no-progress", "--run-dir", str(run)]
     code, _, err = run_main(capsys, *train)
-    assert code == 0 and f"tengen watch '{run}'\n" in err and f"evaluate '{run}' --video\n" in err
+    assert code == 0 and f"tengen watch '{run}'\n" in err and f"evaluate '{run}'\n" in err
     assert f"tengen resume '{run}'" in run_main(capsys, *train)[2]

@@ -80,6 +80,21 @@ def test_results_are_appended_and_one_episode_has_no_error(
     assert len(out.read_text().splitlines()) == 2 and len(scores(grid)) == before + 2
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["nosuch"], "nosuch is not the folder of a run"),
+        (["--out", "nosuch/file.jsonl"], "there is no folder for --out nosuch/file.jsonl"),
+    ],
+)
+def test_a_mistake_is_said_before_the_first_episode(
+    grid: RunFolder, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    before = len(scores(grid))
+    assert main(["evaluate", str(grid.path), *more]) == 2
+    assert said in capsys.readouterr().err and len(scores(grid)) == before
+
+
 def test_the_newest_checkpoint_is_scored_and_the_best_is_called_so(
     grid: RunFolder, capsys: pytest.CaptureFixture[str]
 ) -> None:

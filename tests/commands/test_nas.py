@@ -173,6 +173,9 @@ def test_networks_of_the_registry_are_searched_among(tmp_path: Path) -> None:
         (["--space", "rnn", "--space-options", ""], "give --failure-reward -100, or --reward"),
         (["--space", "rnn", "--space-options", "", "--reward", "cube"], "cube is of accuracies"),
         (["--child-network", 'design="x"'], "what the design is the search decides"),
+        (["--child-network", "chanels=8"], "no option 'chanels'; did you mean 'channels'? (it has"),
+        (["--child-network", "num_classes=3"], "no option 'num_classes' (it has: channels, cells)"),
+        (["--child-network", "cells=1.5"], "--child-network: cells must be a whole number"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(

@@ -10,7 +10,8 @@ import pytest
 
 from agents.registry import AGENTS
 from commands.dispatch import main
-from commands.networks import TASKS
+from commands.options import parse_training
+from core.config import check
 from networks.registry import FAMILIES, TORSOS, find_family, network_config
 from tasks.network_options import parse_options
 
@@ -52,15 +53,29 @@ def test_one_network_says_its_size_its_command_and_its_options(
 ) -> None:
     lines = printed(capsys, name)
     family = find_family(name)
-    assert TASKS[family.kind] in AGENTS
-    flag = "--model" if family.kind in ("words", "generator") else "--network"
-    assert any(f"tengen train {TASKS[family.kind]} {flag} {name}" in line for line in lines)
     count = family.presets[name]
     assert count is None or lines[0].endswith(f": {count:,} parameters")
     config = network_config(name)
     options = [line.strip() for line in lines if line.startswith("  ") and line[2] != " "]
     for field, value in parse_options(name, config, " ".join(options)).items():
         assert getattr(config, field) == value
+
+
+@pytest.mark.parametrize("name", [name for family in FAMILIES for name in family.presets])
+def test_the_command_that_trains_it_makes_that_network(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (line,) = [line for line in printed(capsys, name) if line.startswith("train it ")]
+    _, train, agent, *options = line.removeprefix("train it").split()
+    config, _ = parse_training(AGENTS[agent], options)
+    check(config)
+    assert train == "train" and name in (
+        getattr(config, "network", ""), getattr(config, "model", "")
+    )  # fmt: skip
+    if agent != "words":
+        parse_options(name, network_config(name), config.network_options)
+    if agent == "gan":
+        assert (config.data == "ring") == (name == "gan"), "images need other data than points"
 
 
 def test_options_of_a_base_config_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

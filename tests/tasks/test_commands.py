@@ -74,6 +74,18 @@ def test_a_dry_run_says_what_would_be_trained(
     assert "parameters" in out.splitlines()[-1]
 
 
+def test_a_presets_options_of_its_network_stay_with_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    argv = ["train", "classify", "--preset", "digits", "--dry-run"]
+    code, out, _ = run_main(capsys, *argv, "--network", "lenet5")
+    assert code == 0 and 'network_options = ""' in out
+    code, out, _ = run_main(capsys, *argv, "--network", "resnet20")
+    assert code == 0 and 'network_options = "blocks=1"' in out
+    code, _, err = run_main(capsys, *argv, "--network", "lenet5", "--network-options", "blocks=1")
+    assert code == 2 and "lenet5 has no option 'blocks'" in err
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
