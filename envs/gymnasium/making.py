@@ -56,9 +56,10 @@ def make_environment(
     except error.Error as problem:
         raise UserError(f"cannot make {env_id!r}: {problem}") from problem
     except TypeError as problem:
-        raise UserError(
-            f"cannot make {env_id!r}: {problem}; arguments are given with --env-kwargs"
-        ) from problem
+        advice = "arguments are given with --env-kwargs"
+        if render_mode:
+            advice = "if it draws no pictures, leave --video and --render out"
+        raise UserError(f"cannot make {env_id!r}: {problem}; {advice}") from problem
     except Exception as problem:
         raise UserError(f"cannot make {env_id!r}: {type(problem).__name__}: {problem}") from problem
 
