@@ -23,9 +23,10 @@ class PlayOptions:
     """Play a board game in the terminal against an agent, an engine or a friend."""
 
     agent: str = ""
-    """Who plays against you: shipped (the trained player in the box), the folder of a run of zero,
-    uct, random, gtp:COMMAND or human; shipped:800 and uct:20000 set simulations a move, shipped:5s
-    and uct:5s seconds. Nothing: shipped for Go on 9x9, else uct."""
+    """Who plays against you: easy, medium or strong (Go on 9x9), shipped (the trained player that
+    comes with tengen), the folder of a run of zero, alphago:FOLDER, uct, random, gtp:COMMAND or
+    human; shipped:800 and uct:20000 set simulations a move, shipped:5s and uct:5s seconds.
+    Nothing: what comes with tengen for Go on 5x5, 7x7 and 9x9, else uct."""
     side: Literal["first", "second"] = "first"
     """Your side; the first player is Black in Go."""
     save: str = ""

@@ -42,7 +42,7 @@ STUDIES = {
 def main(argv: Sequence[str]) -> int:
     """Compute what is missing of a study, and write what it says; return the exit code."""
     if not argv or argv[0] in HELP:
-        print_tables({"studies": STUDIES}, "tengen study NAME [options]   (--quick: two minutes)")
+        print_tables({"studies": STUDIES}, "tengen study NAME [options]   (--quick: a few cells)")
         return 0
     if argv[0] not in STUDIES:
         raise UserError(

@@ -204,8 +204,8 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
         if fits:
             ax.axvline(fits, color="#bbbbbb", linewidth=0.9)
             ax.annotate(" fits", (fits, 1), fontsize=8, color="#777777")
-        ax.set(title=NAMES[name], xlabel="width", ylabel="error, percent", xscale="log",
-               ylim=(0, None))  # fmt: skip
+        ax.set(xlabel="width", ylabel="error, percent", xscale="log", ylim=(0, None))
+        ax.set_title(NAMES[name], fontsize=10)
         ax.legend(frameon=False, fontsize=8)
     by_update, by_examples = axes[-2:]
     shown = curves["noisy"][:: max(1, len(curves["noisy"]) // 4)]

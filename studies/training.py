@@ -172,19 +172,29 @@ def write_results(path: Path, options: Any, clock: Clock, content: dict[str, Any
     path.write_bytes(json_text(everything))
 
 
-def new_figure(columns: int, width: float = 8.0, height: float = 3.6) -> tuple[Any, list[Any]]:
-    """A figure with axes side by side; in inches."""
+MOST_COLUMNS = 3
+"""Panels side by side that can be read on a page."""
+
+
+def new_figure(panels: int, width: float = 8.0, height: float = 3.6) -> tuple[Any, list[Any]]:
+    """A figure with axes side by side, in rows of three; so large, in inches, as one row."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
-        1, columns, figsize=(width, height), dpi=110, squeeze=False, layout="constrained"
+    columns = min(panels, MOST_COLUMNS)
+    rows = -(-panels // columns)
+    size = (width * columns / panels, height * rows)
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=size, dpi=110, squeeze=False, layout="constrained"
     )
-    for ax in axes[0]:
+    axes = grid.ravel().tolist()
+    for ax in axes[panels:]:
+        ax.set_axis_off()
+    for ax in axes[:panels]:
         ax.spines[["top", "right"]].set_visible(False)
-    return figure, list(axes[0])
+    return figure, axes[:panels]
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY = ("core", "envs", "networks", "search", "tasks", "agents", "play")
-FOLDERS = (*LIBRARY, "commands", "tengen")
+FOLDERS = (*LIBRARY, "commands", "studies", "tengen")
 
 MAY_IMPORT = {
     "core": {"core"},
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "agents": {"agents", "tasks", "search", "envs", "networks", "core"},
     "play": {"play", "agents", "search", "envs", "networks", "core"},
     "commands": {"commands", "play", "agents", "tasks", "search", "envs", "networks", "core"},
+    "studies": {"studies", "commands", *LIBRARY},
     "tengen": {"tengen", "commands"},
 }
 SHARED_BY_AGENTS = {"registry"}

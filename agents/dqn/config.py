@@ -29,8 +29,8 @@ class DQNConfig:
     lanes: int = locked(8, at_least=1)
     """Environments side by side, one batched forward for all."""
     network: str = locked("auto")
-    """nature, dqn2013, compact, small, mlp, impala, transformer, an image network of `tengen
-    networks`, or auto to fit the observation."""
+    """nature, dqn2013, compact, small, mlp, impala, impala_btr, transformer, an image network of
+    `tengen networks`, or auto to fit the observation."""
     hidden: str = locked("")
     """Units of the network's hidden layers, such as 256,256; empty for its own (mlp: 128,128)."""
     normalise_observations: bool = locked(False)
