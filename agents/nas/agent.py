@@ -110,8 +110,8 @@ class ArchitectureSearch:
         if self.shared is not None and self.shared.learn(POLL_SECONDS):
             return Advanced(0)
         if self._awaited:
-            for number, result in self.evaluator.poll(POLL_SECONDS):
-                self._keep(self._awaited.pop(number), result)
+            found = self.evaluator.poll(POLL_SECONDS)
+            self._keep([(self._awaited.pop(number), result) for number, result in found])
         return Advanced(0) if self._awaited else self._learn()
 
     def _begin(self) -> None:
@@ -140,18 +140,21 @@ class ArchitectureSearch:
         design = self.space.canonical(child.tokens)
         return not self.rescore and (design in begun or design in self.history.first)
 
-    def _keep(self, child: Child, result: Result, *, cached: bool = False) -> None:
-        rival = child.number >= self._told + self.batch
-        scored = Scored(child.number, child.tokens, result, cached, rival)
-        self.journal.add(scored, reward=self.reward(result))
-        self._found[child.number] = scored
+    def _keep(self, results: Sequence[tuple[Child, Result]], *, cached: bool = False) -> None:
+        found = [
+            Scored(child.number, child.tokens, result, cached,
+                   rival=child.number >= self._told + self.batch)
+            for child, result in results
+        ]  # fmt: skip
+        self.journal.add(*found, rewards=[self.reward(scored.result) for scored in found])
+        self._found |= {scored.number: scored for scored in found}
 
     def _learn(self) -> Advanced:
         """Tell the searchers, once all children of the batch are in."""
         for child in self._children:
             if child.number not in self._found:
                 design = self.space.canonical(child.tokens)
-                self._keep(child, self.history.first[design], cached=True)
+                self._keep([(child, self.history.first[design])], cached=True)
             self._remember(self._found[child.number])
         designs = [child.tokens for child in self._children]
         rewards = np.array([self.reward(self._found[c.number].result) for c in self._children])

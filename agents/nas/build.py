@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 EVALUATIONS = 10
 """Of a run that does not say how often."""
 PROXY_IMAGES = 32
+WORST_JACOV = -1e7
+"""32 images of one and the same Jacobian score -3.1e6."""
 WORST_LOSS = -100.0
 """Minus a loss, in nats a token, that is beyond every vocabulary."""
 
@@ -135,8 +137,16 @@ def reward_of(config: NASConfig) -> Reward:
 
 
 def require_failures_at_the_bottom(config: NASConfig) -> None:
-    """Raise UserError where a child that fails could be worth more than one that learns: scores of
-    language models are minus their losses, all below the 0 that a failure is worth by default."""
+    """Raise UserError where a child that fails could be worth more than one that does not: language
+    models score minus their losses, and jacov is negative, all below the 0 that a failure is worth
+    by default."""
+    if config.evaluator == "proxy" and config.proxy == "jacov":
+        if config.failure_reward > WORST_JACOV:
+            raise UserError(
+                f"--proxy jacov is below 0, and a failure may not be worth more: give "
+                f"--failure-reward {WORST_JACOV:g}"
+            )
+        return
     if config.evaluator != "train" or not config.reads:
         return
     if config.reward == "cube":

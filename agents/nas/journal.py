@@ -90,16 +90,20 @@ class Journal:
                 )
                 self._proposals[child.number] = child.tokens
 
-    def add(self, scored: Scored, **facts: Any) -> None:
-        """Write down what came of a child, with further facts for whoever reads the file.
+    def add(self, *results: Scored, rewards: Sequence[float]) -> None:
+        """Write down what came of children, all or none: where a batch is halved they belong
+        together. What each was worth is for whoever reads the file.
 
         Raises:
             UserError: the disk fails.
         """
-        marks = {"cached": scored.cached, "rival": scored.rival}
-        line = {"result": scored.number, "tokens": scored.tokens, **asdict(scored.result)}
-        self._append(line | marks | facts)
-        self._results[scored.number] = scored
+        lines = [
+            {"result": scored.number, "tokens": scored.tokens, **asdict(scored.result),
+             "cached": scored.cached, "rival": scored.rival, "reward": reward}
+            for scored, reward in zip(results, rewards, strict=True)
+        ]  # fmt: skip
+        self._append(*lines)
+        self._results |= {scored.number: scored for scored in results}
 
     def find(self, child: Child) -> Scored | None:
         """What came of a child, if that is known and it was of this design."""
@@ -110,9 +114,12 @@ class Journal:
         """All children with lower numbers whose results are known, in order."""
         return [self._results[n] for n in sorted(self._results) if n < number]
 
-    def _append(self, record: dict[str, Any]) -> None:
+    def _append(self, *records: dict[str, Any]) -> None:
+        if not records:
+            return
+        lines = b"".join(json_text(record, indent=None) for record in records)
         with disk_errors("write", self.path):
-            atomic.append_line(self.path, json_text(record, indent=None).rstrip(), synced=True)
+            atomic.append_line(self.path, lines.rstrip(), synced=True)
 
 
 def _result(record: Mapping[str, Any]) -> Result:

@@ -182,9 +182,11 @@ class SharedWeights:
             return parameter_count(build_designed(design, **self.problem.network_sizes()))
 
     def validation_batches(self) -> list[np.ndarray]:
-        """All validation images, in batches that none is too small in to normalise by."""
+        """All validation images, in batches that none is too small in to normalise by. Mixed, and
+        always alike: a folder's come class by class."""
         count = len(self.problem.data.validation)
-        return np.array_split(np.arange(count), max(1, count // self.options.shared_examples))
+        mixed = np.random.default_rng(0).permutation(count)
+        return np.array_split(mixed, max(1, count // self.options.shared_examples))
 
     def rank(self, number: int, seed: int, rival: bool, stop: Stop) -> list[Scored] | None:
         """Draw designs and score them on all validation images.

@@ -133,14 +133,16 @@ class ChildTrainer:
         return problem
 
     def images(self, count: int) -> Tensor:
-        """The first images to train on, as networks are shown them, float32 [count, C, H, W].
+        """Images to train on, always the same, as networks are shown them: float32 [N, C, H, W], N
+        at most ``count``.
 
         Raises:
             UserError: they are no images.
         """
         if not isinstance(self.problem, DesignedImages):
             raise UserError("proxies look at images: a language model has none")
-        return self.problem.shown(np.arange(count))
+        mixed = np.random.default_rng(0).permutation(self.problem.num_examples)
+        return self.problem.shown(mixed[:count])
 
     def train(self, job: Job) -> Iterator[Mapping[str, float] | None]:
         """Train and score a child: None after each update, in the end the metrics.

@@ -98,11 +98,13 @@ class Pictures:
         return Judged(-distance, scores, line, pictures, self._film(maker))
 
     def _features(self, part: str, stop: Stop) -> np.ndarray | None:
-        """Those of a part of the data, of the first training images as many as samples."""
+        """Those of a part of the data, of training images as many as samples, of all classes."""
         if part not in self._held_out:
             pixels = getattr(self.data, part).pixels
-            rows = slice(self.config.samples) if part == "train" else slice(None)
-            found = self.judge_network.features(pixels[rows], stop)
+            if part == "train":  # a folder's come class by class
+                mixed = np.random.default_rng(0).permutation(len(pixels))
+                pixels = pixels[np.sort(mixed[: self.config.samples])]
+            found = self.judge_network.features(pixels, stop)
             if found is None:
                 return None
             self._held_out[part] = found[0]

@@ -20,8 +20,11 @@ def written(path: Path) -> Journal:
     """Three proposals, of which two have results."""
     journal = Journal(path, lambda text: None)
     journal.propose(CHILDREN)
-    journal.add(Scored(0, (0, 0, 1), AWKWARD), reward=float("nan"))
-    journal.add(Scored(1, (1, 0, 1), Result("out of memory", {}, 2.0, "why"), True, True))
+    failed = Result("out of memory", {}, 2.0, "why")
+    journal.add(
+        Scored(0, (0, 0, 1), AWKWARD), Scored(1, (1, 0, 1), failed, True, True),
+        rewards=[float("nan"), 0.0],
+    )  # fmt: skip
     return journal
 
 
@@ -51,7 +54,7 @@ def test_every_line_is_on_the_disk_before_work_goes_on(
         atomic, "sync", lambda descriptor: synced.append((tmp_path / NAME).stat().st_size)
     )
     written(tmp_path / NAME)
-    assert len(synced) == 5 and synced[-1] == (tmp_path / NAME).stat().st_size
+    assert len(synced) == 4 and synced[-1] == (tmp_path / NAME).stat().st_size
 
 
 def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> None:
@@ -65,7 +68,7 @@ def test_a_torn_last_line_is_dropped_wherever_it_was_torn(tmp_path: Path) -> Non
         journal = Journal(path, notes.append)
         assert journal.find(CHILDREN[0]) is not None and journal.find(CHILDREN[1]) is None
         assert len(notes) == (end > begins) and all("not whole" in note for note in notes)
-        journal.add(Scored(1, (1, 0, 1), AWKWARD))
+        journal.add(Scored(1, (1, 0, 1), AWKWARD), rewards=[0.0])
         assert Journal(path, notes.append).find(CHILDREN[1]) == Scored(1, (1, 0, 1), AWKWARD)
         assert all(json.loads(line) for line in path.read_bytes().splitlines())
 
@@ -93,6 +96,21 @@ def test_a_line_that_cannot_be_used_is_named_and_skipped(tmp_path: Path, line: b
     journal = Journal(path, notes.append)
     assert len(notes) == 1 and notes[0].startswith(f"{path}:4: ")
     assert journal.find(CHILDREN[0]) is None and journal.find(CHILDREN[1]) is not None
+
+
+def test_results_that_belong_together_are_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    append = atomic.append_line
+
+    def watched(path: Path, line: bytes, *, synced: bool = False) -> None:
+        append(path, line, synced=synced)
+        sizes.append(len(path.read_bytes().splitlines()))
+
+    monkeypatch.setattr(atomic, "append_line", watched)
+    written(tmp_path / NAME)
+    assert sizes == [1, 2, 3, 5], "proposals one by one, then two results"
 
 
 def test_nothing_is_computed_where_the_journal_cannot_be_written(tmp_path: Path) -> None:

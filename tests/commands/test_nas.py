@@ -25,6 +25,7 @@ from tests.commands.test_kills import start, wait
 
 SMALL = ["--space-options", "layers=2 heights=[1,3] widths=[1,3] filters=[4,8]", "--data", "digits"]
 SEARCH = ["train", "nas", *PLAIN, *SMALL]
+NB201 = ["--space", "nb201", "--space-options", "", "--evaluator", "proxy"]
 INSTANT = ["--evaluator", "proxy", "--proxy", "parameters", "--at-once", "0"]
 OFTEN = ["--checkpoint-seconds", "0.1"]
 
@@ -172,6 +173,40 @@ def test_networks_of_the_registry_are_searched_among(tmp_path: Path) -> None:
         (["--space", "zoo", "--space-options", 'kind="text"'], "must be image or language"),
         (["--space", "rnn", "--space-options", ""], "give --failure-reward -100, or --reward"),
         (["--space", "rnn", "--space-options", "", "--reward", "cube"], "cube is of accuracies"),
+        (
+            [*NB201, "--proxy", "jacov"],
+            "a failure may not be worth more: give --failure-reward -1e",
+        ),
+        ([*NB201, "--latency-target", "1"], "--latency-target: of proxies no latency is known"),
+        (
+            [
+                "--evaluator",
+                "table",
+                "--space",
+                "macro",
+                "--table",
+                "macro-cifar10",
+                "--space-options",
+                "",
+                "--latency-target",
+                "1",
+            ],
+            "of table macro-cifar10 no latency is known",
+        ),
+        (
+            [
+                "--space",
+                "rnn",
+                "--space-options",
+                "",
+                "--failure-reward",
+                "-100",
+                "--latency",
+                "--latency-target",
+                "1",
+            ],
+            "give --reward inverse-perplexity with it",
+        ),
         (["--child-network", 'design="x"'], "what the design is the search decides"),
         (["--child-network", "chanels=8"], "no option 'chanels'; did you mean 'channels'? (it has"),
         (["--child-network", "num_classes=3"], "no option 'num_classes' (it has: channels, cells)"),
