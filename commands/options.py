@@ -88,20 +88,21 @@ def parse_training(entry: AgentEntry, argv: Sequence[str]) -> tuple[Any, Command
     env = given.get("env") or resolve(config_type, presets.get(options.preset), file).env
     options = dataclasses.replace(options, preset=options.preset or default_preset(entry, env))
     asked: Mapping[str, Any] = getattr(module, "environment_settings", lambda env: {})(env)
-    base = resolve(config_type, presets[options.preset], file, asked)
-    base = _without_options_of_another(base, given)
+    settings = presets[options.preset]
+    base = resolve(config_type, settings, file, asked)
+    if _names_another_network(resolve(config_type, settings), _changed(base, given)):
+        # A preset's options are of its own network.
+        settings = {name: value for name, value in settings.items() if name != "network_options"}
+        base = resolve(config_type, settings, file, asked)
     listed = "\n".join(f"  {key}: {summary}" for key, (summary, _) in module.PRESETS.items())
     description = f"{entry.summary}\n\npresets:\n{listed}"
     config, options = _finish([base, options], given, prog, description)
     return config, options
 
 
-def _without_options_of_another(config: T, given: Mapping[str, Any]) -> T:
-    """A preset's options of its network do not go with another that the command line names."""
-    for name in ("network", "model"):
-        if name in given and given[name] != getattr(config, name, given[name]):
-            return _changed(config, {"network_options": ""})
-    return config
+def _names_another_network(preset: Any, wanted: Any) -> bool:
+    names = ("network", "model")
+    return any(getattr(preset, name, "") != getattr(wanted, name, "") for name in names)
 
 
 def default_preset(entry: AgentEntry, env: str) -> str:

@@ -32,6 +32,8 @@ as --total-steps or --device; and:
 PLACES = (".", "*", *("/".join([RunConfig().runs, *["*"] * depth]) for depth in range(1, 5)))
 """Where runs may lie, from here."""
 MOST_FOLDERS = 10_000
+ALONE = ("--fresh-replay", "--trust", "--progress", "--no-progress", "--video", "--no-video")
+"""Options that have no value, or may have it before them."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,14 +45,23 @@ def main(argv: Sequence[str]) -> int:
         if argv and not argv[0].startswith("-"):
             resume(Path(argv[0]), argv[1:])
             return 0
-        for place, word in enumerate(argv):  # options may come first
-            if (Path(word) / "config.toml").is_file():
-                resume(Path(word), [*argv[:place], *argv[place + 1 :]])
-                return 0
+        if _ends_with_a_run(argv):
+            resume(Path(argv[-1]), argv[:-1])
+            return 0
         path = ranks.led(newest_unfinished)
         Progress().note(f"the newest unfinished run here: {path}")
         resume(path, argv)
     return 0
+
+
+def _ends_with_a_run(argv: Sequence[str]) -> bool:
+    """Whether options come first: the last word is a run, and no option's value."""
+    if len(argv) < 2 or (argv[-2].startswith("--") and argv[-2] not in ALONE):
+        return False
+    try:
+        return bool(argv[-1]) and (Path(argv[-1]) / "config.toml").is_file()
+    except OSError:  # too long for a name
+        return False
 
 
 def resume(path: Path, argv: Sequence[str], callback: Callback | None = None) -> RunFolder:

@@ -23,7 +23,7 @@ from core.machine import ranks
 from core.machine.probe import Trial, choose_arithmetic
 from core.replay.on_device import DeviceFrames, bytes_of, fits_on
 from core.replay.plan import legal_column
-from core.replay.ring import FrameReplay, ReplaySpec, check_fits, plan_replay
+from core.replay.ring import FrameReplay, ReplayPlan, ReplaySpec, check_fits, plan_replay
 from core.replay.sampling import Transitions
 from envs.make import evaluation_epsilon, is_atari, make_lanes
 from envs.task import make_task
@@ -54,7 +54,7 @@ def build(
     lanes = _open_lanes(config, config.lanes)
     try:
         spec = replay_spec(config, lanes)
-        plan = plan_replay(spec)
+        plan = _planned(config, spec)
         check_fits(plan, folder)
         note(plan.text)
         replay = FrameReplay(spec, folder)
@@ -118,7 +118,7 @@ def describe(config: DQNConfig) -> list[str]:
     lanes = _open_lanes(config, 1)
     try:
         network = build_network(config, lanes)
-        plan = plan_replay(replay_spec(config, lanes))
+        plan = _planned(config, replay_spec(config, lanes))
     finally:
         lanes.close()
     return [f"{parameter_count(network):,} parameters", plan.text]
@@ -139,6 +139,19 @@ def replay_spec(config: DQNConfig, lanes: Lanes) -> ReplaySpec:
         durable=config.save_replay,
         columns=(legal_column(lanes.num_actions),) if observation.masked else (),
     )
+
+
+def _planned(config: DQNConfig, spec: ReplaySpec) -> ReplayPlan:
+    """The plan of the replay. Raises UserError where a batch could never be drawn."""
+    plan = plan_replay(spec)
+    # Of the newest transitions it is not known yet what follows.
+    most = (spec.window_rows - spec.n_step) * spec.lanes
+    if config.batch_size > most:
+        raise UserError(
+            f"--batch-size {config.batch_size} is more than a replay of {spec.capacity} can ever "
+            f"give; use at most {most}, or a larger --replay-capacity"
+        )
+    return plan
 
 
 def _draws_on_device(config: DQNConfig, spec: ReplaySpec, device: str) -> bool:

@@ -186,18 +186,6 @@ class DQNConfig:
                 "--munchausen is published for means and quantiles; give --distribution none, "
                 "quantile or iqn with it, not c51"
             )
-        self._validate_replay()
-
-    def _validate_replay(self) -> None:
-        # Where episodes last a step, every second row holds what followed, and no transition.
-        longest = max(self.n_step, self.n_step_start)
-        drawable = (self.replay_capacity // self.lanes - longest) * self.lanes // 2
-        if self.batch_size > drawable > 0:  # none at all: the replay says what it needs
-            least = 2 * self.batch_size + (longest + 1) * self.lanes
-            raise UserError(
-                f"--batch-size {self.batch_size} is too large for --replay-capacity "
-                f"{self.replay_capacity}; give --replay-capacity {least} or more with it"
-            )
         most = min(LEAST_HEADROOM, self.replay_capacity)
         if self.concurrent_ticks * self.lanes > most:
             raise UserError(

@@ -57,7 +57,8 @@ def build(
     Raises:
         UserError: an option of the space that it does not have, or data or a table are not here.
     """
-    require_failures_at_the_bottom(config)
+    if arithmetic is None:  # a run that is resumed goes on as it was
+        require_sound_rewards(config)
     run_folder = folder.parent
     arithmetic = arithmetic or arithmetic_of(config)
     torch.set_num_threads(arithmetic.threads)
@@ -136,7 +137,22 @@ def reward_of(config: NASConfig) -> Reward:
     )
 
 
-def require_failures_at_the_bottom(config: NASConfig) -> None:
+def require_sound_rewards(config: NASConfig) -> None:
+    """Raise UserError where the worse of two children could be worth more."""
+    _require_failures_at_the_bottom(config)
+    if not config.latency_target:
+        return
+    if config.evaluator == "proxy" or (config.evaluator == "table" and config.space != "nb201"):
+        source = "proxies" if config.evaluator == "proxy" else f"table {config.table}"
+        raise UserError(f"--latency-target: of {source} no latency is known")
+    if config.reads and config.reward == "identity":
+        raise UserError(
+            "--latency-target multiplies rewards, and a language model's score is minus its loss: "
+            "give --reward inverse-perplexity with it"
+        )
+
+
+def _require_failures_at_the_bottom(config: NASConfig) -> None:
     """Raise UserError where a child that fails could be worth more than one that does not: language
     models score minus their losses, and jacov is negative, all below the 0 that a failure is worth
     by default."""
@@ -217,7 +233,7 @@ def share_weights(
 
 def describe(config: NASConfig) -> list[str]:
     """What a dry run says: how many decisions a design is made of."""
-    require_failures_at_the_bottom(config)
+    require_sound_rewards(config)
     space = space_of(config)
     lines = [
         f"space {space.name}: designs of {' or '.join(map(str, space.lengths))} tokens",

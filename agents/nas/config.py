@@ -186,22 +186,14 @@ class NASConfig:
             self.children.training.validate()
         if self.evaluator == "shared":
             self._validate_sharing()
-        if self.latency_target:
-            self._validate_latency()
+        if (
+            self.evaluator in ("train", "shared")
+            and self.latency_target
+            and not self.children.latency
+        ):
+            raise UserError("--latency-target needs --latency")
         if self.children.rungs > 1 and round(self.batch * self.children.kept) < 1:
             raise UserError(f"--kept {self.children.kept} keeps none of a --batch of {self.batch}")
-
-    def _validate_latency(self) -> None:
-        if self.evaluator in ("train", "shared") and not self.children.latency:
-            raise UserError("--latency-target needs --latency")
-        if self.evaluator == "proxy" or (self.evaluator == "table" and self.space != "nb201"):
-            source = "proxies" if self.evaluator == "proxy" else f"table {self.table}"
-            raise UserError(f"--latency-target: of {source} no latency is known")
-        if self.reads and self.reward == "identity":
-            raise UserError(
-                "--latency-target multiplies rewards, and a language model's score is minus its "
-                "loss: give --reward inverse-perplexity with it"
-            )
 
     def _validate_sharing(self) -> None:
         if self.space not in SHARED_SPACES:

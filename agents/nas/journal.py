@@ -91,7 +91,7 @@ class Journal:
                 self._proposals[child.number] = child.tokens
 
     def add(self, *results: Scored, rewards: Sequence[float]) -> None:
-        """Write down what came of children, all or none: where a batch is halved they belong
+        """Write down what came of children, in one write: where a batch is halved they belong
         together. What each was worth is for whoever reads the file.
 
         Raises:

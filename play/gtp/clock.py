@@ -60,6 +60,8 @@ class Clock:
 
     def spend(self, player: int, seconds: float) -> None:
         """Take a move's time off: a client need not say what is left."""
+        if not self.limited:
+            return
         left, stones = self._of(player)
         left -= seconds
         if stones == 0 and self.stones and left < 0:  # the main time is over
@@ -73,11 +75,6 @@ class Clock:
         else:
             left, stones = (left, stones - 1) if stones > 1 else (self.period, self.stones)
         self.left[player] = (left, stones)
-
-    def tell(self, player: int, seconds: float, stones: int) -> None:
-        """Take over what a client says is left; it limits moves without any settings before it."""
-        self.left[player] = (seconds, stones)
-        self.limited = self.limited or seconds > 0
 
     def _of(self, player: int) -> tuple[float, int]:
         """Seconds left, and stones to play in them."""

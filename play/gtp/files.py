@@ -23,7 +23,7 @@ def loadsgf(server: GtpServer, command: Command) -> str:
         raise GtpError(SYNTAX)
     path, last = Path(command.text), 10**6
     name, _, number = command.text.rpartition(" ")
-    if name and not path.exists() and number.lstrip("-").isdecimal():
+    if name and number.lstrip("-").isdecimal() and not _exists(path):
         path, last = Path(name), integer(number, 1, 10**6) - 1
     try:
         record = read_records(path)[0]
@@ -33,6 +33,13 @@ def loadsgf(server: GtpServer, command: Command) -> str:
     except UserError as error:
         raise GtpError(f"cannot load file: {error}") from None
     return ("black", "white")[server.board.session.to_move]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long for a name
+        return False
 
 
 def position_of(record: GameRecord, last: int, options: GoOptions) -> GtpBoard:

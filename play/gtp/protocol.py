@@ -32,17 +32,20 @@ class Command:
 def parse_line(line: str) -> Command | None:
     """Read one line; None if it holds no command (section 2.5: comments and control characters)."""
     kept = "".join(" " if c == "\t" else c for c in line if c == "\t" or (c >= " " and c != "\x7f"))
-    words = kept.partition("#")[0].split()
-    if not words:
+    name, text = _first_word(kept.partition("#")[0])
+    if not name:
         return None
     number = ""
-    if words[0].isascii() and words[0].isdecimal():
-        number = words.pop(0)
-        if int(number[:11]) > MAX_ID:
-            number = ""
-    if not words:
-        return Command(number, "", ())
-    return Command(number, words[0], tuple(words[1:]), " ".join(words[1:]))
+    if name.isascii() and name.isdecimal():
+        number = name if int(name[:11]) <= MAX_ID else ""
+        name, text = _first_word(text)
+    return Command(number, name, tuple(text.split()), text)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """The first word, and what follows it as it was written."""
+    word, _, rest = text.strip().partition(" ")
+    return word, rest.strip()
 
 
 def answer(command: Command, text: str, good: bool = True) -> str:

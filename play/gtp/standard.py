@@ -210,7 +210,7 @@ def time_settings(server: GtpServer, command: Command) -> str:
 def time_left(server: GtpServer, command: Command) -> str:
     """What a colour has on its clock; by KGS's byo-yomi, periods left in place of stones."""
     who, seconds, stones = wanted(command, 3)
-    server.clock.tell(colour(who), number(seconds, -(2.0**31)), integer(stones, 0, 10**6))
+    server.clock.left[colour(who)] = (number(seconds, -(2.0**31)), integer(stones, 0, 10**6))
     return ""
 
 

@@ -65,5 +65,11 @@ def test_a_run_stopped_here_goes_on_without_being_named(
     assert main(["resume", "--total-steps", "128"]) == 0
     assert "the newest unfinished run here: mine\n" in capsys.readouterr().err
     assert run.open(run.path).read_status()["agent_steps"] == 128
-    assert main(["resume", "--total-steps", "192", "mine"]) == 0
+    assert main(["resume", "--total-steps", "192", "--no-progress", "mine"]) == 0
     assert run.open(run.path).read_status()["agent_steps"] == 192
+    capsys.readouterr()
+    run.set_status("stopped")
+    assert main(["resume", "--checkpoint", "mine"]) == 2
+    assert "the newest unfinished run here: mine\n" in capsys.readouterr().err
+    assert main(["resume", "--env-kwargs", "a" * 300]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("tengen: error: ")

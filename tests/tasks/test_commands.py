@@ -75,7 +75,7 @@ def test_a_dry_run_says_what_would_be_trained(
 
 
 def test_a_presets_options_of_its_network_stay_with_it(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     argv = ["train", "classify", "--preset", "digits", "--dry-run"]
     code, out, _ = run_main(capsys, *argv, "--network", "lenet5")
@@ -84,6 +84,13 @@ def test_a_presets_options_of_its_network_stay_with_it(
     assert code == 0 and 'network_options = "blocks=1"' in out
     code, _, err = run_main(capsys, *argv, "--network", "lenet5", "--network-options", "blocks=1")
     assert code == 2 and "lenet5 has no option 'blocks'" in err
+    file = tmp_path / "options.toml"
+    file.write_text('network = "lenet5"\n')
+    code, out, _ = run_main(capsys, *argv, "--config", str(file))
+    assert code == 0 and 'network_options = ""' in out
+    file.write_text('network_options = "blocks=2"\n')
+    code, out, _ = run_main(capsys, *argv, "--config", str(file), "--network", "resnet56")
+    assert code == 0 and 'network_options = "blocks=2"' in out
 
 
 @pytest.mark.parametrize(
