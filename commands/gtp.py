@@ -14,8 +14,8 @@ class GtpOptions:
     """Serve Go Text Protocol 2 on standard input and output; messages go to standard error."""
 
     agent: str = "shipped"
-    """Who plays: shipped, the folder of a run of zero, uct, random; shipped:800 and uct:20000 set
-    simulations a move, shipped:5s and uct:5s seconds."""
+    """Who plays: easy, medium or strong, shipped, the folder of a run of zero, alphago:FOLDER, uct,
+    random; shipped:800 and uct:20000 set simulations a move, shipped:5s and uct:5s seconds."""
     ponder: bool = False
     """Think in the opponent's time too; of use to trained players, which keep their tree."""
     seed: int = free(0, at_least=0, under=2**63)

@@ -25,8 +25,8 @@ class MatchOptions:
     """Games between two players, colours in turn, every opening played twice."""
 
     first: str = "uct"
-    """shipped, the folder of a run of zero, uct, random, gtp:COMMAND; shipped:800 and uct:20000 set
-    simulations a move, shipped:5s and uct:5s seconds."""
+    """easy, medium or strong, shipped, the folder of a run of zero, alphago:FOLDER, uct, random,
+    gtp:COMMAND; shipped:800 and uct:20000 set simulations a move, shipped:5s and uct:5s seconds."""
     second: str = "random"
     """The other player, named alike."""
     games: int = free(20, at_least=1)
